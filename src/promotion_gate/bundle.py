@@ -1,0 +1,84 @@
+"""Loads a bundle into memory, so that decide() needs no disk: the index, the policy, the baseline, the evidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from promotion_gate.baseline import BASELINE_FILE, Baseline, parse_baselines
+from promotion_gate.checks.registry import placeholders_by_check
+from promotion_gate.errors import BundleError
+from promotion_gate.files import Content, read_file, read_json, sha256
+from promotion_gate.index import INDEX_FILE, Index, parse_index
+from promotion_gate.policy import Policy, load_policy
+
+POLICY_FILE = "policy.yml"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything decide() may look at. `files` holds each evidence file as found on disk, by its name."""
+
+    index: Index
+    policy: Policy
+    policy_text: str
+    baselines: tuple[Baseline, ...]
+    files: Mapping[str, Content]
+
+    def content(self, name: str) -> Content:
+        return self.files.get(name, Content(problem="is missing"))
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Reads a closed or open bundle.
+
+    Raises BundleError with a sentence where index, policy or baseline cannot be used; a broken evidence file is
+    no error here, it is what the checks are told.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no bundle folder; name the folder of a run (<evidence root>/<run id>).")
+    index = parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
+    if index.run_id != folder.resolve().name:
+        raise BundleError(
+            f"{folder / INDEX_FILE} is of run {index.run_id}, the folder is {folder.resolve().name}; "
+            "an index of another run proves nothing here."
+        )
+    policy_file = read_file(folder / POLICY_FILE)
+    if policy_file.problem or sha256(policy_file.data) != index.policy.get("sha256"):
+        problem = policy_file.problem or "is not the policy that the index names"
+        raise BundleError(f"{folder / POLICY_FILE} {problem}.")
+    policy_text = policy_file.data.decode("utf-8", "replace")
+    policy = load_policy(policy_text, POLICY_FILE, placeholders_by_check())
+    return Bundle(index, policy, policy_text, _load_baselines(folder, index), evidence_files(folder, index))
+
+
+def _load_baselines(folder: Path, index: Index) -> tuple[Baseline, ...]:
+    if index.baseline_sha256 is None:
+        return ()
+    content = read_file(folder / BASELINE_FILE)
+    if content.problem or sha256(content.data) != index.baseline_sha256:
+        problem = content.problem or "is not the baseline that the index names"
+        raise BundleError(f"{folder / BASELINE_FILE} {problem}.")
+    return parse_baselines(read_json(folder / BASELINE_FILE), str(folder / BASELINE_FILE))
+
+
+def evidence_files(folder: Path, index: Index) -> dict[str, Content]:
+    """Reads what the index names; a link anywhere on the way to a file counts as a problem."""
+    found = {}
+    for name in index.files:
+        parts = Path(name).parts[:-1]
+        steps = [folder.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
+        linked = any(step.is_symlink() for step in steps)
+        found[name] = Content(problem="lies behind a symbolic link") if linked else read_file(folder / name)
+    return found
+
+
+def list_files(folder: Path) -> list[str]:
+    """Every name below `folder` that is no folder, relative and sorted by bytes; links count as names."""
+    names = []
+    for root, folders, files in os.walk(folder, followlinks=False):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        names += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
+    return sorted(names, key=os.fsencode)

@@ -1,0 +1,42 @@
+"""Who and what a gate ran on: the commit, the content of the tree, and the machine.
+
+Reads the output of roles/gate_common/files/identity.sh, which every gate runs first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from promotion_gate.checks.registry import key_values
+from promotion_gate.files import sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`content` digests the tracked tree without the evidence folder: two commits that differ only there are equal.
+
+    `fingerprint` is the SHA-256 of the machine id and the SSH host key, `timing_fingerprint` of these and the
+    processor; None where neither id nor key is known.
+    """
+
+    commit: str | None
+    branch: str | None
+    target_commit: str | None
+    content: str | None
+    fingerprint: str | None
+    timing_fingerprint: str | None
+
+
+def identity(text: str) -> Identity:
+    """Parses the probe's lines; what is not there is None."""
+    values = key_values(text)
+    machine = "\n".join(f"{key}={values[key]}" for key in ("machine_id", "host_key") if values.get(key))
+    processor = f"{machine}\nprocessor={values.get('processor', '')}"
+    return Identity(
+        commit=values.get("commit") or None,
+        branch=values.get("branch") or None,
+        target_commit=values.get("target_commit") or None,
+        content=values.get("content") or None,
+        fingerprint=sha256(machine.encode()) if machine else None,
+        timing_fingerprint=sha256(processor.encode()) if machine else None,
+    )

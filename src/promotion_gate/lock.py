@@ -1,0 +1,54 @@
+"""One run at a time in an evidence root: an advisory lock that dies with the process that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+from pathlib import Path
+from typing import IO
+
+from promotion_gate.errors import GateError
+from promotion_gate.times import stamp, utc_now
+
+LOCK_FILE = ".promotion-gate.lock"
+
+
+class RunLock:
+    """Holds the lock of an evidence root until the process ends (the kernel lets go of it, even after SIGKILL)."""
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        self._stream = _locked(root)
+        entry = {"run": run_id, "host": platform.node(), "pid": os.getpid(), "start": stamp(utc_now())}
+        self._stream.seek(0)
+        self._stream.truncate()
+        self._stream.write(json.dumps(entry) + "\n")
+        self._stream.flush()
+
+    def release(self) -> None:
+        self._stream.close()
+
+
+def check_free(root: Path) -> None:
+    """Raises GateError naming run, host, pid and start of a run that is under way in this evidence root."""
+    _locked(root).close()
+
+
+def _locked(root: Path) -> IO[str]:
+    path = root / LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    stream = os.fdopen(descriptor, "r+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder: dict[str, object] = {}
+        with contextlib.suppress(ValueError):
+            holder = json.loads(stream.read() or "{}")
+        stream.close()
+        raise GateError(
+            f"Another run is under way in {root}: run {holder.get('run', '?')} on {holder.get('host', '?')}, "
+            f"pid {holder.get('pid', '?')}, started {holder.get('start', '?')}. Wait for it, or end it first."
+        ) from None
+    return stream

@@ -1,0 +1,235 @@
+"""Opens a run: checks what the operator set, makes the bundle folder, and writes the first index.
+
+Everything here is known on the controller before the first connection, so a mistake is an input error: one
+sentence, no bundle.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.baseline import BASELINE_FILE, baselines_to_json, read_baseline_dir
+from promotion_gate.bundle import POLICY_FILE
+from promotion_gate.checks.registry import placeholders_by_check
+from promotion_gate.errors import GateError, InputError
+from promotion_gate.fields import Fields
+from promotion_gate.files import sha256, to_json, write_atomically
+from promotion_gate.history import newest_run, previous_seal
+from promotion_gate.index import INDEX_FILE, INDEX_SCHEMA
+from promotion_gate.lock import check_free
+from promotion_gate.policy import GATE_NAMES, load_policy
+from promotion_gate.resume import plan_resume
+from promotion_gate.settings import check_names, check_run_id, effective, facts
+from promotion_gate.signing import check_signing_key
+from promotion_gate.times import RUN_ID_FORMAT, stamp, utc_now
+from promotion_gate.waivers import check_waivers
+
+
+def open_run(request: object) -> dict[str, Any]:
+    """Opens a new run or prepares a resume.
+
+    `request` is what roles/gate_common hands over: `variables` (name to value or null), `defined` (names of all
+    variables), `groups` (workspace, aiida_vm: lists of hosts, or null for a group that does not exist),
+    `workspace_local`, `inventory` (sources), `directory` (where the playbook is). Returns plain data for the plays:
+    bundle, run_id, gates to run, effective settings. Raises InputError or GateError with one sentence.
+    """
+    fields = Fields(request, "the request of roles/gate_common", InputError)
+    given = fields.mapping("variables")
+    check_names(list(fields.texts("defined")))
+    workspace, vm = _hosts(fields)
+    directory = Path(fields.text("directory"))
+    kept: dict[str, Any] | None = None
+    if given.get("promotion_resume"):
+        root = _evidence_root(effective_for_root(given), fields.boolean("workspace_local"))
+        kept = newest_run(root, str(given["promotion_resume"])).settings
+    settings = effective(given, kept)
+    settings["workspace"], settings["vm"] = workspace, vm
+    settings["inventory"] = [_relative(source, directory) for source in fields.texts("inventory")]
+    root = _evidence_root(settings, fields.boolean("workspace_local"))
+    settings["promotion_evidence_root"] = str(root)
+    settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(root / "baseline")
+    settings["evidence_path"] = _below(str(root), settings["workspace_dir"])
+    settings["words"] = words(settings)
+    policy = _policy(settings, directory)
+    settings["promotion_waivers"] = list(check_waivers(settings["promotion_waivers"], policy.parsed))
+    check_signing_key(settings["promotion_signing_key"])
+    _writable(root)
+    check_free(root)
+    if kept is not None:
+        return plan_resume(root, settings, policy.text, policy.name)
+    return _new_run(root, settings, policy)
+
+
+class _PolicyFile:
+    """The policy as text and as data, and the name it goes by in the records."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        try:
+            self.text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise InputError(f"The policy {path} cannot be read ({reason}). Set promotion_policy to a policy file.") from None
+        self.name = name
+        self.parsed = load_policy(self.text, name, placeholders_by_check())
+
+
+def _policy(settings: Mapping[str, Any], directory: Path) -> _PolicyFile:
+    name = settings["promotion_policy"]
+    return _PolicyFile(directory / name, name)
+
+
+def _hosts(fields: Fields) -> tuple[str, str]:
+    groups = fields.mapping("groups")
+    found = []
+    for group, what in (("workspace", "the workspace host"), ("aiida_vm", "the VM")):
+        hosts = groups.get(group)
+        if hosts is None:
+            raise InputError(f'The inventory has no group "{group}". Add it with one host: {what}.')
+        if len(hosts) != 1:
+            named = ", ".join(map(str, hosts)) or "none"
+            raise InputError(f'The group "{group}" must have exactly one host ({what}), it has: {named}.')
+        found.append(str(hosts[0]))
+    if found[0] == found[1]:
+        raise InputError(f"{found[0]} is in both groups, workspace and aiida_vm; they are two hosts.")
+    return found[0], found[1]
+
+
+def effective_for_root(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What finding the evidence root of a resume needs, before the kept settings are known."""
+    return {
+        "promotion_evidence_root": given.get("promotion_evidence_root"),
+        "workspace_dir": given.get("workspace_dir") or "",
+        "promotion_ticket": given.get("promotion_ticket") or "gra-125",
+    }
+
+
+def _evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
+    given = settings["promotion_evidence_root"]
+    if given:
+        root = Path(given)
+    elif not workspace_local:
+        raise InputError(
+            "promotion_evidence_root is not set, and the workspace host is not this machine. Set it to a folder "
+            "of the controller where the evidence is to be kept."
+        )
+    elif not settings["workspace_dir"]:
+        raise InputError("workspace_dir is not set. Set it in the inventory's group_vars or with -e workspace_dir=...")
+    else:
+        if not Path(settings["workspace_dir"]).is_dir():
+            raise InputError(f"workspace_dir is {settings['workspace_dir']}, and there is no such folder.")
+        root = Path(settings["workspace_dir"]) / "investigations" / "artifacts" / settings["promotion_ticket"]
+    if not root.is_absolute():
+        raise InputError(f'promotion_evidence_root must be an absolute path, not "{root}".')
+    return root
+
+
+def _writable(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        probe = root / f".writable-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except FileExistsError:
+        raise InputError(f"promotion_evidence_root is {root}, which is a file; it must be a folder.") from None
+    except OSError as error:
+        raise InputError(
+            f"promotion_evidence_root {root} cannot be written ({error.strerror}); make it writable or set another."
+        ) from None
+
+
+def _below(path: str, folder: str) -> str:
+    """`path` relative to `folder`, or an empty text if it lies elsewhere."""
+    if not folder or not Path(path).is_relative_to(folder):
+        return ""
+    return Path(path).relative_to(folder).as_posix()
+
+
+def _relative(source: str, directory: Path) -> str:
+    path = Path(source)
+    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else source
+
+
+def words(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What unblock sentences can name; {verdi} and its like are commands that run as they stand on the VM."""
+    repo, env_file = settings["aiida_vm_repo_dir"], settings["aiida_vm_env_file"]
+    env_path = env_file if Path(env_file).is_absolute() else f"{repo}/{env_file}"
+    call = settings["aiida_vm_verdi"]
+    verdi = call if isinstance(call, str) else shlex.join(call)
+    profile = settings["aiida_vm_profile"]
+    enter = f"cd {shlex.quote(repo)} && set -a && . {shlex.quote(env_path)} && set +a && "
+    name = shlex.quote(profile) if profile else '"$AIIDA_PROFILE"'
+    wrapper = verdi.rsplit(maxsplit=1)[0] + " " if " " in verdi else ""
+    return {
+        "vm": settings["vm"],
+        "repo": repo,
+        "env_file": env_file,
+        "env_path": env_path,
+        "profile": profile or "the AIIDA_PROFILE of the environment file",
+        "verdi": f"{enter}{verdi} -p {name}",
+        "verdi_list": f"{enter}{verdi} profile list",
+        "smoke_by_hand": f"{enter}{wrapper}scripts/aiida-slurm-smoke-vm.sh --profile {name}",
+        "computer": settings["gate_slurm_smoke_computer_label"] or '"$AIIDA_COMPUTER_LABEL"',
+        "workspace": settings["workspace"],
+        "workspace_dir": settings["workspace_dir"],
+        "branch": settings["workspace_target_branch"],
+        "inventory": " -i ".join(settings["inventory"]) or "inventory/vm",
+    }
+
+
+def _new_run(root: Path, settings: dict[str, Any], policy: _PolicyFile) -> dict[str, Any]:
+    run_id = settings["promotion_run_id"]
+    run_id = check_run_id(run_id) if run_id is not None else utc_now().strftime(RUN_ID_FORMAT)
+    bundle = root / run_id
+    try:
+        bundle.mkdir(mode=0o700)
+    except FileExistsError:
+        raise InputError(
+            f"There is a run {run_id} in {root} already. Choose another promotion_run_id, or resume it with "
+            f"-e promotion_resume={run_id}."
+        ) from None
+    baselines = read_baseline_dir(Path(settings["promotion_baseline_dir"]))
+    baseline_text = baselines_to_json(baselines)
+    try:
+        write_atomically(bundle / POLICY_FILE, policy.text)
+        write_atomically(bundle / BASELINE_FILE, baseline_text)
+        index = {
+            "schema": INDEX_SCHEMA,
+            "run_id": run_id,
+            "state": "open",
+            "attempt": 1,
+            "opened_at": stamp(utc_now()),
+            "evaluated_at": None,
+            "ticket": settings["promotion_ticket"],
+            "operator": settings["promotion_operator"],
+            "reviewer": settings["promotion_reviewer"],
+            "risks": settings["promotion_risks"],
+            "waivers": settings["promotion_waivers"],
+            "settings": settings,
+            "policy": {"path": policy.name, "sha256": sha256(policy.text.encode())},
+            "baseline_sha256": sha256(baseline_text.encode()),
+            "previous": previous_seal(root, run_id),
+            "attempts": [],
+            "run": {},
+            "gates": {},
+            "commands": [],
+            "artifacts": [],
+            "artifact_sets": [],
+            "events": [],
+            "collector_errors": [],
+            "files": {},
+        }
+        write_atomically(bundle / INDEX_FILE, to_json(index))
+    except OSError as error:
+        raise GateError(f"The bundle {bundle} cannot be written ({error.strerror}).") from None
+    return {
+        "bundle": str(bundle),
+        "run_id": run_id,
+        "gates": list(GATE_NAMES),
+        "settings": settings,
+        "facts": facts(settings),
+        "said": "",
+    }

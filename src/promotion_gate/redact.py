@@ -1,0 +1,521 @@
+"""Masks secrets in text: on the target before anything is returned, and again where it is recorded.
+
+One source, used on both sides: it runs on the target's Python 3.9 with the standard library alone (the module
+in library/ imports it as ansible.module_utils.promotion_redact).
+
+What is masked, always: the password of a URL, the value of an argument or a `key: value` pair whose name says
+that it is a secret, words that well-known commands take as a password, private key blocks, bearer tokens.
+And the known values (of the env file's secrets) wherever they stand as whole tokens of 8 characters or more, also
+quoted, URL-encoded, or split by a line wrap or by colour codes.
+
+Each rule is a function from a text to the spans that must not be seen; Redactor.text() masks their union.
+Masking is idempotent: a masked text stays as it is.
+"""
+
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Optional, Union
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+MIN_KNOWN_LENGTH = 8  # shorter values ("guest", "aiida") are ordinary words of the evidence
+
+Span = tuple[int, int]
+
+# A name says that its value is a secret when it ends in one of these words, or goes on after it with "_".
+_SECRET_NAME = re.compile(
+    r"(?:password|passwd|passphrase|passcode|secrets?|token|credentials?|"
+    r"(?:api|private|access|secret|encryption|signing|auth|account|master|ssh|munge|shared|session)_?key)"
+    r"(?=_|\d|$)"
+    r"|_(?:pass|pwd|pw)(?=_|\d|$)|(?:^|_)(?:set_)?cookie$|(?:^|_)authorization$|^_auth$|^sshpass$"
+)
+# PASSWORD_FILE, TOKEN_URL, --no-password: not the secret itself.
+_NEUTRAL_NAME = re.compile(
+    r"_(?:file|path|dir|name|url|uri|type|count|length|len|limit|ttl|policy|enabled|required|age|expiry|expires|"
+    r"expires_in|timeout|prompt|stdin|fd|command|min|max)$|^_*no_"
+)
+# Names whose value may well be where the secret lies; such a path is no secret.
+_PATH_ALLOWED = re.compile(r"(?:key|credentials?|cookie)$")
+_PATH = re.compile(
+    r"(?:~|\.{1,2}|\$\{?\w+\}?)(?:/[\w.@+-]{1,60})+/?"  # ~/.ssh/id_ed25519
+    r"|(?:/[\w.@+-]{1,39}){2,}/?"  # /etc/ssl/key.pem; one segment alone may be base64
+    r"|[\w.@+-]{1,39}(?:/[\w.@+-]{1,39})*\.(?:pem|key|pub|crt|json|p12|pfx|txt|ya?ml)"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NO_VALUE = frozenset({"", MASK, "null", "none", "true", "false", "~", "{", "[", "{}", "[]"})
+
+_ANSI = r"\x1b(?:\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,512}(?:\x07|\x1b\\))"
+_WRAP = r"\\?\r?\n[ \t|│>]{0,80}"
+_NOISE = re.compile("{}|{}".format(_ANSI, _WRAP))
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a variable, option or key of this name holds a secret: DB_PASSWORD, apiKey, --auth-token."""
+    snake = re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower()
+    return _SECRET_NAME.search(snake) is not None and _NEUTRAL_NAME.search(snake) is None
+
+
+def is_path_of_secret(name: str, value: str) -> bool:
+    """Say whether the value is a path in a *_KEY or *_CREDENTIALS variable, which is no secret."""
+    snake = _CAMEL.sub("_", name).lower()
+    return _PATH_ALLOWED.search(snake) is not None and _PATH.fullmatch(value) is not None
+
+
+def secrets_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """The secret values among these variables, by variable name; a URL's password counts too."""
+    secrets = {}
+    for name, value in environment.items():
+        if value.strip().lower() in _NO_VALUE:
+            continue
+        if is_secret_name(name):
+            if not is_path_of_secret(name, value):
+                secrets[name] = value
+            continue
+        for start, end in _url_passwords(value):
+            secrets[name] = value[start:end]
+    return secrets
+
+
+def secrets_that_are_names(secrets: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """Secret variable -> what it equals, where masking it would hide the evidence.
+
+    `names` maps what something is called for people ("AIIDA_PROFILE", "the user") to its value.
+    """
+    equal: dict[str, str] = {}
+    for variable, value in secrets.items():
+        for what, name in names.items():
+            if value == name and what != variable:
+                equal.setdefault(variable, what)
+    return equal
+
+
+class Redactor:
+    """Masks secrets in texts and counts the masks it made."""
+
+    def __init__(self, secrets: Union[Mapping[str, str], Iterable[str]] = ()) -> None:
+        """Take the known secret values, by variable name or just the values."""
+        values = secrets.values() if isinstance(secrets, Mapping) else secrets
+        forms = {form for value in values for form in _forms(value)}
+        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """How many values were masked so far."""
+        return self._count
+
+    def text(self, text: str) -> str:
+        """Return the text with every secret masked; text(text(x)) == text(x)."""
+        for _ in range(8):  # a mask can complete another rule's pattern; two passes are the rule
+            masked = self._mask(text)
+            if masked == text:
+                break
+            text = masked
+        return text
+
+    def argv(self, argv: Iterable[str]) -> list[str]:
+        """Return the words of a command with every secret masked, also where a word follows its option."""
+        words = list(argv)
+        try:
+            masked = shlex.split(self.text(shlex.join(words)))
+        except ValueError:  # a mask took a quote with it
+            masked = []
+        if len(masked) != len(words):
+            masked = words
+        return [self.text(word) for word in masked]
+
+    def _mask(self, text: str) -> str:
+        spans = [span for rule in _RULES for span in rule(text)]
+        spans += _known_values(text, self._forms)
+        pieces = []
+        done = 0
+        for start, end in _merged(spans):
+            if text[start:end] == MASK:
+                continue
+            pieces += [text[done:start], MASK]
+            done = end
+            self._count += 1
+        return "".join(pieces) + text[done:]
+
+
+def _merged(spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield the union of the spans, in order, touching ones as one."""
+    last: Optional[Span] = None
+    for start, end in sorted(spans):
+        if start >= end:
+            continue
+        if last is None or start > last[1]:
+            if last is not None:
+                yield last
+            last = (start, end)
+        else:
+            last = (last[0], max(last[1], end))
+    if last is not None:
+        yield last
+
+
+# --- private key blocks -------------------------------------------------------------------------------------------
+
+_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_LINE = re.compile(r"[ \t>|]{0,40}(?:[A-Za-z0-9+/=]{4,}|[A-Z][A-Za-z-]{1,40}: [^\n]*)\r?(?:\n|\Z)|[ \t]*\r?\n")
+_LINE_END = re.compile(r"[ \t]*\r?\n")
+_KEY_LINES_BEFORE_END = 200
+
+
+def _private_keys(text: str) -> Iterator[Span]:
+    """Bodies between BEGIN and END; of a block that was cut, the lines on the side that is left."""
+    if "PRIVATE KEY" not in text:
+        return
+    covered = 0
+    for begin in _KEY_BEGIN.finditer(text):
+        end = _KEY_END.search(text, begin.end(), begin.end() + 65536)
+        between = text.find("-----BEGIN", begin.end())
+        if end and (between < 0 or end.start() < between):
+            covered = end.end()
+            yield _stripped(text, begin.end(), end.start())
+            continue
+        start = cut = _end_of(_LINE_END, text, begin.end())
+        while cut < len(text) and _end_of(_KEY_LINE, text, cut) > cut:
+            cut = _end_of(_KEY_LINE, text, cut)
+        yield _stripped(text, start, cut)
+    for end in _KEY_END.finditer(text, covered):
+        yield from _key_lines_before(text, end.start())
+
+
+def _key_lines_before(text: str, end: int) -> Iterator[Span]:
+    """The base64 lines right above an END line whose BEGIN was cut off."""
+    start = end
+    window = text[max(0, end - 80 * _KEY_LINES_BEFORE_END) : end]
+    offset = end - len(window)
+    for line in reversed(window.splitlines(keepends=True)):
+        if not re.fullmatch(r"[ \t>|]*[A-Za-z0-9+/=]{4,}\s*", line):
+            break
+        start -= len(line)
+    start = max(start, offset)
+    if start < end:
+        yield _stripped(text, start, end)
+
+
+def _stripped(text: str, start: int, end: int) -> Span:
+    """The span without the white space around it."""
+    body = text[start:end]
+    return start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip()))
+
+
+# --- URLs ---------------------------------------------------------------------------------------------------------
+
+_URL = re.compile(
+    r":\\?/\\?/[^\s/?#@:\"'`<>\[]{0,256}:"
+    r"(?:([^\s/?#\"'`<>]{1,1024})@"  # up to the last @ of the authority
+    # a password with / ? # in it, which is no port with a path behind it
+    r"|(?!\d{1,5}(?:[/?#,;)\]\"'`<>\s]|$))((?:(?!://)[^\s\"'`<>@]){1,1024})@)"
+)
+_URL_TOKEN = re.compile(r"://([A-Za-z0-9_-]{20,256})@")
+_URL_ENCODED = re.compile(r"%3a%2f%2f[^\s%\"'&]{0,256}%3a([^\s\"'&]{1,1024}?)%40", re.I)
+
+
+def _url_passwords(text: str) -> Iterator[Span]:
+    """amqp://guest:HERE@host, https://HERE@host where it looks like a token, and the same percent-encoded."""
+    if ":/" in text or ":\\/" in text:
+        for found in _URL.finditer(text):
+            yield found.span(1) if found.group(1) is not None else found.span(2)
+        for found in _URL_TOKEN.finditer(text):
+            if any(char.isdigit() for char in found.group(1)):
+                yield found.span(1)
+    if "%40" in text:
+        for found in _URL_ENCODED.finditer(text):
+            yield found.span(1)
+
+
+# --- values by their name -----------------------------------------------------------------------------------------
+
+_NAME_WORDS = ("pass", "pw", "secret", "token", "credential", "key", "cookie", "auth")
+_NAME_BEFORE = re.compile(r"[A-Za-z0-9_.-]*\Z")
+_NAME_AFTER = re.compile(r"[A-Za-z0-9_-]{0,40}")
+_SEPARATOR = re.compile(
+    r"(?P<close>\\?[\"'`]?)\]?(?:" + _ANSI + r")*[ \t]{0,20}(?P<sign>:=|=>|==?|:(?!:))(?:[ \t]|" + _ANSI + r"){0,40}"
+)
+_OPTION_GAP = re.compile(r"(?:[ \t]{1,20}|[\"'],[ \t]{0,4})(?!--?[A-Za-z])(?=[^\s])")
+_COLUMN_GAP = re.compile(r"(?:[ \t]{2,40}|\t)(?=[^\s:=]+[ \t]*\r?$)", re.M)
+_LINE_LEAD = re.compile(r"(?:^|\n)[ \t>+*#|-]*(?:(?:export|set|setenv|declare -x)[ \t]+)?[\"'`]?\Z")
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey)[ \t]+", re.I)
+_SEGMENT = re.compile(
+    r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\\]+|\\.|[\"'](?![\s,;:)}\]>]|$)|\\", re.M
+)
+_BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?[+-]?[ \t]*(?:#[^\n]*)?\r?$", re.M)
+_CLOSERS = ",;)}]>"
+
+
+def _named_values(text: str) -> Iterator[Span]:
+    """NAME=value, name: value, "name": "value", --name value, `name   value` where the name says so."""
+    lowered = text.replace("İ", "I").lower()  # the one letter whose lower case is longer
+    done = -1
+    for at in _positions(lowered, _NAME_WORDS):
+        if at < done:
+            continue
+        end = _end_of(_NAME_AFTER, text, at)
+        done = end
+        before = text[max(0, at - 64) : at]
+        start = at - (len(before) - _start_of(_NAME_BEFORE, before))
+        if end < len(text) and text[end] in "=: \t\"'`\\]\x1b" and is_secret_name(text[start:end].lstrip(".")):
+            yield from _value_of(text, start, end)
+
+
+def _positions(text: str, words: Iterable[str]) -> list[int]:
+    found = set()
+    for word in words:
+        at = text.find(word)
+        while at >= 0:
+            found.add(at)
+            at = text.find(word, at + 1)
+    return sorted(found)
+
+
+def _end_of(pattern: "re.Pattern[str]", text: str, at: int) -> int:
+    found = pattern.match(text, at)
+    return found.end() if found else at
+
+
+def _start_of(pattern: "re.Pattern[str]", text: str) -> int:
+    found = pattern.search(text)
+    return found.start() if found else len(text)
+
+
+def _value_of(text: str, start: int, end: int) -> Iterator[Span]:
+    """The value that belongs to the name at start:end, if there is one on its line."""
+    name = text[start:end]
+    leads = _LINE_LEAD.search(text[max(0, start - 64) : start] if start > 64 else "\n" + text[:start]) is not None
+    before = text[start - 1 : start]
+    sign = ""
+    gap = _SEPARATOR.match(text, end)
+    if gap:
+        sign = gap.group("sign")
+        if sign == ":" and before == "/":  # /etc/passwd: No such file
+            return
+    elif name.startswith("-"):
+        gap = _OPTION_GAP.match(text, end)
+    elif leads:
+        gap = _COLUMN_GAP.match(text, end)
+    if not gap:
+        return
+    at = gap.end()
+    if "authorization" in name.lower():
+        at = _end_of(_SCHEME, text, at)
+    if sign == ":" and _BLOCK_SCALAR.match(text, at):
+        yield from _block_below(text, start, at)
+        return
+    opened = before if sign and before and before in "\"'`" and not gap.group("close") else ""
+    first, last = _extent(text, at, opened, to_line_end=leads and sign == ":", query=before in ("?", "&"))
+    value = text[first:last]
+    bare = value.strip("\"'` \t")
+    if bare.lower() in _NO_VALUE or is_path_of_secret(name, bare):
+        return
+    if sign == ":" and value[0] in "{[":  # a mapping or a list: its own names are judged
+        return
+    yield first, last
+
+
+def _extent(text: str, at: int, opened: str, to_line_end: bool, query: bool) -> Span:
+    """Where the value that begins at `at` ends: at its quote, at white space, or at the end of the line."""
+    line_end = text.find("\n", at)
+    line_end = len(text) if line_end < 0 else line_end
+    if text[line_end - 1 : line_end] == "\r" and line_end > at:
+        line_end -= 1
+    if opened:  # 'NAME=va lue': the quote was opened before the name
+        end = text.find(opened, at, line_end)
+        if end < 0:
+            return at, line_end
+        after = _segments(text, end + 1, line_end)
+        return (at, end) if after == end + 1 or text[end + 1] in _CLOSERS + ":" else (at, after)
+    quoted = re.compile(r"(\\?[\"'`])(?:(?!\1)[^\\\n]|\\(?!\1)[^\n]|(?!\1)\\.)*?\1").match(text, at, line_end)
+    if quoted:
+        after = _segments(text, quoted.end(), line_end)
+        if after == quoted.end() or text[quoted.end()] in _CLOSERS + ":&":
+            return at + len(quoted.group(1)), quoted.end() - len(quoted.group(1))
+        return at, after
+    if to_line_end:
+        return at, at + len(text[at:line_end].rstrip())
+    end = _segments(text, at, line_end)
+    if query and "&" in text[at:end]:
+        end = text.index("&", at, end)
+    return at, max(at, at + len(text[at:end].rstrip(_CLOSERS)))
+
+
+def _segments(text: str, at: int, end: int) -> int:
+    """The end of a shell-like word: quoted and bare pieces side by side."""
+    while at < end:
+        found = _SEGMENT.match(text, at, end)
+        if not found:
+            break
+        at = found.end()
+    return at
+
+
+def _block_below(text: str, start: int, at: int) -> Iterator[Span]:
+    """The lines of a YAML block scalar: those below the key that are indented further."""
+    line_start = text.rfind("\n", 0, start) + 1
+    indent = len(text[line_start:start]) - len(text[line_start:start].lstrip(" "))
+    begin = text.find("\n", at)
+    if begin < 0:
+        return
+    end = begin + 1
+    while end < len(text):
+        stop = text.find("\n", end)
+        stop = len(text) if stop < 0 else stop
+        line = text[end:stop]
+        if line.strip() and len(line) - len(line.lstrip(" ")) <= indent:
+            break
+        end = stop + 1
+    yield _stripped(text, begin, min(end, len(text)))
+
+
+# --- words of well-known commands, and tokens known by their shape ------------------------------------------------
+
+_WORD = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"']+)"
+_GAP = r"[\"']?,?[ \t]+"
+# (what the text must hold for the pattern to be tried, the pattern; group 1 is the secret)
+_COMMAND_WORDS = tuple(
+    (literals, re.compile(pattern, re.I))
+    for literals, pattern in (
+        (
+            ("add_user", "change_password", "authenticate_user"),
+            r"\b(?:add_user|change_password|authenticate_user)" + _GAP + _WORD
+            + r",?[ \t]+(?![&|;<>#(])(" + _WORD + ")",
+        ),
+        (("password", "PASSWORD", "Password"), r"\bpassword[ \t]+e?('\"'\"'|\\?['\"])(?P<value>[^\n]{1,512}?)\1"),
+        (("identified", "IDENTIFIED"), r"\bidentified[ \t]+by[ \t]+('\"'\"'|\\?['\"])(?P<value>[^\n]{1,512}?)\1"),
+        (("login",), r"\blogin[ \t]+\S{1,256}[ \t]+password[ \t]+(\S{1,512})"),
+        (("sshpass",), r"\bsshpass" + _GAP + r"['\"]?-p" + r"['\"]?,?[ \t]*(" + _WORD + ")"),
+        (
+            ("curl",),
+            r"\bcurl\b[^\n]{0,512}?[ \t\"'](?:-u|--user)[\"']?[ \t=,]{0,4}[\"']?[^\s:\"']{1,256}:([^\s\"']{1,512})",
+        ),
+        (("redis-cli",), r"\bredis-cli\b[^\n]{0,256}?[ \t\"']-a[\"']?,?[ \t]+(" + _WORD + ")"),
+        (("mysql", "mariadb"), r"\b(?:mysql|mariadb)\w*\b[^\n]{0,256}?[ \t\"']-p([^\s\"',]{1,256})"),
+        (("pass:",), r"-pass(?:in|out)?[ \t]+pass:(\S{1,512})"),
+        ((":54",), r"^[^\s:]{1,256}:54\d\d:[^\s:]{1,256}:[^\s:]{1,256}:(\S{1,512})$"),
+        (("earer", "BEARER"), r"\bbearer[ \t]+((?=[^\s\"']*[0-9._=/+-])[A-Za-z0-9._~+/=-]{6,}|[A-Za-z]{20,})"),
+        (("asic ", "BASIC "), r"\bbasic[ \t]+((?=[^\s\"']*[0-9=+/])[A-Za-z0-9+/]{8,}={0,2})"),
+    )
+)
+_TOKEN_SHAPES = tuple(
+    (literal, re.compile(pattern))
+    for literal, pattern in (
+        ("gh", r"(?<![A-Za-z0-9])gh[pousr]_[A-Za-z0-9]{20,255}"),
+        ("github_pat_", r"(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{20,255}"),
+        ("glpat-", r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{16,255}"),
+        ("npm_", r"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{30,255}"),
+        ("pypi-AgE", r"(?<![A-Za-z0-9])pypi-AgE[A-Za-z0-9_-]{30,1024}"),
+        ("xox", r"(?<![A-Za-z0-9])xox[abprs]-[A-Za-z0-9-]{10,255}"),
+        ("eyJ", r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{8,4096}"),
+    )
+)
+
+
+def _command_words(text: str) -> Iterator[Span]:
+    """rabbitmqctl add_user NAME HERE, PASSWORD 'HERE', curl -u user:HERE, Bearer HERE, ..."""
+    for literals, pattern in _COMMAND_WORDS:
+        if any(literal in text for literal in literals):
+            for found in pattern.finditer(text):
+                group = "value" if "value" in pattern.groupindex else 1
+                yield _inside_quotes(text, *found.span(group))
+
+
+def _inside_quotes(text: str, start: int, end: int) -> Span:
+    if end - start >= 2 and text[start] in "\"'" and text[end - 1] == text[start]:
+        return start + 1, end - 1
+    return start, end
+
+
+def _token_shapes(text: str) -> Iterator[Span]:
+    for literal, pattern in _TOKEN_SHAPES:
+        if literal in text:
+            for found in pattern.finditer(text):
+                yield found.span()
+
+
+_RULES: tuple[Callable[[str], Iterator[Span]], ...] = (
+    _private_keys,
+    _url_passwords,
+    _named_values,
+    _command_words,
+    _token_shapes,
+)
+
+
+# --- known values -------------------------------------------------------------------------------------------------
+
+_ESCAPE_BEFORE = re.compile(
+    r"(?:\x1b\[[0-9;?]*[A-Za-z]|\\[nrtbfv0]|\\x[0-9a-f]{2}|%[0-9A-Fa-f]{2}|(?:^|[^\w])-[A-Za-z])\Z"
+)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The value as tools print it: as it is, quoted, percent-encoded, in JSON, HTML and base64; its lines."""
+    for line in {value, value.strip(), unquote(value), *(line.strip() for line in value.splitlines())}:
+        if len(line) < MIN_KNOWN_LENGTH or not line.strip("*"):
+            continue
+        raw = line.encode("utf-8", "surrogatepass")
+        percent = quote(raw, safe="")
+        yield from {
+            line,
+            percent,
+            re.sub("%..", lambda code: code.group().lower(), percent),
+            quote(raw),
+            quote_plus(raw),
+            json.dumps(line)[1:-1],
+            json.dumps(line, ensure_ascii=False)[1:-1],
+            repr(line)[1:-1],
+            line.replace("\\", "\\\\"),
+            line.replace("'", "'\"'\"'"),
+            line.replace("'", "''"),
+            re.sub(r"([^\w@%+=:,./-])", r"\\\1", line),
+            html.escape(line),
+            base64.b64encode(raw).decode().rstrip("="),
+        }
+
+
+def _known_values(text: str, forms: Iterable[str]) -> Iterator[Span]:
+    squeezed: Optional[str] = None
+    for form in forms:
+        at = text.find(form)
+        while at >= 0:
+            if _whole_token(text, at, at + len(form)):
+                yield at, at + len(form)
+            at = text.find(form, at + 1)
+        if squeezed is None:
+            squeezed = _NOISE.sub("", text)
+        if len(squeezed) != len(text) and form in squeezed:
+            yield from _split_values(text, form)
+
+
+def _split_values(text: str, form: str) -> Iterator[Span]:
+    """The pieces of a value that a line wrap or colour codes split; what splits it stays."""
+    noise = "(?:{}){{0,4}}".format(_NOISE.pattern)
+    for found in re.finditer(noise.join(re.escape(char) for char in form), text):
+        if not _whole_token(text, *found.span()):
+            continue
+        start = found.start()
+        for between in _NOISE.finditer(text, *found.span()):
+            yield start, between.start()
+            start = between.end()
+        yield start, found.end()
+
+
+def _whole_token(text: str, start: int, end: int) -> bool:
+    """Say whether start:end is no part of a longer word; an escape or an option letter before it is none."""
+    before, after = text[max(0, start - 16) : start], text[end : end + 1]
+    if _word_char(text[end - 1]) and after and _word_char(after):
+        return False
+    if not before or not _word_char(text[start]) or not _word_char(before[-1]):
+        return True
+    return _ESCAPE_BEFORE.search(before) is not None
+
+
+def _word_char(char: str) -> bool:
+    return char.isalnum() or char == "_"

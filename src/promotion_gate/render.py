@@ -1,0 +1,162 @@
+"""Renders a Decision into the files that people read. Output only: nothing here is ever read back."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+from promotion_gate.bundle import Bundle
+from promotion_gate.files import to_json
+from promotion_gate.model import Decision, GateResult, Status
+from promotion_gate.policy import GatePolicy
+
+DECISION_JSON = "promotion-decision.json"
+DECISION_MD = "promotion-decision.md"
+FOLLOW_UP = "follow-up-issue.md"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def visible(text: object) -> str:
+    """One line of text in which everything invisible or reordering stands as an escape."""
+    line = " ".join(str(text).split())
+    return "".join(
+        letter if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+        else f"\\u{ord(letter):04x}"
+        for letter in line
+    )  # fmt: skip
+
+
+def md(text: object) -> str:
+    """Text as Markdown shows it to the letter: what a VM prints is data, never a link, a heading or HTML."""
+    return _MARKDOWN.sub(r"\\\1", visible(text))
+
+
+def code(text: object) -> str:
+    """Text for a fenced block."""
+    return visible(text).replace("```", "` ` `")
+
+
+def sentence(text: object) -> str:
+    """An unblock sentence: its back-quoted commands stay code, the rest is escaped."""
+    parts = visible(text).split("`")
+    if len(parts) % 2 == 0:
+        return md(text)
+    return "".join(f"`{part}`" if number % 2 else md(part) for number, part in enumerate(parts))
+
+
+def _duration(seconds: float | None) -> str:
+    return "not run" if seconds is None else f"{seconds:.1f} s"
+
+
+def _nanoseconds(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1e9:.3f} s"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("promotion_gate"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown, escaped by the filters below
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        md=md, code=code, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds
+    )
+    macros = environment.get_template("macros.j2").module
+    environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
+    return environment
+
+
+def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
+    """Every rendered file of a bundle by its name. follow-up-issue.md only on HOLD."""
+    environment = _environment()
+    files = {DECISION_JSON: to_json(decision.as_dict())}
+    files[DECISION_MD] = _tidy(
+        environment.get_template("promotion-decision.md.j2").render(
+            decision=decision,
+            waived=[check for gate in decision.gates for check in gate.checks if check.waived],
+            warnings=[warning for gate in decision.gates for check in gate.checks for warning in check.warnings],
+        )
+    )
+    for policy, gate in zip(bundle.policy.gates, decision.gates, strict=True):
+        files[policy.summary] = _summary(environment, bundle, decision, gate)
+        if policy.notes:
+            files[policy.notes] = _notes(environment, policy, gate)
+    if decision.decision == "HOLD":
+        files[FOLLOW_UP] = _tidy(
+            environment.get_template("follow-up-issue.md.j2").render(
+                decision=decision,
+                failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
+                evidence=_evidence(bundle, decision),
+            )
+        )
+    return files
+
+
+def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
+    """The evidence files of the gates that did not pass, with their digests."""
+    prefixes = tuple(f"0{gate.id}-" for gate in decision.gates if gate.status is not Status.PASS)
+    if any(gate.name == "slurm_smoke" and gate.status is not Status.PASS for gate in decision.gates):
+        prefixes += ("slurm-smoke/",)
+    return [(name, digest) for name, digest in sorted(bundle.index.files.items()) if name.startswith(prefixes)]
+
+
+def _summary(environment: jinja2.Environment, bundle: Bundle, decision: Decision, gate: GateResult) -> str:
+    record = bundle.index.gates.get(gate.name)
+    timing: Mapping[str, Any] | None = None
+    if gate.name == "sqlite_smoke":
+        timing = _timing(gate, record.load_average if record else (), record.load_average_after if record else ())
+    return _tidy(
+        environment.get_template("summary.md.j2").render(
+            decision=decision,
+            gate={
+                "id": gate.id,
+                "title": gate.title,
+                "status": gate.status,
+                "attempt": gate.attempt,
+                "duration_seconds": gate.duration_seconds,
+                "checks": gate.checks,
+                "warnings": [warning for check in gate.checks for warning in check.warnings],
+            },
+            record=record,
+            timing=timing,
+        )
+    )
+
+
+def _timing(gate: GateResult, before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, Any] | None:
+    """What the timing table of gate 2 shows, from the details of its checks."""
+    merged: dict[str, Any] = {}
+    for check in gate.checks:
+        merged.update(check.details)
+    if "runs" not in merged:
+        return None
+    times = sorted(run["duration_ns"] for run in merged["runs"] if run["duration_ns"] is not None)
+    merged.setdefault("p95_ns", None)
+    merged.setdefault("reference", None)
+    merged["times"] = times
+    if times:
+        merged.update(min=times[0], median=times[(len(times) - 1) // 2], max=times[-1])
+    for name, load in (("load_before", before), ("load_after", after)):
+        merged[name] = ", ".join(f"{value:.2f}" for value in load) or "not known"
+    return merged
+
+
+def _notes(environment: jinja2.Environment, policy: GatePolicy, gate: GateResult) -> str:
+    check = next((check for check in gate.checks if "ownership" in check.details), None)
+    judged = check or next((check for check in gate.checks if check.id.endswith(".ownership")), None)
+    return _tidy(
+        environment.get_template("boundary-notes.md.j2").render(
+            check=judged, details=check.details if check else None, summary=policy.summary
+        )
+    )
+
+
+def _tidy(text: str) -> str:
+    """No more than one empty line in a row, one newline at the end."""
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

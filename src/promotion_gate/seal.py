@@ -1,0 +1,74 @@
+"""seal(): the one function that writes a decision. It decides, renders, and last writes SHA256SUMS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from promotion_gate.bundle import Bundle, list_files, load_bundle
+from promotion_gate.decide import decide
+from promotion_gate.errors import BundleError, GateError
+from promotion_gate.files import read_file, sha256, write_atomically
+from promotion_gate.history import SUMS_FILE
+from promotion_gate.model import Decision
+from promotion_gate.render import FOLLOW_UP, render
+from promotion_gate.signing import sign
+
+SIGNATURE_FILE = SUMS_FILE + ".sig"
+
+
+def seal(folder: Path) -> Decision:
+    """Decides a closed bundle and writes the decision into it.
+
+    Raises BundleError for a bundle that cannot be decided or is sealed already, GateError if a file cannot be
+    written or signed; in each case there is no seal, which is no decision.
+    """
+    if (folder / SUMS_FILE).exists():
+        raise BundleError(
+            f"{folder} is sealed already; nothing in it changes any more. Look at it with: promotion-gate show {folder}"
+        )
+    bundle = load_bundle(folder)
+    decision = decide(bundle)
+    try:
+        _write_records(folder, bundle, decision)
+        write_atomically(folder / SUMS_FILE, checksums(folder, decision))
+    except OSError as error:
+        raise GateError(f"The decision could not be written into {folder} ({error.strerror}); there is none.") from None
+    key = bundle.index.settings.get("promotion_signing_key")
+    if key:
+        try:
+            sign(folder / SUMS_FILE, str(key))
+        except GateError:
+            (folder / SUMS_FILE).unlink(missing_ok=True)
+            raise
+    return decision
+
+
+def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> None:
+    rendered = render(bundle, decision)
+    for name, text in rendered.items():
+        if name in bundle.index.files:
+            raise BundleError(f"{name} is evidence of the index and a rendered file at once; rename it in the policy.")
+        write_atomically(folder / name, text)
+    if FOLLOW_UP not in rendered:
+        (folder / FOLLOW_UP).unlink(missing_ok=True)
+
+
+def checksums(folder: Path, decision: Decision) -> str:
+    """The text of SHA256SUMS: every file but itself and its signature, in the format of sha256sum.
+
+    What is no regular file cannot be listed: a HOLD is sealed without it (its checks name it, and `verify` finds
+    it), a PROMOTE is not. Raises BundleError for that, and for a name that the format cannot hold.
+    """
+    lines = []
+    for name in list_files(folder):
+        if name in (SUMS_FILE, SIGNATURE_FILE):
+            continue
+        content = read_file(folder / name)
+        if content.problem and decision.decision == "HOLD":
+            continue
+        if content.problem:
+            raise BundleError(f"{folder / name} {content.problem}; a bundle holds regular files only.")
+        if "\n" in name or "\\" in name or "\r" in name:
+            raise BundleError(f"{name!r} is no name that SHA256SUMS can hold.")
+        lines.append(f"{sha256(content.data)}  {name}\n")
+    return "".join(lines)
