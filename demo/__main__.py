@@ -51,9 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         named(added)
         added.add_argument("--suite", choices=image.SUITES, default=image.SUITES[0], help="the VM's Debian")
         if name == "run":
-            added.add_argument(
-                "ansible", nargs=argparse.REMAINDER, help="more arguments for ansible-playbook"
-            )
+            added.add_argument("ansible", nargs=argparse.REMAINDER, help="more arguments for ansible-playbook")
     named(command("down", "remove the VMs, the image and .demo/; with --name that VM only"), None)
     command("status", "what is there")
     for name, text in (
@@ -107,9 +105,7 @@ def _run(options: argparse.Namespace) -> int:
         reason = "-e", '{"promotion_reason": "first run of the demo on this machine"}'
         status = _ansible([playbook, "playbooks/record-baseline.yml", *common, *reason])
         if status != 0:
-            raise DemoError(
-                "The known-good sqlite timings could not be recorded; the reason is in the lines above."
-            )
+            raise DemoError("The known-good sqlite timings could not be recorded; the reason is in the lines above.")
     first = [] if workspace.has_profile(machine) else ["-e", "aiida_vm_first_run=true"]
     status = _ansible([playbook, "promotion-gate.yml", *common, *first, *options.ansible])
     bundles = sorted(path for path in EVIDENCE.glob("*") if (path / "index.json").is_file())
@@ -119,9 +115,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _ansible(command: list[str]) -> int:
-    say(
-        "$ " + " ".join(os.path.relpath(word, CHECKOUT) if word.startswith("/") else word for word in command)
-    )
+    say("$ " + " ".join(os.path.relpath(word, CHECKOUT) if word.startswith("/") else word for word in command))
     # A checkout that others may write to makes Ansible ignore the ansible.cfg beside the playbook: name it.
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
     return subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
@@ -158,9 +152,7 @@ def _status(_options: argparse.Namespace) -> int:
         state = machine.state()
         missing = machine.not_ready() if state == "running" else []
         health = f"not working: {', '.join(missing)}" if missing else "all services work"
-        say(
-            f"{machine.name}: {state}{', ' + health if state == 'running' else ''} (container {machine.container})"
-        )
+        say(f"{machine.name}: {state}{', ' + health if state == 'running' else ''} (container {machine.container})")
         say(f"    ssh -F {machine.ssh_config} {machine.name}")
     if (WORKSPACE / ".git").is_dir():
         workspace.tell()
@@ -177,9 +169,7 @@ def _ssh(options: argparse.Namespace) -> int:
 def _exec(options: argparse.Namespace) -> int:
     machine = vm.Vm(options.name)
     if machine.state() != "running":
-        raise DemoError(
-            f"The VM {options.name} does not run: run `python3 -m demo up --name {options.name}`."
-        )
+        raise DemoError(f"The VM {options.name} does not run: run `python3 -m demo up --name {options.name}`.")
     terminal = ["--interactive", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     command = podman.podman("exec", *terminal, machine.container, *(options.command or ["bash"]))
     return subprocess.run(command, check=False).returncode

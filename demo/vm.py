@@ -66,9 +66,7 @@ class Vm:
 
     def state(self) -> str:
         """podman's word for it: running, exited, paused ...; empty if there is no such container."""
-        return (
-            podman.call("container", "inspect", "--format", "{{.State.Status}}", self.container) or ""
-        ).strip()
+        return (podman.call("container", "inspect", "--format", "{{.State.Status}}", self.container) or "").strip()
 
     def container_id(self) -> str:
         return (podman.call("container", "inspect", "--format", "{{.Id}}", self.container) or "").strip()
@@ -121,9 +119,7 @@ def remove(vm: Vm) -> None:
 def all_vms() -> list[Vm]:
     """Every VM that this checkout has started."""
     prefix = f"promotion-gate-{CHECKOUT_ID}-"
-    names = (
-        podman.call("ps", "--all", "--filter", f"label={LABEL}={CHECKOUT_ID}", "--format", "{{.Names}}") or ""
-    )
+    names = podman.call("ps", "--all", "--filter", f"label={LABEL}={CHECKOUT_ID}", "--format", "{{.Names}}") or ""
     return [Vm(name.removeprefix(prefix)) for name in names.split() if name.startswith(prefix)]
 
 
@@ -203,9 +199,7 @@ def _hand_in(vm: Vm, host: HostSettings, uv: Path) -> None:
         _put(vm, "/usr/local/bin/uv", uv.read_bytes(), mode="0755")
     _do(vm, ["chown", USER, "/var/cache/uv"])  # the host's directory: whoever made it there
     if not vm.key.is_file():
-        output_of(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"demo VM {vm.name}", "-f", str(vm.key)]
-        )
+        output_of(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"demo VM {vm.name}", "-f", str(vm.key)])
     public = vm.key.with_suffix(".pub").read_bytes()
     _do(vm, ["install", "-d", "-o", USER, "-g", USER, "-m", "0700", f"/home/{USER}/.ssh"])
     _put(vm, f"/home/{USER}/.ssh/authorized_keys", public)
@@ -215,9 +209,7 @@ def _environment(host: HostSettings) -> dict[str, str]:
     """/etc/environment: PAM gives it to every session, also to `ssh vm command`, which reads no profile."""
     found = {"LANG": "C.UTF-8"}
     for name, value in host.proxies.items():
-        inside = (
-            f"{value},localhost,127.0.0.1,{HOST_NAME}" if name == "no_proxy" else seen_from_container(value)
-        )
+        inside = f"{value},localhost,127.0.0.1,{HOST_NAME}" if name == "no_proxy" else seen_from_container(value)
         found[name] = found[name.upper()] = inside
     if host.proxies and "no_proxy" not in found:
         found["no_proxy"] = found["NO_PROXY"] = f"localhost,127.0.0.1,{HOST_NAME}"
@@ -278,8 +270,7 @@ def _make_reachable(vm: Vm) -> None:
 
 def _published_port(vm: Vm) -> int:
     ports = json.loads(
-        podman.call("container", "inspect", "--format", "{{json .HostConfig.PortBindings}}", vm.container)
-        or "{}"
+        podman.call("container", "inspect", "--format", "{{json .HostConfig.PortBindings}}", vm.container) or "{}"
     )
     return int(ports["22/tcp"][0]["HostPort"])
 

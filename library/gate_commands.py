@@ -4,6 +4,8 @@
 Runs on the target's Python 3.9 and newer with the standard library alone.
 """
 
+# Descriptors, os.walk and names that are not UTF-8: the os functions take them as they are, pathlib does not.
+# ruff: noqa: PTH101, PTH102, PTH110, PTH112, PTH113, PTH114, PTH117, PTH118, PTH119, PTH120, PTH123, PTH208
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -11,76 +13,216 @@ module: gate_commands
 short_description: Run a gate's commands in one trip and return their evidence
 description:
   - Starts each command in its own session, without standard input, stdout and stderr into one pipe in the order
-    printed, measures its wall time with the monotonic clock of the target, and ends everything it started on the
-    time limit (TERM, then KILL).
+    printed, measures its wall time with the monotonic clock of the target, and on the time limit ends everything
+    that it started (TERM, then KILL), wherever that went.
   - Never fails for what a command does. The result goes to the evidence callback; it is judged later, elsewhere.
-  - Secrets of the environment file are masked before anything is returned.
+  - Known and named secrets are masked before anything is returned.
 options:
-  gate: {description: The gate's name or C(run)., type: str, required: true}
-  event: {description: What the callback is to do., type: str, choices: [commands, open, close, probe], default: commands}
-  bundle: {description: The bundle's folder on the controller., type: str}
-  chdir: {description: Where the commands run., type: str}
-  environment: {description: Added to the target's environment., type: dict, default: {}}
-  env_file: {description: A file that bash reads; its variables are added too. Relative to I(chdir)., type: str}
-  scripts: {description: Scripts to put into {scratch}/bin before the commands., type: dict, default: {}}
+  gate:
+    description: The gate's name, or C(run).
+    type: str
+    required: true
+  event:
+    description: What the callback is to do with the result. C(open) and C(close) only carry O(bundle) to it.
+    type: str
+    choices: [commands, open, close, probe]
+    default: commands
+  bundle:
+    description: The bundle's folder on the controller.
+    type: str
+  chdir:
+    description: Where the commands run. If it does not exist, they are not run, and the result says so.
+    type: str
+  environment:
+    description: Added to the target's environment; goes before what O(env_file) sets.
+    type: dict
+    default: {}
+  env_file:
+    description: A file that bash reads, as C(set -a; . FILE) does; its variables are added too. Relative to O(chdir).
+    type: str
+  scripts:
+    description: Scripts to write into C({scratch}/bin) before the commands, text by name.
+    type: dict
+    default: {}
   commands:
-    description:
-      - The commands. C(id), C(file) and C(run) (a list is argv, a text goes to /bin/sh -c) are required.
-      - C(prefix) (list or text) stands before argv; C(path_of_prefix) drops its last word and puts the folder of that
-        word on PATH. C(group) runs neighbours side by side. C(needs_env_file), C(after) (an id that must have exited
-        0), C(limit_seconds), C(chdir), C(environment), C(kill_leftovers).
+    description: The commands, in order.
     type: list
     elements: dict
     default: []
+    suboptions:
+      id:
+        description: Names the command within its gate.
+        type: str
+        required: true
+      file:
+        description: The transcript that it belongs to.
+        type: str
+        required: true
+      run:
+        description: A list is argv; a text goes to C(/bin/sh -c) as it stands.
+        type: raw
+        required: true
+      prefix:
+        description: Stands before argv; a list, or a text that is split as a shell would.
+        type: raw
+      path_of_prefix:
+        description: Drop the prefix's last word, and if it is an absolute path put its folder first on PATH.
+        type: bool
+        default: false
+      chdir:
+        description: Another folder for this command.
+        type: str
+      environment:
+        description: More variables for this command.
+        type: dict
+        default: {}
+      limit_seconds:
+        description: How long it may take.
+        type: float
+        default: 60
+      group:
+        description: Neighbours of the same group run side by side.
+        type: str
+      after:
+        description: The id of a command that must have exited 0; otherwise this one is not run.
+        type: str
+      needs_env_file:
+        description: Do not run it if O(env_file) could not be read.
+        type: bool
+        default: false
+      kill_leftovers:
+        description: End what is still running when the command has exited. A time limit ends everything anyway.
+        type: bool
+        default: true
   artifacts:
-    description: Folders or files to bring back, each C(from) and C(to), with C(max_files), C(max_bytes), C(max_file_bytes).
+    description: Folders or files to bring back after the commands. Regular files only.
     type: list
     elements: dict
     default: []
-  max_output_bytes: {description: Per command; head and tail are kept., type: int, default: 1048576}
+    suboptions:
+      from:
+        description: The folder or file on the target.
+        type: str
+        required: true
+      to:
+        description: Its name in the bundle.
+        type: str
+        required: true
+      max_files:
+        description: How many files at most.
+        type: int
+        default: 200
+      max_bytes:
+        description: How many bytes in all files together.
+        type: int
+        default: 8388608
+      max_file_bytes:
+        description: How many bytes of one file.
+        type: int
+        default: 2097152
+  max_output_bytes:
+    description: How much of a command's output is kept; head and tail are kept, and the cut is said.
+    type: int
+    default: 1048576
+  secrets:
+    description: More values to mask, beside the secrets of the environment and of O(env_file).
+    type: list
+    elements: str
+    default: []
 notes:
-  - In lists, C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}) and C({scratch}) are filled in.
+  - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}) and C({scratch})
+    are filled in. C({scratch}) is a private folder of this trip, removed afterwards; a text in C(run) finds it as
+    C(PROMOTION_SCRATCH).
+  - In check mode nothing is run, and each command says so.
 author: [The promotion gate's authors]
 """
 
 EXAMPLES = r"""
-- name: Ask Slurm for its controllers
+- name: Ask Slurm for its state
   gate_commands:
     gate: slurm_smoke
     commands:
-      - {id: ping, file: 04-slurm-state.log, run: [scontrol, ping], limit_seconds: 30}
+      - {id: ping, file: 04-slurm-state.log, run: [scontrol, ping], limit_seconds: 30, group: slurm}
+      - {id: sinfo, file: 04-slurm-state.log, run: [sinfo, -h, -N], limit_seconds: 30, group: slurm}
+  changed_when: false
+
+- name: Run the smoke script with verdi on its PATH
+  gate_commands:
+    gate: slurm_smoke
+    chdir: /srv/application
+    env_file: ops/aiida-vm/aiida-vm.env
+    commands:
+      - id: script
+        file: 04-slurm-smoke.log
+        prefix: uv run --project apps/api verdi
+        path_of_prefix: true
+        run: [scripts/aiida-slurm-smoke-vm.sh, --artifact-dir, "{scratch}/smoke", --profile, "{env:AIIDA_PROFILE}"]
+        needs_env_file: true
+        limit_seconds: 300
+    artifacts:
+      - {from: "{scratch}/smoke", to: slurm-smoke}
+  changed_when: false
 """
 
 RETURN = r"""
 gate_evidence:
-  description: The trip - host, environment file, one entry per command with its output, artifacts.
+  description: The trip.
   returned: always
   type: dict
+  contains:
+    schema: {description: The version of this format., type: int, sample: 1}
+    event: {description: As it was given., type: str}
+    gate: {description: As it was given., type: str}
+    bundle: {description: As it was given., type: str}
+    trip_ns: {description: How long the whole trip took., type: int}
+    host: {description: Host name, user, Python and load average before and after., type: dict}
+    env_file: {description: Path, the names it sets, and why it could not be read., type: dict}
+    objections: {description: Sentences that stand against the evidence., type: list, elements: str}
+    commands:
+      description: >-
+        One entry per command, with what ran and where, start and duration in ns, exit status or signal, whether it was
+        timed out, left processes behind or was truncated, its output, or why it was not run.
+      type: list
+      elements: dict
+    artifacts:
+      description: One entry per artifact, with its files and their content, and what was refused and why.
+      type: list
+      elements: dict
 """
 
-import ctypes  # noqa: E402
-import os  # noqa: E402
-import platform  # noqa: E402
-import re  # noqa: E402
-import selectors  # noqa: E402
-import shlex  # noqa: E402
-import shutil  # noqa: E402
-import signal  # noqa: E402
-import stat  # noqa: E402
-import subprocess  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
+import contextlib
+import errno
+import json
+import os
+import platform
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible.module_utils.promotion_redact import Redactor, secrets_of  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.promotion_redact import Redactor, secrets_of, secrets_that_are_names
 
 GRACE_SECONDS = 2.0  # between TERM and KILL
 PIPE_SECONDS = 1.0  # how long a child may hold the pipe after its parent has exited
+SETTLE_SECONDS = 0.3  # how long short-lived rests of a command may take to go by themselves
+KILL_SECONDS = 3.0  # a process that KILL does not end within this is stuck in the kernel
 ENV_FILE_SECONDS = 10.0
+TICK_SECONDS = 0.02
+CUT_BYTES = 4096  # how far a cut may be moved to a line's or word's end
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-MAX_FILES, MAX_BYTES, MAX_FILE_BYTES = 200, 8 * 1024 * 1024, 2 * 1024 * 1024
-NAME_VARIABLES = ("PROFILE", "USER", "USERNAME", "HOST", "HOSTNAME", "NAME", "DATABASE", "VHOST", "LABEL")
 PLACEHOLDER = re.compile(r"\{(scratch|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\}")
+# Variables whose value is a name that the evidence is about; a secret must not equal one of them.
+NAME_VARIABLE = re.compile(
+    r"(?:^|_)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
+)
 
 
 class NotRun(Exception):
@@ -98,11 +240,29 @@ def decoded(data):
         return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace"), "utf-8+backslash"
 
 
-def whole_words(head, tail):
-    """Drops the partial word on each side of a cut: half a secret is not recognised as one."""
-    cut = max(head.rfind(b"\n"), head.rfind(b" "))
-    start = min([at for at in (tail.find(b"\n"), tail.find(b" ")) if at >= 0] or [len(tail)])
-    return head[: cut + 1], tail[start:]
+def plain(text):
+    """Text that can be sent as JSON: what the file system gave as undecodable bytes stands as \\xNN."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def before_cut(head):
+    """Drops the partial line (or word, or a fixed piece) before a cut: half a secret is not recognised as one."""
+    reach = min(CUT_BYTES, len(head) // 2)
+    for separator in (b"\n", b" "):
+        end = head.rfind(separator, len(head) - reach) + 1
+        if end:
+            return head[:end]
+    return head[: len(head) - reach]
+
+
+def after_cut(tail):
+    """Drops the partial line (or word, or a fixed piece) after a cut."""
+    reach = min(CUT_BYTES, len(tail) // 2)
+    for separator in (b"\n", b" "):
+        start = tail.find(separator, 0, reach)
+        if start >= 0:
+            return tail[start + 1 :]
+    return tail[reach:]
 
 
 class Capture:
@@ -124,224 +284,366 @@ class Capture:
 
     def result(self):
         """(bytes, truncated); the cut is said in the middle."""
-        tail = bytes(self.tail[-self.half :])
-        if len(self.head) + len(tail) == self.total:
-            return bytes(self.head) + tail, False
-        head, tail = whole_words(bytes(self.head), tail)
+        if len(self.head) + len(self.tail) == self.total <= 2 * self.half:
+            return bytes(self.head + self.tail), False
+        head, tail = before_cut(bytes(self.head)), after_cut(bytes(self.tail[-self.half :]))
         left_out = self.total - len(head) - len(tail)
         return head + "\n[... {} bytes left out ...]\n".format(left_out).encode() + tail, True
 
 
 # Processes -----------------------------------------------------------------------------------------------------
+#
+# This process starts a small supervisor for each command, and the supervisor starts the command. The supervisor is a
+# "child subreaper": whatever the command leaves behind, however it detached itself, becomes the supervisor's child.
+# So the descendants of a supervisor are exactly what its command started, and they can be found and ended. This
+# process only reads pipes, looks at the clock and sends signals; if a command kills its supervisor, it notices.
 
 
-def adopt_orphans():
-    """Makes this process the parent of what its children leave behind, so that it can be found and ended."""
+def prctl(option, value):
+    """Sets a Linux process option; elsewhere the process group is all there is."""
     try:
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (OSError, AttributeError):
-        pass  # not Linux: the process group is all there is
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        pass
 
 
-def parents():
-    """Every process and its parent, from /proc; zombies are left out."""
-    found = {}
+def process_table():
+    """pid -> (parent, state) of every process, from /proc."""
+    table = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
         if name.isdigit():
             try:
                 with open("/proc/{}/stat".format(name), "rb") as stream:
-                    fields = stream.read().rsplit(b")", 1)[1].split()
-            except (OSError, IndexError):
+                    state, parent = stream.read().rsplit(b")", 1)[1].split()[:2]
+            except (OSError, IndexError, ValueError):
                 continue
-            if fields[0] != b"Z":
-                found[int(name)] = int(fields[1])
-    return found
+            table[int(name)] = (int(parent), state.decode())
+    return table
 
 
-def descendants(root):
+def descendants(root, table):
     """All living descendants of a process."""
-    tree, found, front = parents(), set(), {root}
+    children = {}
+    for pid, (parent, _) in table.items():
+        children.setdefault(parent, []).append(pid)
+    found, front = set(), [root]
     while front:
-        front = {pid for pid, parent in tree.items() if parent in front} - found
-        found |= front
-    return found
+        for pid in children.get(front.pop(), []):
+            if pid not in found:
+                found.add(pid)
+                front.append(pid)
+    return {pid for pid in found if table[pid][1] != "Z"}
 
 
-def send(pids, groups, number):
-    for kill, targets in ((os.killpg, groups), (os.kill, pids)):
-        for target in targets:
-            try:
-                kill(target, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+def send(number, pids, group=None):
+    """Sends a signal to processes and to a group; those that have gone do not matter."""
+    if group:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
-def reap():
-    """Collects children that have ended; adopted ones become zombies otherwise."""
+def supervise(argv, directory, environment, output, report):
+    """The supervisor's whole life: starts the command, reports how it went, and waits to be ended. Never returns."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: end_own_family())
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # nothing stays behind when the module is killed
+        started = time.monotonic_ns()
+        try:
+            child = subprocess.Popen(
+                argv,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            tell(report, {"error": why_not_started(error, argv, directory), "started": started})
+            os._exit(0)
+        os.close(output)
+        tell(report, {"pid": child.pid, "started": started})
+        wait_for(child.pid, report)
+    finally:
+        os._exit(0)
+
+
+def wait_for(pid, report):
+    """Reports the end of the command, then collects what it left until this process is killed."""
     while True:
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
+            ended, status = os.waitpid(-1, 0)
         except ChildProcessError:
-            return
+            signal.pause()
+            continue
+        if ended == pid:
+            tell(report, {"status": status, "ended": time.monotonic_ns()})
+
+
+def tell(report, message):
+    os.write(report, json.dumps(message).encode() + b"\n")
+
+
+def end_own_family():
+    send(signal.SIGKILL, descendants(os.getpid(), process_table()))
+    os._exit(0)
+
+
+def why_not_started(error, argv, directory):
+    """[exit status or null, sentence]: what a shell says of a command that cannot be started; null: no folder."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    if isinstance(error, OSError) and error.filename == directory:
+        return [None, "cannot enter the folder {}: {}".format(directory, reason)]
+    if not isinstance(error, OSError):  # a NUL byte in a word
+        return [None, reason]
+    found = os.path.join(directory, argv[0])
+    if error.errno != errno.ENOENT:
+        return [126, "{}: {}".format(argv[0], reason)]
+    if os.sep in argv[0] and os.path.exists(found):
+        return [127, "{}: the interpreter of its first line is not there".format(argv[0])]
+    return [127, "{}: {}".format(argv[0], reason if os.sep in argv[0] else "command not found")]
 
 
 class Running:
-    """One command that was started."""
+    """One command that was started, from here to its end: run, drain the pipe, settle, TERM, KILL, over."""
 
-    def __init__(self, spec, argv, shown, directory, environment, limit_bytes, known):
-        self.spec, self.argv, self.shown, self.directory = spec, argv, shown, directory
-        self.limit = float(spec.get("limit_seconds") or 60)
-        self.capture = Capture(limit_bytes)
-        self.timed_out = self.left_running = False
-        self.known = known  # what was running below us before
+    def __init__(self, argv, directory, environment, limit_seconds, kill_leftovers, max_bytes):
+        self.limit_seconds, self.kill_leftovers = limit_seconds, kill_leftovers
+        self.capture = Capture(max_bytes)
+        self.pid = self.status = self.ended = self.problem = None
+        self.exit_status = None  # of a command that could not be started
+        self.timed_out = self.left_running = self.lost = False
+        self.messages = b""
         self.started = time.monotonic_ns()
-        self.ended = None
-        self.process = subprocess.Popen(
-            argv,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        os.set_blocking(self.process.stdout.fileno(), False)
+        self.phase, self.until = "run", self.started + int(limit_seconds * 1e9)
+        self.output, output = os.pipe()
+        self.report, report = os.pipe()
+        self.supervisor = os.fork()
+        if self.supervisor == 0:
+            os.close(self.output)
+            os.close(self.report)
+            supervise(argv, directory, environment, output, report)
+        os.close(output)
+        os.close(report)
+        self.pipes = {self.output, self.report}
+        for descriptor in self.pipes:
+            os.set_blocking(descriptor, False)
 
-    def read(self):
-        """Takes what is in the pipe; False at its end."""
+    def read(self, descriptor):
+        """Takes what is in a pipe; at its end the pipe is closed."""
         try:
-            data = os.read(self.process.stdout.fileno(), 1 << 20)
+            data = os.read(descriptor, 1 << 18)
         except BlockingIOError:
-            return True
-        self.capture.add(data)
-        return bool(data)
+            return
+        if descriptor == self.output:
+            self.capture.add(data)
+        else:
+            self.messages += data
+            self.take_messages()
+        if not data:
+            self.close(descriptor)
+            if descriptor == self.report and self.ended is None and self.problem is None:
+                self.lost = True
 
-    def note_end(self):
-        if self.ended is None and self.process.poll() is not None:
-            self.ended = time.monotonic_ns()
-        return self.ended is not None
+    def close(self, descriptor):
+        if descriptor in self.pipes:
+            self.pipes.discard(descriptor)
+            os.close(descriptor)
+
+    def take_messages(self):
+        while b"\n" in self.messages:
+            line, self.messages = self.messages.split(b"\n", 1)
+            message = json.loads(line)
+            self.started = message.get("started", self.started)
+            self.pid = message.get("pid", self.pid)
+            self.status = message.get("status", self.status)
+            self.ended = message.get("ended", self.ended)
+            if "error" in message:
+                self.exit_status, self.problem = message["error"]
+                self.ended = time.monotonic_ns()
+
+    def go(self, phase, seconds):
+        self.phase, self.until = phase, time.monotonic_ns() + int(seconds * 1e9)
+
+    def step(self):
+        """Does what the phase asks for now; one phase per call."""
+        late = time.monotonic_ns() >= self.until
+        getattr(self, "step_" + self.phase)(late)
+
+    def step_run(self, late):
+        if self.lost:
+            self.terminate()
+        elif self.ended is not None:
+            self.go("drain", PIPE_SECONDS)
+        elif late:
+            self.timed_out = True
+            self.terminate()
+
+    def step_drain(self, late):
+        if late or self.output not in self.pipes:
+            self.go("settle" if self.kill_leftovers else "over", SETTLE_SECONDS)
+
+    def step_settle(self, late):
+        if not self.family():
+            self.go("over", 0)
+        elif late:
+            self.left_running = True
+            self.terminate()
+
+    def step_term(self, late):
+        if self.gone():
+            self.go("over", 0)
+        elif late:
+            self.go("kill", KILL_SECONDS)
+
+    def step_kill(self, late):
+        """Again and again: a process may fork while it is ended."""
+        if late or self.gone():
+            self.go("over", 0)
+        else:
+            send(signal.SIGKILL, self.family(), self.group())
+
+    def step_over(self, late):
+        """Nothing is left to do."""
+
+    def gone(self):
+        return (self.ended is not None or self.lost) and not self.family()
+
+    def terminate(self):
+        send(signal.SIGTERM, self.family(), self.group())
+        self.go("term", GRACE_SECONDS)
+
+    def group(self):
+        """The command's process group; once the command was collected its number may belong to somebody else."""
+        return self.pid if self.ended is None and not self.lost else None
+
+    def family(self):
+        """What the command has running. A supervisor that was killed has left its children to us."""
+        table = process_table()
+        if not table:
+            return {self.pid} if self.pid and self.ended is None else set()
+        if not self.lost:
+            return descendants(self.supervisor, table)
+        collect_orphans(table)
+        ours = {pid for pid, (parent, _) in table.items() if parent == os.getpid()} - SUPERVISORS - ALLOWED
+        return {pid for pid in ours if table[pid][1] != "Z"}.union(*(descendants(pid, table) for pid in ours))
+
+    def finish(self):
+        """Ends the supervisor; a daemon that may stay goes on without it."""
+        for _ in range(16):  # what is still in the pipe; a daemon that stays may go on writing
+            if self.output in self.pipes:
+                self.read(self.output)
+        if not self.kill_leftovers and not self.lost:
+            ALLOWED.update(self.family())
+        for descriptor in list(self.pipes):
+            self.close(descriptor)
+        SUPERVISORS.discard(self.supervisor)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.supervisor, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.supervisor, 0)
 
 
-def run_together(commands, ours):
-    """Waits for commands that run side by side, within their limits, and ends what they leave behind."""
-    selector = selectors.DefaultSelector()
-    for command in commands:
-        selector.register(command.process.stdout, selectors.EVENT_READ, command)
-    open_pipes = set(commands)
-    while any(not command.note_end() for command in commands) or open_pipes:
-        for key, _ in selector.select(0.02):
-            if not key.data.read():
-                selector.unregister(key.fileobj)
-                open_pipes.discard(key.data)
-        now = time.monotonic_ns()
+SUPERVISORS = set()
+ALLOWED = set()  # what may run: children from before the first command, daemons that may stay
+
+
+def collect_orphans(table):
+    """Zombies that came to us from a supervisor that was killed."""
+    for pid, (parent, state) in table.items():
+        if parent == os.getpid() and state == "Z" and pid not in SUPERVISORS:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def run_together(commands):
+    """Waits for commands that run side by side, within their limits, and ends what they must not leave behind."""
+    with selectors.DefaultSelector() as selector:
         for command in commands:
-            if not command.note_end() and now - command.started > command.limit * 1e9:
-                command.timed_out = True
-                end_all(command, ours, commands)
-        for command in list(open_pipes):
-            if command.note_end() and now - command.ended > PIPE_SECONDS * 1e9:
-                command.read()
-                selector.unregister(command.process.stdout)
-                open_pipes.discard(command)
-    selector.close()
+            for descriptor in command.pipes:
+                selector.register(descriptor, selectors.EVENT_READ, command)
+        while any(command.phase != "over" for command in commands):
+            quiet = all(command.phase in ("run", "over") for command in commands)
+            for key, _ in selector.select(0.2 if quiet else TICK_SECONDS):
+                key.data.read(key.fd)
+                if key.fd not in key.data.pipes:
+                    selector.unregister(key.fd)
+            for command in commands:
+                command.step()
     for command in commands:
-        command.process.stdout.close()
-        if command.spec.get("kill_leftovers", True) and not command.timed_out:
-            command.left_running = end_leftovers(command, ours, commands)
+        command.finish()
 
 
-def others_of(command, commands):
-    """The processes of the commands that run beside this one, which must not be ended with it."""
-    beside = set()
-    for other in commands:
-        if other is not command and other.ended is None:
-            beside |= {other.process.pid} | descendants(other.process.pid)
-    return beside
-
-
-def left_by(command, ours, commands):
-    """What a command has left: its descendants, its session, and orphans that came to us since it started."""
-    found = descendants(ours) - command.known - others_of(command, commands)
-    return found - {command.process.pid} if command.ended is not None else found
-
-
-def end_leftovers(command, ours, commands):
-    """Ends what outlived a command; says whether there was anything. Short-lived rests get a moment to go."""
-    deadline = time.monotonic() + 0.3
-    while left_by(command, ours, commands) and time.monotonic() < deadline:
-        reap()
-        time.sleep(0.02)
-    if not left_by(command, ours, commands):
-        return False
-    end_all(command, ours, commands)
-    return True
-
-
-def end_all(command, ours, commands):
-    """TERM to the command's group and everything it left, a grace period, then KILL."""
-    group = [command.process.pid]
-    send(left_by(command, ours, commands), group, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < deadline:
-        command.read()
-        command.note_end()
-        if command.ended is not None:
-            reap()
-            if not left_by(command, ours, commands):
-                return
-        time.sleep(0.02)
-    for _ in range(50):  # a process may fork while it is ended
-        left = left_by(command, ours, commands)
-        send(left, group, signal.SIGKILL)
-        command.note_end()
-        if command.ended is not None:
-            reap()
-            if not left_by(command, ours, commands):
-                return
-        time.sleep(0.02)
+def start(argv, directory, environment, limit_seconds, kill_leftovers=True, max_bytes=1 << 20):
+    """Starts one command under its supervisor."""
+    command = Running(argv, directory, environment, limit_seconds, kill_leftovers, max_bytes)
+    SUPERVISORS.add(command.supervisor)
+    return command
 
 
 # Environment and placeholders ----------------------------------------------------------------------------------
+
+# Prints the variables after reading the file; `env` is looked up before, as the file may change PATH.
+READ_ENV_FILE = """
+env=$(type -P env) || exit 4
+set -a
+. "$1" >/dev/null 2>&1
+status=$?
+set +a
+[ "$status" = 0 ] || exit 3
+"$env" -0
+"""
 
 
 def read_env_file(path):
     """The variables that bash finds in a file: (variables, error)."""
     if not os.path.exists(path):
         return {}, "there is no such file"
-    script = 'set -a; . "$1" >/dev/null 2>&1 || exit 3; env -0'
-    base = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"}
-    try:
-        done = subprocess.run(
-            ["bash", "-c", script, "bash", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=base, timeout=ENV_FILE_SECONDS, check=False, start_new_session=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
+    if not os.path.isfile(path):
+        return {}, "it is no regular file"
+    if not os.access(path, os.R_OK):
+        return {}, "permission denied"
+    base = {name: os.environ[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "TZ") if name in os.environ}
+    base = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **base}
+    command = start(["bash", "-c", READ_ENV_FILE, "bash", path], "/", base, ENV_FILE_SECONDS)
+    run_together([command])
+    if command.problem:
+        return {}, "bash cannot be started ({})".format(command.problem)
+    if command.timed_out:
         return {}, "reading it did not end within {:g} s".format(ENV_FILE_SECONDS)
-    except OSError as error:
-        return {}, "bash cannot be started ({})".format(error.strerror)
-    if done.returncode != 0:
-        reason = "permission denied" if not os.access(path, os.R_OK) else "bash cannot read it (exit {})".format(done.returncode)
-        return {}, reason
+    if command.status != 0:
+        return {}, "bash cannot read it; `bash -n {}` shows why, or its last command fails".format(shlex.quote(path))
+    return changed_variables(base, bytes(command.capture.head + command.capture.tail)), None
+
+
+def changed_variables(base, data):
+    """What `env -0` prints and the bare environment does not have."""
     found = {}
-    for entry in done.stdout.decode("utf-8", "replace").split("\0"):
+    for entry in data.decode("utf-8", "surrogateescape").split("\0"):
         name, separator, value = entry.partition("=")
-        if separator and name not in ("_", "PWD", "OLDPWD", "SHLVL") and base.get(name) != value:
+        if separator and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and base.get(name) != value:
             found[name] = value
-    return found, None
+    return {name: value for name, value in found.items() if name not in ("_", "PWD", "OLDPWD", "SHLVL")}
 
 
-def name_collisions(secrets, environment):
-    """Sentences for secrets that equal a name: masking them would blank the evidence. They are not masked."""
-    said, harmless = [], dict(secrets)
-    for name, value in secrets.items():
-        for other, text in environment.items():
-            if other not in secrets and text == value and other.rsplit("_", 1)[-1].upper() in NAME_VARIABLES:
-                said.append(
-                    "{} has the same value as {}; choose a secret that is no name, it cannot be masked.".format(name, other)
-                )
-                harmless.pop(name, None)
-    return said, harmless
+def name_collisions(secrets, environment, host, user):
+    """(sentences, the other secrets): masking a secret that equals a name would blank the evidence."""
+    names = {name: value for name, value in environment.items() if NAME_VARIABLE.search(name) and name not in secrets}
+    names = {**names, "the host's name": host, "the user's name": user}
+    said = [
+        "{} has the same value as {}: it cannot be masked without hiding evidence. Set another secret.".format(
+            secret, what
+        )
+        for secret, what in sorted(secrets_that_are_names(secrets, names).items())
+    ]
+    return said, {name: value for name, value in secrets.items() if value not in names.values()}
 
 
 def fill(text, environment, scratch):
@@ -360,223 +662,304 @@ def fill(text, environment, scratch):
 
 def words(command):
     """A command as a list: a text is split as a shell would."""
-    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
+    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command or []]
 
 
-def prepared(spec, params, environment, scratch):
-    """argv, shown text, directory and environment of one command, placeholders filled in."""
+def prepared(spec, chdir, environment, scratch):
+    """(argv, directory, environment) of one command, placeholders filled in."""
     env = dict(environment)
-    for name, value in (spec.get("environment") or {}).items():
+    for name, value in (spec["environment"] or {}).items():
         env[str(name)] = fill(value, environment, scratch)
-    directory = fill(spec.get("chdir") or params.get("chdir") or "/", environment, scratch)
+    directory = fill(spec["chdir"] or chdir or "/", environment, scratch)
     run = spec["run"]
     if isinstance(run, str):
-        return ["/bin/sh", "-c", run], run, directory, env
-    prefix = words(spec.get("prefix") or [])
-    if spec.get("path_of_prefix") and prefix:
-        last = prefix.pop()
+        return ["/bin/sh", "-c", run], directory, env
+    prefix = words(spec["prefix"])
+    if spec["path_of_prefix"] and prefix:
+        last = fill(prefix.pop(), env, scratch)
         if os.path.isabs(last):
-            env["PATH"] = os.path.dirname(last) + os.pathsep + env.get("PATH", "")
-    argv = [fill(word, env, scratch) for word in prefix + [str(word) for word in run]]
-    return argv, " ".join(shlex.quote(word) for word in argv), directory, env
+            env["PATH"] = os.path.dirname(last) + os.pathsep + env.get("PATH", os.defpath)
+    return [fill(word, env, scratch) for word in prefix + words(run)], directory, env
+
+
+def batches(commands):
+    """Neighbours of the same group belong together; a command without a group stands alone."""
+    found = []
+    for spec in commands:
+        if found and spec["group"] and found[-1][0]["group"] == spec["group"]:
+            found[-1].append(spec)
+        else:
+            found.append([spec])
+    return found
 
 
 # A trip --------------------------------------------------------------------------------------------------------
 
 
 class Trip:
-    """Runs the commands of one call."""
+    """Runs the commands of one call; what stands in `results` and `evidence()` is redacted."""
 
-    def __init__(self, params, scratch):
-        self.params, self.scratch, self.began = params, scratch, time.monotonic_ns()
+    def __init__(self, params, scratch, check_mode):
+        self.params, self.scratch, self.check_mode = params, scratch, check_mode
+        self.began = time.monotonic_ns()
+        self.host, self.user, self.load = platform.node(), user_name(), load_average()
         self.environment = {**os.environ, "LC_ALL": "C.UTF-8", "PROMOTION_SCRATCH": scratch}
-        for name, value in (params["environment"] or {}).items():
-            self.environment[str(name)] = fill(value, self.environment, scratch)
-        self.env_file = self.read_env()
+        found, self.env_file = self.read_env()
+        known = {**self.environment, **found}
+        given = {str(name): fill(value, known, scratch) for name, value in (params["environment"] or {}).items()}
+        # What the operator set for the commands (PATH, say) goes before what the file sets.
+        self.environment.update({**found, **given})
         secrets = secrets_of(self.environment)
-        self.objections, masked = name_collisions(secrets, self.environment)
-        self.redactor = Redactor(masked)
-        self.done = []
+        for spec in params["commands"]:
+            secrets.update(secrets_of({str(name): str(value) for name, value in (spec["environment"] or {}).items()}))
+        self.objections, masked = name_collisions(secrets, self.environment, self.host, self.user)
+        self.redactor = Redactor([*masked.values(), *(params["secrets"] or [])])
+        self.results = []
 
     def read_env(self):
-        path = self.params.get("env_file")
-        if not path:
-            return None
-        path = os.path.join(self.params.get("chdir") or "/", path)
+        path = self.params["env_file"]
+        if not path or self.check_mode:
+            return {}, None
+        path = os.path.join(fill(self.params["chdir"] or "/", self.environment, self.scratch), path)
         found, error = read_env_file(path)
-        # What the operator set for the commands (PATH, say) goes before what the file sets.
-        for name, value in found.items():
-            if name not in (self.params["environment"] or {}):
-                self.environment[name] = value
-        return {"path": path, "error": error, "names": sorted(found)}
+        return found, {"path": path, "error": error, "names": sorted(found)}
 
-    def run(self, check_mode):
-        batch = []
-        for spec in self.params["commands"]:
-            if batch and (not spec.get("group") or spec.get("group") != batch[0].get("group")):
-                self.run_batch(batch, check_mode)
-                batch = []
-            batch.append(spec)
-        if batch:
-            self.run_batch(batch, check_mode)
+    def run(self):
+        for batch in batches(self.params["commands"]):
+            started = []
+            for spec in batch:
+                result = self.blank(spec)
+                self.results.append(result)
+                try:
+                    started.append((result, self.start(spec, result)))
+                except NotRun as reason:
+                    result["not_run"] = self.redactor.text(plain(reason))
+            run_together([command for _, command in started])
+            for result, command in started:
+                result.update(self.outcome(command))
 
-    def run_batch(self, batch, check_mode):
-        running = []
-        for spec in batch:
-            try:
-                if check_mode:
-                    raise NotRun("check mode")
-                running.append(self.start(spec))
-            except NotRun as reason:
-                self.done.append((spec, None, str(reason)))
-        if running:
-            run_together(running, os.getpid())
-        self.done += [(command.spec, command, None) for command in running]
-
-    def start(self, spec):
-        if spec.get("needs_env_file") and self.env_file and self.env_file["error"]:
+    def start(self, spec, result):
+        """Starts a command and notes what is started; raises NotRun with the reason if it cannot be."""
+        if self.check_mode:
+            raise NotRun("check mode")
+        if spec["needs_env_file"] and self.env_file and self.env_file["error"]:
             raise NotRun("{}: {}".format(self.env_file["path"], self.env_file["error"]))
-        if spec.get("after"):
-            before = [command for earlier, command, _ in self.done if earlier["id"] == spec["after"]]
-            status = before[-1].process.returncode if before and before[-1] else None
-            if status != 0:
-                raise NotRun("{} did not exit 0 before it".format(spec["after"]))
-        argv, shown, directory, env = prepared(spec, self.params, self.environment, self.scratch)
+        if spec["after"]:
+            self.require(spec["after"])
+        argv, directory, env = prepared(spec, self.params["chdir"], self.environment, self.scratch)
+        shown = [spec["run"]] if isinstance(spec["run"], str) else argv
+        result["argv"] = self.redactor.argv(plain(word) for word in shown)
+        result["command"] = self.redactor.text(plain(spec["run"] if isinstance(spec["run"], str) else shlex.join(argv)))
+        result["chdir"] = self.redactor.text(plain(directory))
         if not os.path.isdir(directory):
             raise NotRun("there is no folder {}".format(directory))
-        known = descendants(os.getpid())
-        try:
-            return Running(spec, argv, shown, directory, env, self.params["max_output_bytes"], known)
-        except OSError as error:
-            return self.cannot_start(spec, shown, directory, env, error, known)
+        limit = self.params["max_output_bytes"]
+        return start(argv, directory, env, spec["limit_seconds"], spec["kill_leftovers"], limit)
 
-    def cannot_start(self, spec, shown, directory, env, error, known):
-        """What a shell does: 127 for a command that is not there, 126 for one that cannot be started."""
-        status = 127 if isinstance(error, FileNotFoundError) else 126
-        script = 'printf "%s\\n" "$1"; exit "$2"'
-        name = error.filename or shown.split()[0]
-        said = "{}: {}".format(name, "command not found" if status == 127 else error.strerror)
-        argv = ["/bin/sh", "-c", script, "sh", said, str(status)]
-        return Running(spec, argv, shown, directory, env, self.params["max_output_bytes"], known)
+    def require(self, earlier):
+        """Raises NotRun unless the newest command of that id exited 0."""
+        for result in reversed(self.results):
+            if result["id"] == earlier:
+                if result["exit"] == 0 and not result["timed_out"]:
+                    return
+                how = result["not_run"] or "exited {}".format(result["exit"])
+                raise NotRun("needs {}, which {}".format(earlier, "was not run" if result["not_run"] else how))
+        raise NotRun("needs {}, which did not run before it".format(earlier))
 
-    def command_result(self, spec, command, not_run):
-        base = {"id": spec["id"], "file": spec["file"], "limit_seconds": float(spec.get("limit_seconds") or 60)}
-        if command is None:
-            run = spec["run"]
-            shown = run if isinstance(run, str) else " ".join(words(spec.get("prefix") or []) + [str(w) for w in run])
-            return dict(base, command=self.redactor.text(shown), argv=[], chdir="", not_run=self.redactor.text(not_run))
+    def blank(self, spec):
+        """The result of a command that was not run."""
+        run = spec["run"]
+        shown = run if isinstance(run, str) else " ".join(words(spec["prefix"]) + words(run))
+        return {
+            "id": spec["id"],
+            "file": spec["file"],
+            "command": self.redactor.text(shown),
+            "argv": [],
+            "chdir": "",
+            "start_ns": time.monotonic_ns() - self.began,
+            "duration_ns": 0,
+            "limit_seconds": spec["limit_seconds"],
+            "exit": None,
+            "signal": None,
+            "timed_out": False,
+            "left_running": False,
+            "truncated": False,
+            "total_bytes": 0,
+            "output": "",
+            "encoding": "utf-8",
+            "not_run": None,
+        }
+
+    def outcome(self, command):
+        """What a command that was started has to show."""
         data, truncated = command.capture.result()
+        if command.problem and command.exit_status is not None:
+            data = os.fsencode(command.problem + "\n")
         text, encoding = decoded(data)
-        status = command.process.returncode
-        return dict(
-            base,
-            command=self.redactor.text(command.shown),
-            argv=self.masked_words(command.argv, spec),
-            chdir=command.directory,
-            start_ns=command.started - self.began,
-            duration_ns=(command.ended or time.monotonic_ns()) - command.started,
-            exit=status if status is not None and status >= 0 else None,
-            signal=-status if status is not None and status < 0 else None,
-            timed_out=command.timed_out,
-            left_running=command.left_running,
-            truncated=truncated,
-            total_bytes=command.capture.total,
-            output=self.redactor.text(text),
-            encoding=encoding,
-            not_run=None,
-        )
+        exit_status, number = exit_and_signal(command)
+        return {
+            "start_ns": command.started - self.began,
+            "duration_ns": (command.ended or time.monotonic_ns()) - command.started,
+            "exit": exit_status,
+            "signal": number,
+            "timed_out": command.timed_out,
+            "left_running": command.left_running,
+            "truncated": truncated,
+            "total_bytes": command.capture.total or len(data),
+            "output": self.redactor.text(text),
+            "encoding": encoding,
+            "not_run": self.redactor.text(plain(reason)) if (reason := why_not_run(command)) else None,
+        }
 
-    def masked_words(self, argv, spec):
-        """argv redacted as one text: the value of `--password x` is known by the word before it."""
-        plain = [spec["run"]] if isinstance(spec["run"], str) else argv
-        joined = self.redactor.text("\x00\n".join(plain))
-        return joined.split("\x00\n")
+    def evidence(self):
+        """The whole trip as plain data."""
+        return {
+            "schema": 1,
+            "event": self.params["event"],
+            "gate": self.params["gate"],
+            "bundle": self.params["bundle"],
+            "host": {
+                "hostname": self.host,
+                "user": self.user,
+                "python": platform.python_version(),
+                "load_average": self.load,
+                "load_average_after": load_average(),
+            },
+            "env_file": self.env_file,
+            "objections": self.objections,
+            "commands": self.results,
+            "artifacts": [] if self.check_mode else [self.artifact(spec) for spec in self.params["artifacts"]],
+            "trip_ns": time.monotonic_ns() - self.began,
+        }
 
-    def artifacts(self):
-        return [bring_back(spec, self.environment, self.scratch, self.redactor) for spec in self.params["artifacts"]]
+    def artifact(self, spec):
+        try:
+            source = fill(spec["from"], self.environment, self.scratch)
+        except NotRun as reason:
+            return {**artifact_result(spec["from"], spec["to"]), "error": str(reason)}
+        found = bring_back(source, spec["to"], spec["max_files"], spec["max_bytes"], spec["max_file_bytes"])
+        return redacted_artifact(found, self.redactor)
 
 
-def bring_back(spec, environment, scratch, redactor):
-    """One folder or file as a list of entries. Regular files only; nothing else is read."""
-    result = {"from": "", "to": spec["to"], "found": False, "error": None, "files": [], "refused": [], "truncated": False}
-    try:
-        source = fill(spec["from"], environment, scratch)
-    except NotRun as reason:
-        return dict(result, error=str(reason), **{"from": str(spec["from"])})
-    result["from"] = source
+def exit_and_signal(command):
+    """(exit status, signal): one of them is None; both are for a command whose end nobody saw."""
+    if command.problem is not None:
+        return command.exit_status, None
+    if command.status is None:
+        return None, None
+    if os.WIFSIGNALED(command.status):
+        return None, os.WTERMSIG(command.status)
+    return os.WEXITSTATUS(command.status), None
+
+
+def why_not_run(command):
+    """A reason why the exit status says nothing, or None."""
+    if command.problem is not None and command.exit_status is None:
+        return command.problem
+    if command.lost:
+        return "it ended the process that watched over it, so its exit status is unknown; what it left was ended"
+    return None
+
+
+# Artifacts -----------------------------------------------------------------------------------------------------
+
+
+def artifact_result(source, to):
+    return {"from": source, "to": to, "found": False, "error": None, "files": [], "refused": [], "truncated": False}
+
+
+def bring_back(source, to, max_files, max_bytes, max_file_bytes):
+    """One folder or file as a list of entries. Only regular files are read; what is refused is said."""
+    result = artifact_result(source, to)
     if not os.path.lexists(source):
-        return dict(result, error="it is not there")
+        result["error"] = "it is not there"
+        return result
     result["found"] = True
-    limits = {
-        "files": int(spec.get("max_files") or MAX_FILES),
-        "bytes": int(spec.get("max_bytes") or MAX_BYTES),
-        "file": int(spec.get("max_file_bytes") or MAX_FILE_BYTES),
-    }
+    bytes_left = max_bytes
     for name, path in paths_below(source, result):
-        take(name, path, result, limits, redactor)
+        reason = why_refused(name, path)
+        if not reason and (len(result["files"]) >= max_files or bytes_left <= 0):
+            result["truncated"] = True
+            reason = "there are more than {} files or {} bytes".format(max_files, max_bytes)
+        entry = None
+        if not reason:
+            entry, reason = read_entry(name, path, min(max_file_bytes, bytes_left))
+        if entry:
+            bytes_left -= entry["kept"]
+            result["files"].append(entry)
+        elif len(result["refused"]) < 100:
+            result["refused"].append({"path": plain(name), "reason": reason})
     return result
 
 
 def paths_below(source, result):
-    """Names and paths of the entries of a folder, sorted, or the file itself with an empty name."""
-    if os.path.isdir(source) and not os.path.islink(source):
-        seen = 0
-        for root, folders, files in os.walk(source):
-            folders.sort()
-            for name in sorted(files) + [name for name in folders if os.path.islink(os.path.join(root, name))]:
-                seen += 1
-                if seen > 10000:
-                    result["truncated"] = True
-                    return
-                path = os.path.join(root, name)
-                yield os.path.relpath(path, source), path
-    else:
+    """(name, path) of the entries of a folder, sorted, or the file itself with an empty name."""
+    if os.path.islink(source) or not os.path.isdir(source):
         yield "", source
+        return
+    seen = 0
+
+    def unreadable(error):
+        result["error"] = "{} cannot be read ({})".format(plain(error.filename), error.strerror)
+
+    for root, folders, files in os.walk(source, onerror=unreadable):
+        folders.sort()
+        for name in sorted(files) + [name for name in folders if os.path.islink(os.path.join(root, name))]:
+            seen += 1
+            if seen > 10000:
+                result["truncated"] = True
+                return
+            path = os.path.join(root, name)
+            yield os.path.relpath(path, source), path
 
 
-def take(name, path, result, limits, redactor):
-    """Reads one entry into the result, within the limits; what is refused is said."""
-
-    def refuse(reason):
-        if len(result["refused"]) < 100:
-            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            result["refused"].append({"path": redactor.text(shown), "reason": reason})
-
+def why_refused(name, path):
+    """Why an entry is not brought back, or None."""
     try:
         name.encode("utf-8")
+        mode = os.lstat(path).st_mode
     except UnicodeEncodeError:
-        return refuse("its name is not UTF-8")
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name) or "\\" in name:
-        return refuse("its name has control characters or a backslash")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return "its name is not UTF-8"
     except OSError as error:
-        return refuse("it is a link" if os.path.islink(path) else "it cannot be read ({})".format(error.strerror))
-    with os.fdopen(os.dup(descriptor), "rb") if stat.S_ISREG(os.fstat(descriptor).st_mode) else _nothing() as stream:
-        size = os.fstat(descriptor).st_size
-        os.close(descriptor)
-        if stream is None:
-            return refuse("it is no regular file")
-        if len(result["files"]) >= limits["files"] or sum(f["kept"] for f in result["files"]) >= limits["bytes"]:
-            result["truncated"] = True
-            return None
-        room = min(limits["file"], limits["bytes"] - sum(f["kept"] for f in result["files"]))
-        data = stream.read(room + 1)
+        return "it cannot be read ({})".format(error.strerror)
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name) or "\\" in name:
+        return "its name has control characters or a backslash"
+    if stat.S_ISLNK(mode):
+        return "it is a link"
+    return None if stat.S_ISREG(mode) else "it is no regular file"
+
+
+def read_entry(name, path, room):
+    """(entry, None) or (None, reason). Links and pipes that took the file's place meanwhile are not followed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return None, "it is no regular file"
+            data = stream.read(room + 1)
+    except OSError as error:
+        return None, "it cannot be read ({})".format(error.strerror)
     truncated = len(data) > room
-    text, encoding = decoded(whole_words(data[:room], b"")[0] if truncated else data)
-    result["files"].append(
-        {"path": name, "size": size, "kept": min(len(data), room), "content": redactor.text(text),
-         "encoding": encoding, "truncated": truncated}
-    )  # fmt: skip
-    return None
+    kept = before_cut(data[:room]) if truncated else data
+    text, encoding = decoded(kept)
+    entry = {"path": name, "size": status.st_size, "kept": len(kept), "content": text, "encoding": encoding}
+    return {**entry, "truncated": truncated}, None
 
 
-class _nothing:  # noqa: N801 - a context manager that holds nothing
-    def __enter__(self):
-        return None
+def redacted_artifact(found, redactor):
+    """The same without secrets; a file whose name holds one is refused, since it could not be named."""
+    files, refused = [], [{**entry, "path": redactor.text(entry["path"])} for entry in found["refused"]]
+    for entry in found["files"]:
+        shown = redactor.text(entry["path"])
+        if shown == entry["path"]:
+            files.append({**entry, "content": redactor.text(entry["content"])})
+        else:
+            refused.append({"path": shown, "reason": "its name holds a secret"})
+    return {**found, "from": redactor.text(plain(found["from"])), "files": files, "refused": refused}
 
-    def __exit__(self, *_):
-        return False
+
+# The module ----------------------------------------------------------------------------------------------------
 
 
 def load_average():
@@ -605,69 +988,96 @@ def write_scripts(scripts, scratch):
         os.chmod(path, 0o700)
 
 
+def remove(scratch):
+    """Removes the scratch folder, also what a command made read-only in it."""
+    for root, folders, _ in os.walk(scratch):
+        for path in (os.path.join(root, name) for name in folders):
+            with contextlib.suppress(OSError):
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
 def make_trip(params, check_mode):
-    """The whole trip as plain data."""
-    adopt_orphans()
+    """The whole trip as plain data. Raises NotRun for a placeholder of `environment` that is not set."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())
     scratch = tempfile.mkdtemp(prefix="promotion-gate-")
     try:
-        load = load_average()
         write_scripts(params["scripts"], scratch)
-        trip = Trip(params, scratch)
-        trip.run(check_mode)
-        return {
-            "schema": 1,
-            "event": params["event"],
-            "gate": params["gate"],
-            "bundle": params["bundle"],
-            "host": {
-                "hostname": platform.node(),
-                "user": user_name(),
-                "python": platform.python_version(),
-                "load_average": load,
-                "load_average_after": load_average(),
-            },
-            "env_file": trip.env_file,
-            "objections": trip.objections,
-            "commands": [trip.command_result(*entry) for entry in trip.done],
-            "artifacts": trip.artifacts(),
-            "trip_ns": time.monotonic_ns() - trip.began,
-        }
+        trip = Trip(params, scratch, check_mode)
+        trip.run()
+        return trip.evidence()
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove(scratch)
 
 
-def bad_command(number, spec):
-    """What is wrong with one entry of `commands`, or None."""
-    for name in ("id", "file", "run"):
-        if not spec.get(name):
-            return "commands[{}] needs {}.".format(number, name)
-    if not isinstance(spec["run"], (str, list)):
-        return "commands[{}]: run must be a list of words or a text.".format(number)
+def problem_of(params):
+    """What is wrong with the parameters, beyond their types, or None."""
+    for number, spec in enumerate(params["commands"]):
+        where = "commands[{}] ({})".format(number, spec["id"])
+        if not isinstance(spec["run"], (str, list)) or not spec["run"]:
+            return "{}: run must be a list of words or a text, and not empty.".format(where)
+        if not 0 < spec["limit_seconds"] < 7 * 86400:
+            return "{}: limit_seconds must be above 0 and below a week.".format(where)
+        try:
+            words(spec["prefix"])
+        except (ValueError, TypeError):
+            return "{}: prefix must be a list of words or a text with balanced quotes.".format(where)
+    if params["max_output_bytes"] < 1024:
+        return "max_output_bytes must be at least 1024."
     return None
 
 
+def argument_spec():
+    text, flag = {"type": "str"}, {"type": "bool", "default": False}
+    command = {
+        "id": {"type": "str", "required": True},
+        "file": {"type": "str", "required": True},
+        "run": {"type": "raw", "required": True},
+        "prefix": {"type": "raw"},
+        "path_of_prefix": flag,
+        "chdir": text,
+        "environment": {"type": "dict", "default": {}},
+        "limit_seconds": {"type": "float", "default": 60},
+        "group": text,
+        "after": text,
+        "needs_env_file": flag,
+        "kill_leftovers": {"type": "bool", "default": True},
+    }
+    artifact = {
+        "from": {"type": "str", "required": True},
+        "to": {"type": "str", "required": True},
+        "max_files": {"type": "int", "default": 200},
+        "max_bytes": {"type": "int", "default": 8 * 1024 * 1024},
+        "max_file_bytes": {"type": "int", "default": 2 * 1024 * 1024},
+    }
+    return {
+        "gate": {"type": "str", "required": True},
+        "event": {"type": "str", "default": "commands", "choices": ["commands", "open", "close", "probe"]},
+        "bundle": text,
+        "chdir": text,
+        "environment": {"type": "dict", "default": {}},
+        "env_file": text,
+        "scripts": {"type": "dict", "default": {}},
+        "commands": {"type": "list", "elements": "dict", "default": [], "options": command},
+        "artifacts": {"type": "list", "elements": "dict", "default": [], "options": artifact},
+        "max_output_bytes": {"type": "int", "default": 1048576},
+        "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    }
+
+
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "gate": {"type": "str", "required": True},
-            "event": {"type": "str", "default": "commands", "choices": ["commands", "open", "close", "probe"]},
-            "bundle": {"type": "str"},
-            "chdir": {"type": "str"},
-            "environment": {"type": "dict", "default": {}},
-            "env_file": {"type": "str"},
-            "scripts": {"type": "dict", "default": {}},
-            "commands": {"type": "list", "elements": "dict", "default": []},
-            "artifacts": {"type": "list", "elements": "dict", "default": []},
-            "max_output_bytes": {"type": "int", "default": 1048576},
-        },
-        supports_check_mode=True,
-    )
-    for number, spec in enumerate(module.params["commands"]):
-        problem = bad_command(number, spec)
-        if problem:
-            module.fail_json(msg=problem)
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    problem = problem_of(module.params)
+    if problem:
+        module.fail_json(msg=problem)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))  # so that the scratch folder is removed
     try:
         evidence = make_trip(module.params, module.check_mode)
+    except NotRun as reason:
+        module.fail_json(msg="environment: {}.".format(reason))
     except OSError as error:
         module.fail_json(
             msg="The gate's commands could not be run on this host: {} ({}). Free space and check the rights.".format(

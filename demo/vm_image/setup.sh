@@ -11,6 +11,11 @@ chown aiida: /var/cache/uv
 # The package takes the next free port of the machine that builds the image; the VM has all of its own.
 sed -i 's/^port = .*/port = 5432/' /etc/postgresql/*/main/postgresql.conf
 
+# Slurm 22.05 (Debian 12) does not know `disabled`; with the plugins of slurm.conf this one touches nothing either.
+case $(slurmd -V) in
+*" 22."*) echo "CgroupPlugin=cgroup/v1" >/etc/slurm/cgroup.conf ;;
+esac
+
 mask() {
     systemctl mask --quiet "$@"
 }

@@ -10,15 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from promotion_gate.bundle import load_bundle
+from promotion_gate.check import Wanted, check, find_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError, InputError
 from promotion_gate.files import read_json, to_json
 from promotion_gate.model import Decision
 from promotion_gate.opening import open_run
-from promotion_gate.render import DECISION_JSON
+from promotion_gate.recording import record_from_promote, record_from_runs
+from promotion_gate.render import DECISION_JSON, visible
 from promotion_gate.resume import begin_resume
 from promotion_gate.seal import seal
 from promotion_gate.show import text_of
+from promotion_gate.signoff import STATEMENT, make_signoff
+from promotion_gate.verify import verify_bundle, verify_history
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
 
@@ -59,9 +63,42 @@ def _parser() -> argparse.ArgumentParser:
         ("show", _show, "print the decision of a sealed bundle for people"),
     ):
         add(name, run, help_).add_argument("bundle", type=Path, help="the folder of a run")
+    _add_verify(add("verify", _verify, "check a sealed bundle, or the chain of all runs, without VM and network"))
+    _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
+    _add_sign_off(add("sign-off", _sign_off, "sign off a bundle as the reviewer that its record names"))
     add("open", _open, "open a run; reads the request of roles/gate_common as JSON from standard input")
+    add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input")
     add("begin", _begin, "reopen a bundle for a resume; reads its request as JSON from standard input")
     return parser
+
+
+def _add_verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", type=Path, nargs="?", help="the folder of a run")
+    command.add_argument("--history", type=Path, metavar="DIR", help="check the chain of an evidence root")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    _add_signature(command)
+
+
+def _add_check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", help="the folder of a run, or `latest` with --root")
+    command.add_argument("--root", type=Path, metavar="DIR", help="the evidence root for `latest`")
+    command.add_argument("--commit", metavar="SHA", help="the commit that the decision must be about")
+    command.add_argument("--vm", metavar="FINGERPRINT", help="the fingerprint of the VM that it must be about")
+    command.add_argument("--max-age", metavar="24h", help="how old the decision may be today")
+    command.add_argument("--require-sign-off", action="store_true", help="want one signed by the reviewer's key")
+    _add_signature(command)
+
+
+def _add_signature(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--require-signature", action="store_true", help="want SHA256SUMS to be signed")
+    command.add_argument("--allowed-signers", type=Path, metavar="FILE", help="whose keys count, as in ssh-keygen(1)")
+
+
+def _add_sign_off(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", type=Path, help="the folder of a run")
+    command.add_argument("--name", required=True, help="the reviewer, as the record names them")
+    command.add_argument("--key", help="an SSH key, or its public half with the key in the agent; signs the sign-off")
+    command.add_argument("--statement", default=STATEMENT, help="what is signed off, in the reviewer's words")
 
 
 def _status(decision: Decision) -> int:
@@ -77,13 +114,52 @@ def _decide(options: argparse.Namespace) -> int:
 def _seal(options: argparse.Namespace) -> int:
     decision = seal(options.bundle)
     print(f"{decision.decision} {options.bundle / DECISION_JSON}")
+    if decision.decision == "PROMOTE":
+        try:
+            record_from_promote(load_bundle(options.bundle), decision)
+        except GateError as error:
+            print(f"promotion-gate: the decision stands, but its timings are not the new baseline: {error}", file=sys.stderr)
     return _status(decision)
 
 
 def _show(options: argparse.Namespace) -> int:
     record = read_json(options.bundle / DECISION_JSON)
-    print(text_of(record))
+    try:
+        text = text_of(record)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BundleError(f"{options.bundle / DECISION_JSON} is no decision record; it was cut or changed.") from None
+    print(text)
     return PROMOTE if record.get("decision") == "PROMOTE" else HOLD
+
+
+def _verify(options: argparse.Namespace) -> int:
+    if (options.bundle is None) == (options.history is None):
+        raise InputError("verify wants either the folder of a run or --history DIR.")
+    if options.history is not None:
+        report = verify_history(options.history)
+    else:
+        report = verify_bundle(options.bundle, options.require_signature, options.allowed_signers)
+    print(to_json(report.as_dict()) if options.json else "\n".join([*report.lines(), ""]), end="")
+    return 0 if report.holds else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    wanted = Wanted(
+        commit=options.commit,
+        vm=options.vm,
+        max_age=options.max_age,
+        sign_off=options.require_sign_off,
+        signature=options.require_signature,
+        allowed_signers=options.allowed_signers,
+    )
+    answer = check(find_bundle(options.bundle, options.root), wanted)
+    print(visible(answer.sentence))
+    return answer.status
+
+
+def _sign_off(options: argparse.Namespace) -> int:
+    print(f"Signed off: {make_signoff(options.bundle, options.name, options.key, options.statement)}")
+    return 0
 
 
 def _request() -> object:
@@ -95,6 +171,11 @@ def _request() -> object:
 
 def _open(options: argparse.Namespace) -> int:
     print(json.dumps(open_run(_request())))
+    return 0
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    print(f"Known-good timings recorded: {record_from_runs(_request())}")
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from promotion_gate.baseline import BASELINE_FILE, Baseline, parse_baselines
 from promotion_gate.checks.registry import placeholders_by_check
-from promotion_gate.errors import BundleError
+from promotion_gate.errors import BundleError, InputError
 from promotion_gate.files import Content, read_file, read_json, sha256
 from promotion_gate.index import INDEX_FILE, Index, parse_index
 from promotion_gate.policy import Policy, load_policy
@@ -50,7 +50,10 @@ def load_bundle(folder: Path) -> Bundle:
         problem = policy_file.problem or "is not the policy that the index names"
         raise BundleError(f"{folder / POLICY_FILE} {problem}.")
     policy_text = policy_file.data.decode("utf-8", "replace")
-    policy = load_policy(policy_text, POLICY_FILE, placeholders_by_check())
+    try:
+        policy = load_policy(policy_text, POLICY_FILE, placeholders_by_check())
+    except InputError as error:
+        raise BundleError(str(error)) from None
     return Bundle(index, policy, policy_text, _load_baselines(folder, index), evidence_files(folder, index))
 
 
@@ -76,9 +79,16 @@ def evidence_files(folder: Path, index: Index) -> dict[str, Content]:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Every name below `folder` that is no folder, relative and sorted by bytes; links count as names."""
+    """Every name below `folder` that is no folder, relative and sorted by bytes; links count as names.
+
+    Raises OSError for a folder that cannot be listed: what is in it would go unseen.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     names = []
-    for root, folders, files in os.walk(folder, followlinks=False):
+    for root, folders, files in os.walk(folder, followlinks=False, onerror=refuse):
         links = [name for name in folders if (Path(root) / name).is_symlink()]
         names += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
     return sorted(names, key=os.fsencode)

@@ -18,7 +18,6 @@ from promotion_gate.policy import CheckPolicy, GatePolicy
 from promotion_gate.stale import stale_reason
 from promotion_gate.waivers import Waivers, judge_waivers
 
-
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,200}", re.ASCII)
 
 

@@ -1,17 +1,25 @@
-"""The runs of an evidence root, oldest first, and the chain between them."""
+"""The runs of an evidence root, oldest first, and the chain between them.
+
+Each index names the run before it and the digest of that run's SHA256SUMS. A resume seals a run anew; its earlier
+seals stay in attempts/NN/, so a link to one of them still holds.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.errors import BundleError, InputError
 from promotion_gate.files import read_file, read_json, sha256
 from promotion_gate.index import INDEX_FILE, Index, parse_index
+from promotion_gate.times import stamp
 
 SUMS_FILE = "SHA256SUMS"
+ATTEMPTS = "attempts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +34,47 @@ class Run:
         return dict(self.index.settings)
 
 
+def run_folders(root: Path) -> list[Path]:
+    """Every folder of an evidence root that holds an index, readable or not."""
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return [path for path in found if path.is_dir() and not path.is_symlink() and _has_index(path)]
+
+
+def _has_index(folder: Path) -> bool:
+    path = folder / INDEX_FILE
+    return path.exists() or path.is_symlink()
+
+
+def read_run(folder: Path) -> Run:
+    """Raises BundleError for an index that cannot be read."""
+    return Run(folder, parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE)))
+
+
 def runs(root: Path) -> list[Run]:
     """All runs whose index can be read, oldest first by the time they were opened."""
     found = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if folder.is_dir() and not folder.is_symlink() and (folder / INDEX_FILE).exists():
-            with contextlib.suppress(BundleError):
-                found.append(Run(folder, parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))))
+    for folder in run_folders(root):
+        with contextlib.suppress(BundleError):
+            found.append(read_run(folder))
     return sorted(found, key=lambda run: (run.index.opened_at, run.folder.name))
+
+
+def newest_folder(root: Path) -> Path:
+    """The newest run, readable or not: a broken one must not let an older decision speak for it.
+
+    Raises InputError where there is none.
+    """
+    folders = run_folders(root)
+    if not folders:
+        raise InputError(f"{root} has no run. Name the evidence root of the runs with --root.")
+    return max(folders, key=lambda folder: (_opened_at(folder), folder.name))
+
+
+def _opened_at(folder: Path) -> str:
+    try:
+        return read_run(folder).index.opened_at
+    except BundleError:
+        return stamp(datetime.fromtimestamp(folder.stat().st_mtime, UTC))
 
 
 def newest_run(root: Path, wanted: str) -> Run:
@@ -52,10 +93,58 @@ def newest_run(root: Path, wanted: str) -> Run:
     return newest
 
 
+def seals(folder: Path) -> list[str]:
+    """The digests of a run's seals, the newest first: its SHA256SUMS, then those of its earlier attempts."""
+    attempts = folder / ATTEMPTS
+    earlier = sorted(attempts.glob(f"[0-9]*/{SUMS_FILE}"), reverse=True) if attempts.is_dir() else []
+    contents = [read_file(path) for path in (folder / SUMS_FILE, *earlier)]
+    return [sha256(content.data) for content in contents if not content.problem]
+
+
 def previous_seal(root: Path, run_id: str) -> dict[str, str] | None:
-    """The newest sealed run before `run_id`: its id and the digest of its SHA256SUMS."""
+    """The newest run before `run_id` that was ever sealed: its id and the digest of its newest seal."""
     for run in reversed(runs(root)):
-        sums = read_file(run.folder / SUMS_FILE)
-        if run.folder.name != run_id and not sums.problem:
-            return {"run_id": run.folder.name, "sha256": sha256(sums.data)}
+        found = seals(run.folder)
+        if run.folder.name != run_id and found:
+            return {"run_id": run.folder.name, "sha256": found[0]}
     return None
+
+
+def broken_links(root: Path) -> Iterator[str]:
+    """What speaks against the chain of an evidence root, one sentence each.
+
+    Finds a run that was removed, reordered or sealed anew after the next one was opened. The newest run has no
+    successor that names it: that it was removed cannot be seen from the others.
+    """
+    for folder in run_folders(root):
+        try:
+            run = read_run(folder)
+        except BundleError as error:
+            yield str(error)
+            continue
+        if run.index.run_id != folder.name:
+            yield f"{folder.name}: its index is of run {run.index.run_id}."
+    names = {folder.name for folder in run_folders(root)}
+    before: Run | None = None
+    for run in runs(root):
+        yield from _link(run, before, names)
+        before = run if seals(run.folder) else before
+
+
+def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:
+    """The link from a run to the run before it that was sealed."""
+    name, previous = run.folder.name, run.index.previous
+    if previous is None:
+        if before is not None:
+            yield f"{name} names no earlier run, but {before.folder.name} is there: it was added or dated back."
+        return
+    wanted = str(previous.get("run_id"))
+    if wanted not in names:
+        yield f"{name} follows run {wanted}, which is not there any more: it was removed or renamed."
+    elif before is None or wanted != before.folder.name:
+        there = before.folder.name if before else "no sealed run"
+        yield f"{name} follows run {wanted}, but {there} stands before it: runs were reordered, added or unsealed."
+    elif previous.get("sha256") not in seals(before.folder):
+        yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."
+    elif (before.index.evaluated_at or "") > run.index.opened_at:
+        yield f"{wanted} was decided again after {name} was opened; only the newest run can be resumed."

@@ -21,7 +21,7 @@ from promotion_gate.files import sha256, to_json, write_atomically
 from promotion_gate.history import newest_run, previous_seal
 from promotion_gate.index import INDEX_FILE, INDEX_SCHEMA
 from promotion_gate.lock import check_free
-from promotion_gate.policy import GATE_NAMES, load_policy
+from promotion_gate.policy import GATE_NAMES, Policy, load_policy
 from promotion_gate.resume import plan_resume
 from promotion_gate.settings import check_names, check_run_id, effective, facts
 from promotion_gate.signing import check_signing_key
@@ -39,47 +39,50 @@ def open_run(request: object) -> dict[str, Any]:
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     given = fields.mapping("variables")
-    check_names(list(fields.texts("defined")))
-    workspace, vm = _hosts(fields)
-    directory = Path(fields.text("directory"))
     kept: dict[str, Any] | None = None
     if given.get("promotion_resume"):
-        root = _evidence_root(effective_for_root(given), fields.boolean("workspace_local"))
+        root = _evidence_root(_for_root(given), fields.boolean("workspace_local"))
         kept = newest_run(root, str(given["promotion_resume"])).settings
-    settings = effective(given, kept)
+    settings, policy = checked_settings(fields, kept)
+    settings["promotion_waivers"] = list(check_waivers(settings["promotion_waivers"], policy))
+    check_signing_key(settings["promotion_signing_key"])
+    root = Path(settings["promotion_evidence_root"])
+    _writable(root)
+    check_free(root)
+    text = _policy_text(settings, fields)
+    if kept is not None:
+        return plan_resume(root, settings, text, settings["promotion_policy"])
+    return _new_run(root, settings, text)
+
+
+def checked_settings(
+    fields: Fields, kept: Mapping[str, Any] | None = None, optional: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], Policy]:
+    """The effective settings of a request and its policy. Raises InputError with one sentence."""
+    check_names(list(fields.texts("defined")))
+    workspace, vm = _hosts(fields)
+    settings = effective(fields.mapping("variables"), kept, optional)
     settings["workspace"], settings["vm"] = workspace, vm
+    directory = Path(fields.text("directory"))
     settings["inventory"] = [_relative(source, directory) for source in fields.texts("inventory")]
     root = _evidence_root(settings, fields.boolean("workspace_local"))
     settings["promotion_evidence_root"] = str(root)
     settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(root / "baseline")
     settings["evidence_path"] = _below(str(root), settings["workspace_dir"])
     settings["words"] = words(settings)
-    policy = _policy(settings, directory)
-    settings["promotion_waivers"] = list(check_waivers(settings["promotion_waivers"], policy.parsed))
-    check_signing_key(settings["promotion_signing_key"])
-    _writable(root)
-    check_free(root)
-    if kept is not None:
-        return plan_resume(root, settings, policy.text, policy.name)
-    return _new_run(root, settings, policy)
+    text = _policy_text(settings, fields)
+    return settings, load_policy(text, settings["promotion_policy"], placeholders_by_check())
 
 
-class _PolicyFile:
-    """The policy as text and as data, and the name it goes by in the records."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        try:
-            self.text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise InputError(f"The policy {path} cannot be read ({reason}). Set promotion_policy to a policy file.") from None
-        self.name = name
-        self.parsed = load_policy(self.text, name, placeholders_by_check())
-
-
-def _policy(settings: Mapping[str, Any], directory: Path) -> _PolicyFile:
-    name = settings["promotion_policy"]
-    return _PolicyFile(directory / name, name)
+def _policy_text(settings: Mapping[str, Any], fields: Fields) -> str:
+    path = Path(fields.text("directory")) / str(settings["promotion_policy"])
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(
+            f"The policy {path} cannot be read ({reason}). Set promotion_policy to a policy file."
+        ) from None
 
 
 def _hosts(fields: Fields) -> tuple[str, str]:
@@ -98,7 +101,7 @@ def _hosts(fields: Fields) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def effective_for_root(given: Mapping[str, Any]) -> dict[str, Any]:
+def _for_root(given: Mapping[str, Any]) -> dict[str, Any]:
     """What finding the evidence root of a resume needs, before the kept settings are known."""
     return {
         "promotion_evidence_root": given.get("promotion_evidence_root"),
@@ -155,7 +158,7 @@ def _relative(source: str, directory: Path) -> str:
 
 def words(settings: Mapping[str, Any]) -> dict[str, str]:
     """What unblock sentences can name; {verdi} and its like are commands that run as they stand on the VM."""
-    repo, env_file = settings["aiida_vm_repo_dir"], settings["aiida_vm_env_file"]
+    repo, env_file = settings["aiida_vm_repo_dir"] or "", settings["aiida_vm_env_file"]
     env_path = env_file if Path(env_file).is_absolute() else f"{repo}/{env_file}"
     call = settings["aiida_vm_verdi"]
     verdi = call if isinstance(call, str) else shlex.join(call)
@@ -180,7 +183,7 @@ def words(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _new_run(root: Path, settings: dict[str, Any], policy: _PolicyFile) -> dict[str, Any]:
+def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str, Any]:
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else utc_now().strftime(RUN_ID_FORMAT)
     bundle = root / run_id
@@ -194,7 +197,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy: _PolicyFile) -> dict[
     baselines = read_baseline_dir(Path(settings["promotion_baseline_dir"]))
     baseline_text = baselines_to_json(baselines)
     try:
-        write_atomically(bundle / POLICY_FILE, policy.text)
+        write_atomically(bundle / POLICY_FILE, policy_text)
         write_atomically(bundle / BASELINE_FILE, baseline_text)
         index = {
             "schema": INDEX_SCHEMA,
@@ -209,7 +212,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy: _PolicyFile) -> dict[
             "risks": settings["promotion_risks"],
             "waivers": settings["promotion_waivers"],
             "settings": settings,
-            "policy": {"path": policy.name, "sha256": sha256(policy.text.encode())},
+            "policy": {"path": settings["promotion_policy"], "sha256": sha256(policy_text.encode())},
             "baseline_sha256": sha256(baseline_text.encode()),
             "previous": previous_seal(root, run_id),
             "attempts": [],

@@ -18,8 +18,7 @@ NEVER_WAIVABLE = ("vm_bootstrap", "slurm_smoke")
 COMPONENTS = ("python", "aiida-core", "slurm", "postgresql", "rabbitmq")
 # What every unblock sentence may name; a check can offer more (see checks.registry).
 COMMON_PLACEHOLDERS = frozenset(
-    "vm repo env_file env_path profile verdi verdi_list workspace workspace_dir branch commit inventory "
-    "smoke_by_hand computer".split()
+    ["vm", "repo", "env_file", "env_path", "profile", "verdi", "verdi_list", "workspace", "workspace_dir", "branch", "commit", "inventory", "smoke_by_hand", "computer"]
 )
 
 

@@ -18,6 +18,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Optional, Union
 from urllib.parse import quote, quote_plus, unquote
 
@@ -53,6 +54,7 @@ _WRAP = r"\\?\r?\n[ \t|│>]{0,80}"
 _NOISE = re.compile("{}|{}".format(_ANSI, _WRAP))
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Say whether a variable, option or key of this name holds a secret: DB_PASSWORD, apiKey, --auth-token."""
     snake = re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower()
@@ -173,9 +175,9 @@ def _private_keys(text: str) -> Iterator[Span]:
         return
     covered = 0
     for begin in _KEY_BEGIN.finditer(text):
-        end = _KEY_END.search(text, begin.end(), begin.end() + 65536)
-        between = text.find("-----BEGIN", begin.end())
-        if end and (between < 0 or end.start() < between):
+        dashes = text.find("-----", begin.end())
+        end = _KEY_END.match(text, dashes) if dashes >= 0 else None
+        if end:
             covered = end.end()
             yield _stripped(text, begin.end(), end.start())
             continue
@@ -244,26 +246,34 @@ _OPTION_GAP = re.compile(r"(?:[ \t]{1,20}|[\"'],[ \t]{0,4})(?!--?[A-Za-z])(?=[^\
 _COLUMN_GAP = re.compile(r"(?:[ \t]{2,40}|\t)(?=[^\s:=]+[ \t]*\r?$)", re.M)
 _LINE_LEAD = re.compile(r"(?:^|\n)[ \t>+*#|-]*(?:(?:export|set|setenv|declare -x)[ \t]+)?[\"'`]?\Z")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey)[ \t]+", re.I)
-_SEGMENT = re.compile(
-    r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\\]+|\\.|[\"'](?![\s,;:)}\]>]|$)|\\", re.M
-)
+_SEGMENT = re.compile(r"(?![\"'](?:[\s,;:)}\]>]|$))(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\\]+|\\.|[\"'\\])", re.M)
 _BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?[+-]?[ \t]*(?:#[^\n]*)?\r?$", re.M)
+_QUOTED = re.compile(r"(\\?[\"'`])(?:(?!\1)[^\\\n]|\\(?!\1)[^\n]|(?!\1)\\.)*?\1")
+_AFTER_NAME = frozenset("=: \t\"'`\\]\x1b")
 _CLOSERS = ",;)}]>"
 
 
 def _named_values(text: str) -> Iterator[Span]:
     """NAME=value, name: value, "name": "value", --name value, `name   value` where the name says so."""
     lowered = text.replace("İ", "I").lower()  # the one letter whose lower case is longer
-    done = -1
+    done = line_end = -1
     for at in _positions(lowered, _NAME_WORDS):
         if at < done:
             continue
-        end = _end_of(_NAME_AFTER, text, at)
-        done = end
+        end = done = _end_of(_NAME_AFTER, text, at)
+        if text[end : end + 1] not in _AFTER_NAME:
+            continue
         before = text[max(0, at - 64) : at]
         start = at - (len(before) - _start_of(_NAME_BEFORE, before))
-        if end < len(text) and text[end] in "=: \t\"'`\\]\x1b" and is_secret_name(text[start:end].lstrip(".")):
-            yield from _value_of(text, start, end)
+        if not is_secret_name(text[start:end].lstrip(".")):
+            continue
+        if line_end < end:
+            line_end = text.find("\n", end)
+            line_end = len(text) if line_end < 0 else line_end
+        span = _value_of(text, start, end, line_end)
+        if span:
+            yield span
+            done = span[1]
 
 
 def _positions(text: str, words: Iterable[str]) -> list[int]:
@@ -286,7 +296,7 @@ def _start_of(pattern: "re.Pattern[str]", text: str) -> int:
     return found.start() if found else len(text)
 
 
-def _value_of(text: str, start: int, end: int) -> Iterator[Span]:
+def _value_of(text: str, start: int, end: int, line_end: int) -> Optional[Span]:
     """The value that belongs to the name at start:end, if there is one on its line."""
     name = text[start:end]
     leads = _LINE_LEAD.search(text[max(0, start - 64) : start] if start > 64 else "\n" + text[:start]) is not None
@@ -296,34 +306,31 @@ def _value_of(text: str, start: int, end: int) -> Iterator[Span]:
     if gap:
         sign = gap.group("sign")
         if sign == ":" and before == "/":  # /etc/passwd: No such file
-            return
+            return None
     elif name.startswith("-"):
         gap = _OPTION_GAP.match(text, end)
     elif leads:
         gap = _COLUMN_GAP.match(text, end)
     if not gap:
-        return
+        return None
     at = gap.end()
     if "authorization" in name.lower():
         at = _end_of(_SCHEME, text, at)
     if sign == ":" and _BLOCK_SCALAR.match(text, at):
-        yield from _block_below(text, start, at)
-        return
+        return _block_below(text, start, line_end)
     opened = before if sign and before and before in "\"'`" and not gap.group("close") else ""
-    first, last = _extent(text, at, opened, to_line_end=leads and sign == ":", query=before in ("?", "&"))
+    first, last = _extent(text, at, line_end, opened, to_line_end=leads and sign == ":", query=before in ("?", "&"))
     value = text[first:last]
     bare = value.strip("\"'` \t")
     if bare.lower() in _NO_VALUE or is_path_of_secret(name, bare):
-        return
+        return None
     if sign == ":" and value[0] in "{[":  # a mapping or a list: its own names are judged
-        return
-    yield first, last
+        return None
+    return first, last
 
 
-def _extent(text: str, at: int, opened: str, to_line_end: bool, query: bool) -> Span:
+def _extent(text: str, at: int, line_end: int, opened: str, to_line_end: bool, query: bool) -> Span:
     """Where the value that begins at `at` ends: at its quote, at white space, or at the end of the line."""
-    line_end = text.find("\n", at)
-    line_end = len(text) if line_end < 0 else line_end
     if text[line_end - 1 : line_end] == "\r" and line_end > at:
         line_end -= 1
     if opened:  # 'NAME=va lue': the quote was opened before the name
@@ -331,13 +338,17 @@ def _extent(text: str, at: int, opened: str, to_line_end: bool, query: bool) -> 
         if end < 0:
             return at, line_end
         after = _segments(text, end + 1, line_end)
-        return (at, end) if after == end + 1 or text[end + 1] in _CLOSERS + ":" else (at, after)
-    quoted = re.compile(r"(\\?[\"'`])(?:(?!\1)[^\\\n]|\\(?!\1)[^\n]|(?!\1)\\.)*?\1").match(text, at, line_end)
+        if after == end + 1 or text[end + 1] in _CLOSERS + ":":
+            return at, end
+        return at, after - 1 if text[after - 1] == opened else after
+    quoted = _QUOTED.match(text, at, line_end)
     if quoted:
         after = _segments(text, quoted.end(), line_end)
         if after == quoted.end() or text[quoted.end()] in _CLOSERS + ":&":
             return at + len(quoted.group(1)), quoted.end() - len(quoted.group(1))
         return at, after
+    if text[at : at + 1] in ("'", '"', "`") or text[at : at + 2] == '\\"':  # a quote that nothing closes
+        return at, line_end
     if to_line_end:
         return at, at + len(text[at:line_end].rstrip())
     end = _segments(text, at, line_end)
@@ -356,22 +367,24 @@ def _segments(text: str, at: int, end: int) -> int:
     return at
 
 
-def _block_below(text: str, start: int, at: int) -> Iterator[Span]:
+def _block_below(text: str, start: int, line_end: int) -> Optional[Span]:
     """The lines of a YAML block scalar: those below the key that are indented further."""
     line_start = text.rfind("\n", 0, start) + 1
-    indent = len(text[line_start:start]) - len(text[line_start:start].lstrip(" "))
-    begin = text.find("\n", at)
-    if begin < 0:
-        return
-    end = begin + 1
+    indent = _indent(text[line_start:start])
+    end = line_end
     while end < len(text):
-        stop = text.find("\n", end)
+        stop = text.find("\n", end + 1)
         stop = len(text) if stop < 0 else stop
-        line = text[end:stop]
-        if line.strip() and len(line) - len(line.lstrip(" ")) <= indent:
+        line = text[end + 1 : stop]
+        if line.strip() and _indent(line) <= indent:
             break
-        end = stop + 1
-    yield _stripped(text, begin, min(end, len(text)))
+        end = stop
+    first, last = _stripped(text, line_end, end)
+    return (first, last) if first < last else None
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 # --- words of well-known commands, and tokens known by their shape ------------------------------------------------
@@ -384,8 +397,12 @@ _COMMAND_WORDS = tuple(
     for literals, pattern in (
         (
             ("add_user", "change_password", "authenticate_user"),
-            r"\b(?:add_user|change_password|authenticate_user)" + _GAP + _WORD
-            + r",?[ \t]+(?![&|;<>#(])(" + _WORD + ")",
+            r"\b(?:add_user|change_password|authenticate_user)"
+            + _GAP
+            + _WORD
+            + r",?[ \t]+(?![&|;<>#(])("
+            + _WORD
+            + ")",
         ),
         (("password", "PASSWORD", "Password"), r"\bpassword[ \t]+e?('\"'\"'|\\?['\"])(?P<value>[^\n]{1,512}?)\1"),
         (("identified", "IDENTIFIED"), r"\bidentified[ \t]+by[ \t]+('\"'\"'|\\?['\"])(?P<value>[^\n]{1,512}?)\1"),

@@ -60,7 +60,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("promotion_gate"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - Markdown, escaped by the filters below
+        autoescape=False,
         trim_blocks=False,
         keep_trailing_newline=True,
     )

@@ -17,7 +17,7 @@ from promotion_gate.decide import decide, gate_identity
 from promotion_gate.errors import BundleError, GateError, InputError
 from promotion_gate.fields import Fields
 from promotion_gate.files import read_file, read_json, sha256, to_json, write_atomically
-from promotion_gate.history import SUMS_FILE, newest_run
+from promotion_gate.history import ATTEMPTS, SUMS_FILE, newest_run
 from promotion_gate.identity import Identity, identity
 from promotion_gate.index import INDEX_FILE, parse_index
 from promotion_gate.model import GateResult, Status
@@ -25,8 +25,6 @@ from promotion_gate.policy import GATE_NAMES
 from promotion_gate.settings import chosen_gates, facts
 from promotion_gate.stale import WORKSPACE_GATES, changed
 from promotion_gate.times import stamp, utc_now
-
-ATTEMPTS = "attempts"
 
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:

@@ -68,7 +68,16 @@ def checksums(folder: Path, decision: Decision) -> str:
             continue
         if content.problem:
             raise BundleError(f"{folder / name} {content.problem}; a bundle holds regular files only.")
-        if "\n" in name or "\\" in name or "\r" in name:
+        if not listable(name):
             raise BundleError(f"{name!r} is no name that SHA256SUMS can hold.")
         lines.append(f"{sha256(content.data)}  {name}\n")
     return "".join(lines)
+
+
+def listable(name: str) -> bool:
+    """Whether SHA256SUMS can hold a name as it stands: UTF-8, no control character, no backslash."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\\" not in name and all(ord(letter) >= 32 and ord(letter) != 127 for letter in name)

@@ -77,10 +77,12 @@ def check_names(defined: list[str]) -> None:
             )
 
 
-def effective(given: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def effective(
+    given: Mapping[str, Any], kept: Mapping[str, Any] | None = None, optional: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The settings of a run: what is given, else what the resumed run had (`kept`), else the default.
 
-    Values from `-e` are texts and are converted. Raises InputError with one sentence that names the variable.
+    `optional` names required variables that this caller can do without; they are null then. Values from `-e` are texts and are converted. Raises InputError with one sentence that names the variable.
     """
     merged: dict[str, Any] = {}
     for name, default in VARIABLES.items():
@@ -89,7 +91,9 @@ def effective(given: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -
             value = kept.get(name)
         if _unset(value):
             value = default
-        if value is REQUIRED:
+        if value is REQUIRED and name in optional:
+            value = None
+        elif value is REQUIRED:
             raise InputError(
                 f"{name} is not set. Set it in the inventory's group_vars or with -e {name}=... (see README.md)."
             )
@@ -183,7 +187,7 @@ def _check_values(settings: Mapping[str, Any]) -> None:
     ticket = settings["promotion_ticket"]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", ticket, re.ASCII) or ".." in ticket:
         raise InputError(f'promotion_ticket names a folder: letters, digits, "-", "_" and "." only, not "{ticket}".')
-    if settings["promotion_operator"].casefold() == settings["promotion_reviewer"].casefold():
+    if settings["promotion_operator"].casefold() == str(settings["promotion_reviewer"]).casefold():
         raise InputError(
             f"promotion_reviewer is the operator ({settings['promotion_operator']}). Name another person: the "
             "one who reviews must not be the one who runs the gate."

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from promotion_gate.baseline import Baseline
 from promotion_gate.checks.registry import Case, Finding, Output, Unproven, check, last_line
+from promotion_gate.errors import GateError
 from promotion_gate.files import sha256
-from promotion_gate.identity import identity
+from promotion_gate.identity import Identity, identity
 from promotion_gate.model import Status
 
 
@@ -33,12 +35,11 @@ def command_sha256(argv: Sequence[str]) -> str:
     return sha256(json.dumps(list(argv)).encode())
 
 
-def _failure(run: Output, patterns: Sequence[str]) -> str | None:
-    """Why one run does not count, or None."""
-    if run.exit != 0:
-        last = last_line(run.text)
-        return f"{run.ending}" + (f" ({last})" if last else "")
-    text = run.whole
+def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[str]) -> str | None:
+    """Why one run does not count as a success, or None. `patterns` are the policy's failure_patterns."""
+    if status != 0:
+        last = last_line(text)
+        return ending + (f" ({last})" if last else "")
     if not text.strip():
         return "printed nothing"
     for pattern in patterns:
@@ -46,6 +47,10 @@ def _failure(run: Output, patterns: Sequence[str]) -> str | None:
         if found:
             return f'exited 0 but printed "{found.group(0)[:120]}"'
     return None
+
+
+def _failure(run: Output, patterns: Sequence[str]) -> str | None:
+    return run_problem(run.exit, run.ending, run.text if run.exit != 0 else run.whole, patterns)
 
 
 def _runs(case: Case) -> list[Output]:
@@ -93,20 +98,28 @@ def comparable(case: Case) -> tuple[list[Baseline], str]:
     return of_host, "" if of_host else "the known-good baselines are of another host"
 
 
-def smoke_fingerprint(case: Case) -> str:
-    """The host that timings belong to: measured, or set by the operator for hosts that are made anew each time."""
-    fixed = case.settings.get("gate_sqlite_smoke_fingerprint")
+def fingerprint_of(here: Identity, settings: Mapping[str, Any]) -> str:
+    """The host that timings belong to: measured, or set by the operator for hosts that are made anew each time.
+
+    Raises GateError for a host that has neither a machine id nor a host key.
+    """
+    fixed = settings.get("gate_sqlite_smoke_fingerprint")
     if fixed:
         return f"set:{fixed}"
-    output = case.command("identity").succeeded()
-    found = identity(output.whole).timing_fingerprint
-    if found is None:
-        raise Unproven(
-            Status.INVALID,
-            "the workspace host has neither a machine id nor a host key; set gate_sqlite_smoke_fingerprint",
-            output.record.file,
+    if here.timing_fingerprint is None:
+        raise GateError(
+            "The workspace host has neither a machine id nor a host key; set gate_sqlite_smoke_fingerprint."
         )
-    return found
+    return here.timing_fingerprint
+
+
+def smoke_fingerprint(case: Case) -> str:
+    """The host of this gate's runs."""
+    output = case.command("identity").succeeded()
+    try:
+        return fingerprint_of(identity(output.whole), case.settings)
+    except GateError as error:
+        raise Unproven(Status.INVALID, str(error), output.record.file) from None
 
 
 @check("smoke_baseline", expected="a known-good baseline of the same command and host")

@@ -31,8 +31,8 @@ from promotion_gate.ownership.text import (
 )
 
 # Longer than any contract document; keeps a hostile one from using minutes of the parser.
-MAX_CHARACTERS = 300_000
-MAX_LINE = 5_000
+MAX_CHARACTERS = 100_000
+MAX_LINE = 3_000
 # The parser silently stops at its own limit of nesting, so ours is noticed before it is reached.
 MAX_NESTING = 60
 FIELD_SECTIONS = ("required_fields", "optional_fields", "fields")

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 from promotion_gate.parsers.text import lines, number
 
-_ERROR = re.compile(r"(?:sinfo|scontrol|sbatch|squeue|sacct|scancel|slurm_\w+)(?: error)?: (?:error: )?(.*)")
+_ERROR = re.compile(
+    r"(?:sinfo|scontrol|sbatch|squeue|sacct|scancel|slurm_\w+)(?: error)?: |Slurm accounting storage is disabled"
+)
 
 
 def _errors(rows: list[str]) -> tuple[str, ...]:
@@ -222,7 +224,7 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
     here is not schedulable.
     """
     if node.partition_state != "up":
-        return False, f"partition {node.partition} is {node.partition_state or 'in no known state'}"
+        return False, f"partition {node.partition} is {node.partition_state.upper() or 'in no known state'}"
     allowed = _HARMLESS_FLAGS | (_POWER_SAVING_FLAGS if power_saving else frozenset())
     reasons = [] if node.state in _FREE_STATES | _BUSY_STATES else [node.state]
     reasons += [flag for flag in node.flags if flag not in allowed]
@@ -294,8 +296,7 @@ def with_all_flags(listing: Nodes, shown: Nodes) -> Nodes:
         odd = () if node.state in _FREE_STATES | _BUSY_STATES else (node.state,)
         flags[node.name] = (*flags.get(node.name, ()), *odd, *node.flags)
     nodes = [
-        replace(node, flags=tuple(dict.fromkeys((*node.flags, *flags.get(node.name, ())))))
-        for node in listing.nodes
+        replace(node, flags=tuple(dict.fromkeys((*node.flags, *flags.get(node.name, ()))))) for node in listing.nodes
     ]
     return replace(listing, nodes=tuple(nodes))
 

@@ -135,13 +135,16 @@ def _only(values: set[str]) -> str | None:
 
 
 def _exception(rows: list[str]) -> str | None:
-    """The last line of the last Python traceback ("TimeoutError: ...")."""
-    inside, last = False, None
+    """The last line of the last Python traceback ("TimeoutError: ...") that is not one of Python's own exit."""
+    inside, ignored, last = False, False, None
     for row in rows:
         if row.startswith("Traceback (most recent call last)"):
             inside = True
+        elif row.startswith("Exception ignored in"):
+            ignored = True
         elif inside and row and not row[0].isspace():
-            inside, last = False, row
+            last = last if ignored else row
+            inside = ignored = False
     return last
 
 
@@ -252,9 +255,7 @@ def computer_test(text: str) -> ComputerTest:
         failed=number(fails[-1][1]) if fails else 0 if passed else None,
         failures=failures,
         warnings=tuple(
-            row.removeprefix("Warning: ")
-            for row in rows
-            if row.startswith("Warning: ") and not _SOME_FAILED.match(row)
+            row.removeprefix("Warning: ") for row in rows if row.startswith("Warning: ") and not _SOME_FAILED.match(row)
         ),
         errors=tuple(m[2] for row in rows if (m := _LOGGED.match(row))),
     )

@@ -75,9 +75,7 @@ class Case:
 def cases(*folders: str) -> list[Case]:
     """All cases, or those of some folders."""
     return [
-        Case(folder, path)
-        for folder in folders or sorted(READERS)
-        for path in sorted((CASES / folder).glob("*.txt"))
+        Case(folder, path) for folder in folders or sorted(READERS) for path in sorted((CASES / folder).glob("*.txt"))
     ]
 
 

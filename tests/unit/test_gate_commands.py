@@ -1,0 +1,700 @@
+"""The module: what commands can do to it, what it brings back, and that nothing is left running.
+
+The file is loaded as it is; `ansible.module_utils.promotion_redact` is promotion_gate.redact, as on a target.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import promotion_gate.redact
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "library" / "gate_commands.py"
+
+
+def load() -> ModuleType:
+    sys.modules["ansible.module_utils.promotion_redact"] = promotion_gate.redact
+    spec = importlib.util.spec_from_file_location("gate_commands", SOURCE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+gate_commands = load()
+
+
+def with_defaults(options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    return {**{name: option.get("default") for name, option in options.items()}, **given}
+
+
+def trip(*commands: dict[str, Any], check_mode: bool = False, **params: Any) -> dict[str, Any]:
+    """Runs a trip as main() does, with the defaults of the argument specification."""
+    options = gate_commands.argument_spec()
+    params["commands"] = [
+        with_defaults(options["commands"]["options"], {"id": f"c{number}", "file": "x.log", **command})
+        for number, command in enumerate(commands)
+    ]
+    params["artifacts"] = [
+        with_defaults(options["artifacts"]["options"], artifact) for artifact in params.get("artifacts", [])
+    ]
+    params = with_defaults(options, {"gate": "run", **params})
+    assert gate_commands.problem_of(params) is None
+    evidence = gate_commands.make_trip(params, check_mode)
+    assert json.loads(json.dumps(evidence)) == evidence, "only plain data goes back"
+    assert isinstance(evidence, dict)
+    return evidence
+
+
+def one(run: str | list[str], **spec: Any) -> dict[str, Any]:
+    command = trip({"run": run, "limit_seconds": 20, **spec})["commands"][0]
+    assert isinstance(command, dict)
+    return command
+
+
+def alive(marker: str) -> list[int]:
+    """Processes whose command line has the marker; zombies have none."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if marker.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """A number of seconds to sleep that nobody else sleeps; nothing of it may be left."""
+    marker = f"86400.{time.monotonic_ns()}"
+    yield marker
+    left = alive(marker)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "processes were left running"
+
+
+# What a command prints and how it ends --------------------------------------------------------------------------
+
+
+def test_stdout_and_stderr_in_the_order_printed() -> None:
+    found = one("echo 1; echo 2 >&2; echo 3; exit 3")
+    assert found["output"] == "1\n2\n3\n"
+    assert (found["exit"], found["signal"], found["not_run"], found["truncated"]) == (3, None, None, False)
+    assert found["total_bytes"] == 6
+
+
+def test_a_list_is_exact() -> None:
+    found = one(["printf", "%s|", "a b", "$HOME", "*", "it's"])
+    assert found["output"] == "a b|$HOME|*|it's|"
+    assert found["argv"] == ["printf", "%s|", "a b", "$HOME", "*", "it's"]
+    assert found["command"] == """printf '%s|' 'a b' '$HOME' '*' 'it'"'"'s'"""
+
+
+def test_killed_by_a_signal() -> None:
+    found = one("kill -SEGV $$")
+    assert (found["exit"], found["signal"]) == (None, signal.SIGSEGV)
+
+
+def test_standard_input_is_empty() -> None:
+    assert one("cat; read x; echo $?")["output"] == "1\n"
+
+
+def test_there_is_no_terminal_to_ask_on() -> None:
+    assert one("echo question >/dev/tty")["exit"] != 0
+
+
+def test_duration_is_the_wall_time_of_the_command_alone() -> None:
+    found = one(["sleep", "0.5"])
+    assert 0.5e9 <= found["duration_ns"] < 0.8e9
+
+
+def test_duration_ends_with_the_command_not_with_its_pipe(marker: str) -> None:
+    found = one(f"sleep {marker} &\necho x")
+    assert found["duration_ns"] < 0.5e9
+
+
+@pytest.mark.parametrize(
+    ("run", "status", "said"),
+    [
+        (["no-such-command-x"], 127, "no-such-command-x: command not found\n"),
+        (["./no-such-script"], 127, "./no-such-script: No such file or directory\n"),
+        (["/etc/passwd"], 126, "/etc/passwd: Permission denied\n"),
+        (["/tmp"], 126, "/tmp: Permission denied\n"),
+    ],
+    ids=["name", "script", "not-executable", "folder"],
+)
+def test_what_cannot_be_started_is_said_as_a_shell_says_it(run: list[str], status: int, said: str) -> None:
+    found = one(run)
+    assert (found["exit"], found["output"], found["not_run"]) == (status, said, None)
+
+
+def test_a_missing_interpreter_is_said(tmp_path: Path) -> None:
+    script = tmp_path / "x.sh"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o700)
+    found = one([str(script)])
+    assert found["exit"] == 127
+    assert "interpreter" in found["output"]
+
+
+def test_a_folder_that_is_not_there() -> None:
+    found = one("pwd", chdir="/no/such/folder")
+    assert found["not_run"] == "there is no folder /no/such/folder"
+    assert (found["exit"], found["output"]) == (None, "")
+
+
+def test_a_nul_in_a_word_is_a_reason() -> None:
+    assert "null" in one(["echo", "a\0b"])["not_run"]
+
+
+# Nasty commands -------------------------------------------------------------------------------------------------
+
+
+def test_a_command_that_hangs_and_ignores_term_is_ended_and_its_output_kept(marker: str) -> None:
+    began = time.monotonic()
+    found = one(f"trap '' TERM; echo before; sleep {marker}; while :; do sleep {marker}; done", limit_seconds=0.5)
+    assert found["timed_out"]
+    assert found["output"].startswith("before\n")
+    assert found["signal"] == signal.SIGKILL
+    assert 0.5 + gate_commands.GRACE_SECONDS <= time.monotonic() - began < 6
+
+
+def test_term_comes_first_so_that_a_command_can_clean_up(marker: str) -> None:
+    found = one(f"trap 'echo cleaned; exit 7' TERM; sleep {marker} & wait", limit_seconds=0.5)
+    assert (found["timed_out"], found["exit"], found["output"]) == (True, 7, "cleaned\n")
+
+
+def test_a_child_that_holds_the_pipe(marker: str) -> None:
+    began = time.monotonic()
+    found = one(f"sleep {marker} & echo started")
+    assert (found["exit"], found["left_running"], found["output"]) == (0, True, "started\n")
+    assert time.monotonic() - began < 5
+
+
+def test_a_double_fork_into_another_session_that_ignores_term(marker: str) -> None:
+    found = one(f"(setsid sh -c 'trap \"\" TERM; sleep {marker} & sleep {marker}; :' >/dev/null 2>&1 &) & sleep 0.3")
+    assert (found["exit"], found["left_running"]) == (0, True)
+
+
+def test_a_daemon_is_ended_on_the_limit_too(marker: str) -> None:
+    found = one(f"setsid sleep {marker} >/dev/null 2>&1 & sleep {marker}", limit_seconds=0.5, kill_leftovers=False)
+    assert found["timed_out"]
+
+
+def test_a_command_that_leaves_only_short_lived_rests_left_nothing() -> None:
+    found = one("(sleep 0.15) >/dev/null 2>&1 & echo x")
+    assert (found["exit"], found["left_running"]) == (0, False)
+
+
+def test_a_daemon_may_stay_where_the_role_says_so(marker: str) -> None:
+    second = {"run": f"sleep {marker}1 & kill -9 $PPID; sleep {marker}1", "limit_seconds": 10}
+    found = trip({"run": f"setsid sleep {marker}0 >/dev/null 2>&1 &", "kill_leftovers": False}, second)
+    assert (found["commands"][0]["exit"], found["commands"][0]["left_running"]) == (0, False)
+    left = alive(f"{marker}0")
+    assert len(left) == 1, "the daemon must survive its command, and another one that ran wild"
+    os.kill(left[0], signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while alive(f"{marker}0") and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def test_a_command_that_kills_its_parent_is_a_reason_and_leaves_nothing(marker: str) -> None:
+    after = {"run": "echo still here"}
+    found = trip({"run": f"echo x; sleep {marker} & kill -9 $PPID; sleep {marker}", "limit_seconds": 20}, after)
+    first, second = found["commands"]
+    assert first["output"] == "x\n"
+    assert first["exit"] is None
+    assert "ended the process that watched over it" in first["not_run"]
+    assert second["output"] == "still here\n"
+
+
+def test_a_fork_storm_is_ended(marker: str) -> None:
+    script = f"f() {{ sleep {marker} & sleep 0.01; f & }}; trap '' TERM; f; sleep {marker}"
+    assert one(["bash", "-c", script], limit_seconds=0.5)["timed_out"]
+
+
+def test_a_lot_of_output_is_cut_in_bounded_memory() -> None:
+    run = "echo first; head -c 200000000 /dev/zero | tr '\\0' 'x' | fold -w 99; echo; echo last"
+    found = one(run, limit_seconds=60)
+    assert found["truncated"]
+    assert found["exit"] == 0
+    assert found["total_bytes"] > 200_000_000
+    assert found["output"].startswith("first\nxxx")
+    assert found["output"].endswith("xxx\nlast\n")
+    assert len(found["output"]) <= 1048576 + 100
+    assert "bytes left out" in found["output"]
+
+
+def test_output_that_never_ends_is_ended_with_what_it_printed() -> None:
+    found = one(["yes"], limit_seconds=0.5)
+    assert (found["timed_out"], found["truncated"]) == (True, True)
+    assert found["output"].startswith("y\ny\n")
+
+
+def test_bytes_that_are_no_utf8_are_kept_without_loss() -> None:
+    found = one(["printf", r"\377\376a\\b\303\244"])
+    assert found["encoding"] == "utf-8+backslash"
+    assert found["output"] == "\\xff\\xfea\\\\bä"
+
+
+def test_a_nul_and_escapes_are_kept() -> None:
+    assert one(["printf", r"a\000b\033[31m"])["output"] == "a\0b\x1b[31m"
+
+
+@given(st.binary())
+def test_decoding_loses_nothing(data: bytes) -> None:
+    text, encoding = gate_commands.decoded(data)
+    if encoding == "utf-8":
+        assert text.encode() == data
+    else:
+        assert text.encode().decode("unicode_escape").encode("latin-1") is not None
+        assert undo(text) == data
+
+
+def undo(text: str) -> bytes:
+    """The bytes behind utf-8+backslash, as docs/evidence.md says how to read it."""
+    data, rest = b"", text.encode()
+    while rest:
+        if rest.startswith(b"\\\\"):
+            data, rest = data + b"\\", rest[2:]
+        elif rest.startswith(b"\\x"):
+            data, rest = data + bytes([int(rest[2:4], 16)]), rest[4:]
+        else:
+            data, rest = data + rest[:1], rest[1:]
+    return data
+
+
+@given(st.lists(st.binary(max_size=300), max_size=30), st.integers(20, 200))
+def test_a_capture_keeps_head_and_tail(chunks: list[bytes], limit: int) -> None:
+    capture = gate_commands.Capture(limit)
+    for chunk in chunks:
+        capture.add(chunk)
+    whole = b"".join(chunks)
+    data, truncated = capture.result()
+    assert capture.total == len(whole)
+    if len(whole) <= 2 * (limit // 2):
+        assert (data, truncated) == (whole, False)
+    else:
+        head, _, tail = data.partition(b"\n[... ")
+        assert truncated
+        assert whole.startswith(head)
+        assert whole.endswith(tail.partition(b" ...]\n")[2])
+        assert len(data) <= limit + 60
+
+
+def test_a_cut_does_not_show_half_a_secret() -> None:
+    secret = "correct horse battery 7"
+    for shift in range(0, 40, 3):
+        run = f"printf '%{1000 + shift}s\\n' '{secret}'; yes '{secret}' | head -n 3000; printf '%{shift}s' ''"
+        found = trip({"run": run}, max_output_bytes=2048, environment={"X_SECRET": secret})["commands"][0]
+        assert found["truncated"]
+        assert "***" in found["output"]
+        assert not {"correct", "horse", "battery"} & set(found["output"].split())
+
+
+# Order, groups, conditions --------------------------------------------------------------------------------------
+
+
+def test_commands_run_in_order_and_groups_side_by_side() -> None:
+    began = time.monotonic()
+    found = trip(
+        {"run": "sleep 0.6; echo 1", "group": "a"},
+        {"run": "sleep 0.6; exit 4", "group": "a"},
+        {"run": "sleep 60", "group": "a", "limit_seconds": 0.3},
+        {"run": "echo after"},
+    )["commands"]
+    assert time.monotonic() - began < 3
+    assert [command["exit"] for command in found] == [0, 4, None, 0]
+    assert [command["timed_out"] for command in found] == [False, False, True, False]
+    assert found[1]["start_ns"] < found[0]["start_ns"] + found[0]["duration_ns"]
+    assert found[3]["start_ns"] >= max(command["start_ns"] + command["duration_ns"] for command in found[:3])
+
+
+def test_ending_one_of_a_group_leaves_the_others_alone(marker: str) -> None:
+    found = trip(
+        {"run": f"setsid sleep {marker} >/dev/null 2>&1 & sleep {marker}", "group": "a", "limit_seconds": 0.3},
+        {"run": "(setsid sh -c 'sleep 1; echo late' &); sleep 1.5; echo end", "group": "a", "limit_seconds": 20},
+    )["commands"]
+    assert found[0]["timed_out"]
+    assert (found[1]["exit"], found[1]["output"]) == (0, "late\nend\n")
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ({"run": "true"}, None),
+        ({"run": "exit 2"}, "needs first, which exited 2"),
+        ({"run": "true", "chdir": "/no/such"}, "needs first, which was not run"),
+        ({"run": "kill -9 $$"}, "needs first, which exited None"),
+    ],
+    ids=["passed", "failed", "not-run", "signal"],
+)
+def test_after(first: dict[str, Any], reason: str | None) -> None:
+    second = trip({"id": "first", **first}, {"run": "echo x", "after": "first"})["commands"][1]
+    assert second["not_run"] == reason
+    assert second["output"] == ("" if reason else "x\n")
+
+
+def test_after_something_that_is_not_there() -> None:
+    assert one("echo x", after="nobody")["not_run"] == "needs nobody, which did not run before it"
+
+
+def test_check_mode_runs_nothing(tmp_path: Path) -> None:
+    found = trip({"run": f"touch {tmp_path}/made"}, check_mode=True, artifacts=[{"from": "/etc", "to": "x"}])
+    assert found["commands"][0]["not_run"] == "check mode"
+    assert not list(tmp_path.iterdir())
+    assert found["artifacts"] == []
+
+
+# Environment, placeholders, scratch -----------------------------------------------------------------------------
+
+
+def env_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "vm.env"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_env_file_is_read_as_bash_reads_it(tmp_path: Path) -> None:
+    text = "A=1\nB=\"x $A\"\nexport C='it'\"'\"'s'\nD=$(echo sub)\nPATH=/opt/x:$PATH\n# E=1\n"
+    found = trip({"run": 'echo "$A|$B|$C|$D|${E-unset}"'}, env_file=env_file(tmp_path, text))
+    assert found["commands"][0]["output"] == "1|x 1|it's|sub|unset\n"
+    assert found["env_file"]["error"] is None
+    assert found["env_file"]["names"] == ["A", "B", "C", "D", "PATH"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, "there is no such file"),
+        ("A='unclosed\n", "bash cannot read it"),
+        ("exit 3\n", "bash cannot read it"),
+        ("false\n", "bash cannot read it"),
+    ],
+    ids=["missing", "syntax", "exits", "fails"],
+)
+def test_an_env_file_that_cannot_be_read(tmp_path: Path, text: str | None, error: str) -> None:
+    path = str(tmp_path / "none.env") if text is None else env_file(tmp_path, text)
+    found = trip(
+        {"run": "echo x", "needs_env_file": True}, {"run": ["echo", "{env:A}"]}, {"run": "echo y"}, env_file=path
+    )
+    assert found["env_file"]["error"].startswith(error)
+    reasons = [command["not_run"] for command in found["commands"]]
+    assert reasons[0] == f"{path}: {found['env_file']['error']}"
+    assert reasons[1] == "A is not set in the environment file"
+    assert (reasons[2], found["commands"][2]["output"]) == (None, "y\n")
+
+
+def test_an_env_file_that_hangs(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_commands, "ENV_FILE_SECONDS", 0.5)
+    found = trip({"run": "echo x"}, env_file=env_file(tmp_path, f"sleep {marker} & sleep {marker}\n"))
+    assert found["env_file"]["error"] == "reading it did not end within 0.5 s"
+
+
+def test_the_env_file_is_found_beside_the_commands(tmp_path: Path) -> None:
+    env_file(tmp_path, "A=1\n")
+    found = trip({"run": ["echo", "{env:A}"]}, env_file="vm.env", chdir=str(tmp_path))
+    assert found["commands"][0]["output"] == "1\n"
+    assert found["env_file"]["path"] == str(tmp_path / "vm.env")
+
+
+def test_what_the_operator_sets_goes_before_the_env_file(tmp_path: Path) -> None:
+    found = trip(
+        {"run": "echo $A $B", "environment": {"B": "mine-{env:A}"}},
+        environment={"A": 5},
+        env_file=env_file(tmp_path, "A=1\nB=2\n"),
+    )
+    assert found["commands"][0]["output"] == "5 mine-5\n"
+
+
+def test_placeholders_with_defaults_and_scratch() -> None:
+    found = trip(
+        {"run": ["echo", "{env:NO_SUCH:-x y}", "{env:NO_SUCH:-}", "{other}", "{scratch}"]},
+        {"run": 'test "$PROMOTION_SCRATCH" = "$S" && echo same', "environment": {"S": "{scratch}"}},
+        {"run": "echo {scratch}"},
+    )["commands"]
+    scratch = found[0]["argv"][-1]
+    assert found[0]["output"] == f"x y  {{other}} {scratch}\n"
+    assert found[1]["output"] == "same\n"
+    assert found[2]["output"] == "{scratch}\n"
+    assert not Path(scratch).exists()
+
+
+def test_scripts_are_there_for_us_alone_and_go_again() -> None:
+    found = trip(
+        {"run": ["{scratch}/bin/hello.sh", "you"]},
+        {"run": 'stat -c %a "$PROMOTION_SCRATCH" "$PROMOTION_SCRATCH/bin/hello.sh"'},
+        {"run": 'mkdir -p "$PROMOTION_SCRATCH/a/b"; chmod 0 "$PROMOTION_SCRATCH/a/b" "$PROMOTION_SCRATCH/a"'},
+        scripts={"hello.sh": "#!/bin/sh\necho hello $1\n", "../../escape.sh": "x"},
+    )["commands"]
+    assert found[0]["output"] == "hello you\n"
+    assert found[1]["output"] == "700\n700\n"
+    assert not Path(found[0]["argv"][0]).parent.parent.exists()
+
+
+def test_scratch_is_removed_when_the_trip_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(gate_commands.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(gate_commands.Trip, "evidence", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trip({"run": "echo x"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_prefix_puts_its_folder_on_the_path(tmp_path: Path) -> None:
+    verdi = tmp_path / "bin" / "verdi"
+    verdi.parent.mkdir()
+    verdi.write_text("#!/bin/sh\necho verdi $*\n")
+    verdi.chmod(0o700)
+    found = trip(
+        {"run": ["-p", "x", "status"], "prefix": str(verdi)},
+        {"run": ["sh", "-c", "verdi from-path"], "prefix": str(verdi), "path_of_prefix": True},
+        {"run": ["sh", "-c", "echo $0"], "prefix": "env A=1 verdi", "path_of_prefix": True},
+        {"run": ["x"], "prefix": ["echo", "a b"]},
+    )["commands"]
+    assert [command["output"] for command in found] == ["verdi -p x status\n", "verdi from-path\n", "sh\n", "a b x\n"]
+    assert found[2]["argv"][:2] == ["env", "A=1"]
+
+
+# Redaction ------------------------------------------------------------------------------------------------------
+
+
+def test_no_secret_of_the_env_file_comes_back(tmp_path: Path) -> None:
+    secret = "Tr0ub4dor&3 'x"
+    text = f'AIIDA_DB_PASSWORD="{secret}"\nAIIDA_PROFILE=vm_profile\n'
+    artifact = tmp_path / "out"
+    artifact.mkdir()
+    (artifact / "log").write_text(f"it was {secret}\n")
+    (artifact / f"named {secret}").write_text("x")
+    found = trip(
+        {"run": 'echo "$AIIDA_DB_PASSWORD"; echo "url amqp://guest:guest@h/"'},
+        {"run": ["echo", "--db-password", "{env:AIIDA_DB_PASSWORD}"]},
+        {"run": ["no-such-{env:AIIDA_DB_PASSWORD}"]},
+        {"run": "pwd", "chdir": f"/no/{secret}"},
+        {"run": f"printf '\\377%s' \"{secret}\""},
+        env_file=env_file(tmp_path, text),
+        artifacts=[{"from": str(artifact), "to": "x"}],
+    )
+    assert secret not in json.dumps(found, ensure_ascii=False)
+    assert "Tr0ub4dor" not in json.dumps(found)
+    assert found["commands"][0]["output"] == "***\nurl amqp://guest:***@h/\n"
+    assert found["commands"][1]["argv"] == ["echo", "--db-password", "***"]
+    assert found["artifacts"][0]["files"][0]["content"] == "it was ***\n"
+    assert found["artifacts"][0]["refused"] == [{"path": "named ***", "reason": "its name holds a secret"}]
+
+
+def test_a_secret_that_equals_a_name_is_an_objection_and_no_mask(tmp_path: Path) -> None:
+    text = "AIIDA_PROFILE=vm_profile\nAIIDA_DB_PASSWORD=vm_profile\nAIIDA_MQ_PASSWORD=another-one-1\n"
+    found = trip({"run": "echo vm_profile another-one-1"}, env_file=env_file(tmp_path, text))
+    assert found["commands"][0]["output"] == "vm_profile ***\n"
+    assert len(found["objections"]) == 1
+    assert "AIIDA_DB_PASSWORD" in found["objections"][0]
+    assert "AIIDA_PROFILE" in found["objections"][0]
+    assert "vm_profile" not in found["objections"][0]
+
+
+def test_given_secrets_are_masked() -> None:
+    assert trip({"run": "echo x-secret-9"}, secrets=["x-secret-9"])["commands"][0]["output"] == "***\n"
+
+
+# Artifacts ------------------------------------------------------------------------------------------------------
+
+
+def bring_back(source: Path, **limits: int) -> dict[str, Any]:
+    limits = {"max_files": 200, "max_bytes": 1 << 20, "max_file_bytes": 1 << 20, **limits}
+    found = gate_commands.bring_back(str(source), "to", **limits)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_folder_comes_back_whole(tmp_path: Path) -> None:
+    (tmp_path / "run-1").mkdir()
+    (tmp_path / "run-1" / "a.log").write_text("a\n")
+    (tmp_path / "run-1" / "empty.log").write_text("")
+    (tmp_path / "ünïcode ‮.txt").write_bytes(b"\xff")
+    found = bring_back(tmp_path)
+    assert [(file["path"], file["size"], file["content"], file["encoding"]) for file in found["files"]] == [
+        ("ünïcode ‮.txt", 1, "\\xff", "utf-8+backslash"),
+        ("run-1/a.log", 2, "a\n", "utf-8"),
+        ("run-1/empty.log", 0, "", "utf-8"),
+    ]
+    assert (found["found"], found["error"], found["refused"], found["truncated"]) == (True, None, [], False)
+
+
+def test_a_single_file(tmp_path: Path) -> None:
+    (tmp_path / "x.xml").write_text("<x/>")
+    found = bring_back(tmp_path / "x.xml")
+    assert [(file["path"], file["content"]) for file in found["files"]] == [("", "<x/>")]
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("outside")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "secret" / "key")
+    (folder / "linked-folder").symlink_to(tmp_path / "secret")
+    os.mkfifo(folder / "pipe")
+    (folder / "new\nline").write_text("x")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).write_text("x")
+    (folder / "good").write_text("x")
+    found = bring_back(folder)
+    assert [file["path"] for file in found["files"]] == ["good"]
+    assert {entry["path"]: entry["reason"] for entry in found["refused"]} == {
+        "link": "it is a link",
+        "linked-folder": "it is a link",
+        "pipe": "it is no regular file",
+        "new\nline": "its name has control characters or a backslash",
+        "\\xff": "its name is not UTF-8",
+    }
+    assert "outside" not in json.dumps(found)
+
+
+def test_a_source_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    found = bring_back(tmp_path / "link")
+    assert (found["files"], found["refused"]) == ([], [{"path": "", "reason": "it is a link"}])
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    found = bring_back(tmp_path / "none")
+    assert (found["found"], found["error"]) == (False, "it is not there")
+
+
+def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"{number:02}").write_bytes(b"line\n" * 20)
+    with (tmp_path / "99-sparse").open("wb") as stream:
+        stream.truncate(1 << 40)
+    many = bring_back(tmp_path, max_files=10)
+    assert (len(many["files"]), many["truncated"], len(many["refused"])) == (10, True, 21)
+    big = bring_back(tmp_path, max_bytes=250)
+    assert sum(file["kept"] for file in big["files"]) <= 250
+    assert big["truncated"]
+    sparse = bring_back(tmp_path / "99-sparse", max_file_bytes=1000)
+    assert sparse["files"][0]["truncated"]
+    assert sparse["files"][0]["size"] == 1 << 40
+    assert sparse["files"][0]["kept"] <= 1000
+
+
+# Parameters and the real Ansible --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"run": []}, "commands[0] (x): run must be"),
+        ({"run": 5}, "commands[0] (x): run must be"),
+        ({"limit_seconds": 0}, "commands[0] (x): limit_seconds"),
+        ({"limit_seconds": float("nan")}, "commands[0] (x): limit_seconds"),
+        ({"prefix": "'unclosed"}, "commands[0] (x): prefix"),
+    ],
+    ids=["empty", "number", "limit", "nan", "prefix"],
+)
+def test_bad_parameters_are_named(change: dict[str, Any], said: str) -> None:
+    command = {"id": "x", "run": ["true"], "limit_seconds": 1.0, "prefix": None, **change}
+    assert gate_commands.problem_of({"commands": [command], "max_output_bytes": 2048}).startswith(said)
+
+
+def test_the_documentation_lists_exactly_the_options() -> None:
+    """DOCUMENTATION is what people read, argument_spec what holds: names, types and defaults are the same."""
+
+    def compare(documented: dict[str, Any], options: dict[str, Any], where: str) -> None:
+        assert sorted(documented) == sorted(options), where
+        for name, option in options.items():
+            told = documented[name]
+            for key in ("type", "default", "required", "choices", "elements"):
+                assert told.get(key) == option.get(key), f"{where}{name}: {key}"
+            if "options" in option:
+                compare(told["suboptions"], option["options"], f"{name}.")
+
+    compare(yaml.safe_load(gate_commands.DOCUMENTATION)["options"], gate_commands.argument_spec(), "")
+    assert yaml.safe_load(gate_commands.EXAMPLES)
+    assert "gate_evidence" in yaml.safe_load(gate_commands.RETURN)
+
+
+def ad_hoc(tmp_path: Path, arguments: dict[str, Any], *options: str) -> tuple[int, str]:
+    """Runs the module through the real ansible, as a play would."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible", "adhoc", "localhost", "-m", "gate_commands", "-a", json.dumps(arguments)]
+        + ["-c", "local", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", *options],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "ANSIBLE_LIBRARY": str(ROOT / "library"),
+            "ANSIBLE_MODULE_UTILS": str(ROOT / "module_utils"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_NOCOLOR": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_through_the_real_ansible(tmp_path: Path) -> None:
+    arguments = {
+        "gate": "run",
+        "environment": {"DB_PASSWORD": "hunter2hunter2"},
+        "commands": [
+            {"id": "a", "file": "a.log", "run": ["echo", "{env:DB_PASSWORD}"]},
+            {"id": "b", "file": "a.log", "run": "echo $DB_PASSWORD; exit 3", "limit_seconds": "30"},
+        ],
+    }
+    status, said = ad_hoc(tmp_path, arguments)
+    assert status == 0, said
+    evidence = json.loads(said[said.index("{") : said.rindex("}") + 1])["gate_evidence"]
+    assert [(command["exit"], command["output"]) for command in evidence["commands"]] == [(0, "***\n"), (3, "***\n")]
+    assert evidence["trip_ns"] > 0
+
+
+def test_bad_parameters_through_the_real_ansible(tmp_path: Path) -> None:
+    command = {"id": "a", "file": "a.log", "run": "true", "limit": 5}
+    status, said = ad_hoc(tmp_path, {"gate": "run", "commands": [command]})
+    assert status != 0
+    assert "limit" in said
+    assert "Traceback" not in said
+
+
+DRIVER = """
+import json, sys
+sys.path.insert(0, {tests!r})
+import test_gate_commands
+test_gate_commands.trip({{"run": "touch {ready}; trap '' TERM; sleep {marker} & sleep {marker}", "limit_seconds": 60}})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
+def test_nothing_stays_when_the_module_is_killed(tmp_path: Path, marker: str, number: int) -> None:
+    ready = tmp_path / "ready"
+    driver = DRIVER.format(tests=str(Path(__file__).parent), ready=ready, marker=marker)
+    with subprocess.Popen([sys.executable, "-c", driver], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        deadline = time.monotonic() + 30
+        while not (ready.exists() and alive(f"sleep\0{marker}")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert alive(f"sleep\0{marker}")
+        process.send_signal(number)
+        process.wait()
+    deadline = time.monotonic() + 5
+    while alive(f"sleep\0{marker}") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not alive(f"sleep\0{marker}")

@@ -1,0 +1,533 @@
+"""verify: a healthy bundle holds; whatever is changed in it afterwards is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import bundles
+import pytest
+
+from promotion_gate.__main__ import main
+from promotion_gate.bundle import list_files
+from promotion_gate.errors import GateError, InputError
+from promotion_gate.files import sha256, to_json
+from promotion_gate.seal import SIGNATURE_FILE, seal
+from promotion_gate.signing import parse_signature, sign
+from promotion_gate.verify import differences, read_sums, verify_bundle, verify_history
+
+SUMS = "SHA256SUMS"
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PROMOTE that was resumed once, so that it has attempts/01; tests copy it."""
+    root = tmp_path_factory.mktemp("sealed")
+    bundles.hold_bundle(root)
+    return bundles.resume_bundle(root)
+
+
+@pytest.fixture
+def bundle(sealed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sealed, tmp_path / sealed.name, symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_key(tmp_path_factory.mktemp("keys") / "operator")
+
+
+def make_key(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)], check=True)
+    return path
+
+
+def allow(path: Path, principal: str, *keys: Path) -> Path:
+    lines = [f'{principal} namespaces="promotion-gate" {key.with_suffix(".pub").read_text()}' for key in keys]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def reseal(bundle: Path) -> None:
+    """Writes SHA256SUMS anew over what is there, as one who wants to hide a change would."""
+    names = [name for name in list_files(bundle) if name not in (SUMS, SIGNATURE_FILE)]
+    text = "".join(f"{sha256((bundle / name).read_bytes())}  {name}\n" for name in names)
+    (bundle / SUMS).write_text(text, encoding="utf-8")
+
+
+def failed(bundle: Path) -> list[str]:
+    return [finding.name for finding in verify_bundle(bundle).findings if not finding.holds]
+
+
+def flip(path: Path, position: int, bit: int = 1) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= bit
+    path.write_bytes(data)
+
+
+# --- what holds -------------------------------------------------------------------------------------------------
+
+
+def test_a_sealed_promote_holds(bundle: Path) -> None:
+    report = verify_bundle(bundle)
+    assert report.problem == ""
+    assert report.decision is not None and report.decision.decision == "PROMOTE"
+    assert len([line for line in report.lines() if line.startswith("ok")]) == len(report.findings) == 8
+
+
+def test_a_sealed_hold_holds_too(tmp_path: Path) -> None:
+    report = verify_bundle(bundles.hold_bundle(tmp_path))
+    assert report.holds and report.decision is not None and report.decision.decision == "HOLD"
+
+
+def test_a_hold_without_any_evidence_holds(tmp_path: Path) -> None:
+    report = verify_bundle(bundles.make_bundle(tmp_path, {}))
+    assert report.holds and report.decision is not None and report.decision.decision == "HOLD"
+
+
+def test_the_command_line_says_what_it_checked(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(bundle)]) == 0
+    assert f"VERIFIED {bundle}, the decision is PROMOTE" in capsys.readouterr().out
+    (bundle / "note.txt").write_text("x", encoding="utf-8")
+    assert main(["verify", str(bundle)]) == 1
+    out = capsys.readouterr().out
+    assert "FAILED  files: not in SHA256SUMS: note.txt" in out and "NOT VERIFIED" in out
+    assert main(["verify", str(bundle), "--json"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["verified"] is False and record["decision"] == "PROMOTE"
+
+
+def test_verify_wants_a_bundle_or_a_history(tmp_path: Path) -> None:
+    assert main(["verify"]) == 2
+    assert main(["verify", str(tmp_path), "--history", str(tmp_path)]) == 2
+
+
+# --- what was changed -------------------------------------------------------------------------------------------
+
+
+def test_a_flipped_byte_in_any_file_is_found(bundle: Path) -> None:
+    for name in list_files(bundle):
+        before = (bundle / name).read_bytes()
+        for position in {0, len(before) // 2, len(before) - 1} if before else ():
+            flip(bundle / name, position)
+            assert not verify_bundle(bundle).holds, f"byte {position} of {name}"
+            (bundle / name).write_bytes(before)
+    assert verify_bundle(bundle).holds
+
+
+def test_every_byte_of_the_checksums_counts(bundle: Path) -> None:
+    before = (bundle / SUMS).read_bytes()
+    entries, problem = read_sums(bundle)
+    assert not problem
+    there = {name: sha256((bundle / name).read_bytes()) for name in entries}
+    for position in range(len(before)):
+        for bit in (1, 0x20):
+            flip(bundle / SUMS, position, bit)
+            found, problem = read_sums(bundle)
+            assert problem or found != there, f"byte {position}"
+            (bundle / SUMS).write_bytes(before)
+    for position in range(0, len(before), 500):
+        flip(bundle / SUMS, position)
+        assert not verify_bundle(bundle).holds
+        (bundle / SUMS).write_bytes(before)
+
+
+def test_every_byte_of_the_signature_counts(bundle: Path, key: Path) -> None:
+    signature = sign(bundle / SUMS, str(key))
+    assert verify_bundle(bundle, require_signature=True).holds
+    before = signature.read_bytes()
+    for position in range(len(before)):
+        flip(signature, position, 1 << (position % 7))
+        assert "signature" in [f.name for f in _quick(bundle) if not f.holds], f"byte {position}"
+        signature.write_bytes(before)
+
+
+def _quick(bundle: Path) -> list[object]:
+    """The signature's finding alone: a whole verify for each byte would take minutes."""
+    from promotion_gate.verify import _signature
+
+    return [_signature(bundle, True, None)[0]]
+
+
+def test_a_deleted_file_is_found(bundle: Path, tmp_path: Path) -> None:
+    for name in list_files(bundle):
+        (bundle / name).rename(tmp_path / "away")
+        assert not verify_bundle(bundle).holds, name
+        (tmp_path / "away").rename(bundle / name)
+    assert verify_bundle(bundle).holds
+
+
+def _add_file(bundle: Path) -> None:
+    (bundle / "attempts" / "note.txt").write_text("x", encoding="utf-8")
+
+
+def _add_link(bundle: Path) -> None:
+    (bundle / "link").symlink_to("index.json")
+
+
+def _add_folder_link(bundle: Path) -> None:
+    (bundle / "linked").symlink_to(bundle / "slurm-smoke")
+
+
+def _add_fifo(bundle: Path) -> None:
+    os.mkfifo(bundle / "fifo")
+
+
+def _replace_by_link(bundle: Path) -> None:
+    target = bundle.parent / "outside.log"
+    (bundle / "01-preflight.log").rename(target)
+    (bundle / "01-preflight.log").symlink_to(target)
+
+
+def _replace_folder_by_link(bundle: Path) -> None:
+    target = bundle.parent / "outside"
+    (bundle / "slurm-smoke").rename(target)
+    (bundle / "slurm-smoke").symlink_to(target)
+
+
+def _swap(bundle: Path) -> None:
+    one, two = bundle / "02-sqlite-smoke-run1.log", bundle / "02-sqlite-smoke-run2.log"
+    content = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(content)
+
+
+def _remove_attempt(bundle: Path) -> None:
+    shutil.rmtree(bundle / "attempts")
+
+
+CHANGES = {
+    "file added": _add_file,
+    "link added": _add_link,
+    "link to a folder added": _add_folder_link,
+    "fifo added": _add_fifo,
+    "file replaced by a link": _replace_by_link,
+    "folder replaced by a link": _replace_folder_by_link,
+    "two transcripts swapped": _swap,
+    "attempts removed": _remove_attempt,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_of_the_files_is_found(bundle: Path, change: Callable[[Path], None]) -> None:
+    change(bundle)
+    assert failed(bundle)
+
+
+def _rehash_transcript(bundle: Path) -> None:
+    log = bundle / "04-slurm-state.log"
+    log.write_text(log.read_text(encoding="utf-8").replace("is UP", "is DOWN"), encoding="utf-8")
+
+
+def _rehash_transcript_and_index(bundle: Path) -> None:
+    before = sha256((bundle / "04-slurm-state.log").read_bytes())
+    log = bundle / "04-slurm-state.log"
+    log.write_text(log.read_text(encoding="utf-8").replace("is UP", "is XX"), encoding="utf-8")
+    index = bundle / "index.json"
+    after = sha256(log.read_bytes())
+    index.write_text(index.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
+
+
+def _edit_decision(bundle: Path) -> None:
+    path = bundle / "promotion-decision.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"alice"', '"mallory"'), encoding="utf-8")
+
+
+def _edit_record(bundle: Path) -> None:
+    path = bundle / "promotion-decision.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("alice", "mallory"), encoding="utf-8")
+
+
+def _edit_exit(bundle: Path) -> None:
+    path = bundle / "index.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["commands"][0]["exit"] = 1
+    path.write_text(to_json(data), encoding="utf-8")
+
+
+def _loosen_policy(bundle: Path) -> None:
+    path = bundle / "policy.yml"
+    text = path.read_text(encoding="utf-8").replace("max_regression_percent: 25", "max_regression_percent: 99")
+    path.write_text(text, encoding="utf-8")
+
+
+def _forge_follow_up(bundle: Path) -> None:
+    (bundle / "follow-up-issue.md").write_text("forged\n", encoding="utf-8")
+
+
+def _forge_attempt(bundle: Path) -> None:
+    (bundle / "attempts" / "01" / SUMS).write_text(f"{'0' * 64}  index.json\n", encoding="utf-8")
+
+
+REHASHED = {
+    "a transcript": (_rehash_transcript, "decision"),
+    "a transcript and its digest in the index": (_rehash_transcript_and_index, "decision"),
+    "a swap of two transcripts": (_swap, "decision"),
+    "the decision": (_edit_decision, "decision"),
+    "the rendered record": (_edit_record, "records"),
+    "an exit status in the index": (_edit_exit, "decision"),
+    "the policy": (_loosen_policy, "index, policy, baseline"),
+    "a follow-up of a PROMOTE": (_forge_follow_up, "records"),
+    "an earlier seal": (_forge_attempt, "attempts"),
+    "the attempts removed": (_remove_attempt, "attempts"),
+}
+
+
+@pytest.mark.parametrize(("change", "name"), REHASHED.values(), ids=REHASHED)
+def test_a_change_that_was_hashed_again_is_found(bundle: Path, change: Callable[[Path], None], name: str) -> None:
+    change(bundle)
+    reseal(bundle)
+    assert name in failed(bundle)
+    assert not {SUMS, "files", "digests"} & set(failed(bundle)), "the seal itself looks whole"
+
+
+def test_the_index_of_another_run_is_found(bundle: Path, tmp_path: Path) -> None:
+    other = bundles.make_bundle(tmp_path / "other", run_id="20261125T002930Z")
+    shutil.copy(other / "index.json", bundle / "index.json")
+    reseal(bundle)
+    assert "index, policy, baseline" in failed(bundle)
+
+
+def test_a_bundle_under_another_name_is_found(bundle: Path) -> None:
+    assert "index, policy, baseline" in failed(bundle.rename(bundle.with_name("20261125T002930Z")))
+
+
+def test_an_open_and_an_unsealed_bundle_do_not_hold(tmp_path: Path) -> None:
+    opened = bundles.open_bundle(tmp_path)
+    assert "still open" in verify_bundle(opened).findings[-1].found
+    closed = bundles.closed_bundle(tmp_path, run_id="20261125T002930Z")
+    assert "not sealed" in verify_bundle(closed).problem
+    assert main(["verify", str(tmp_path / "nowhere")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("index.json", b""),
+        ("index.json", b"[]"),
+        ("index.json", b"\xff\xfe"),
+        ("index.json", b"[" * 100_000),
+        ("policy.yml", b"&a [*a]"),
+        ("promotion-decision.json", b"[]"),
+        ("promotion-decision.json", b"null"),
+        ("baseline.json", b"{"),
+    ],
+)
+def test_what_cannot_be_read_is_a_finding(bundle: Path, name: str, content: bytes) -> None:
+    (bundle / name).write_bytes(content)
+    reseal(bundle)
+    assert main(["verify", str(bundle)]) == 1
+
+
+@pytest.mark.parametrize("field", ["gates", "commands", "risks", "settings", "events", "waivers", "attempts", "run"])
+@pytest.mark.parametrize("value", ["text", 7, [7], {"x": 7}, [{"x": None}], {"preflight": [1]}])
+def test_an_index_with_a_field_of_another_kind_is_a_finding(bundle: Path, field: str, value: object) -> None:
+    path = bundle / "index.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(to_json({**data, field: value}), encoding="utf-8")
+    reseal(bundle)
+    assert not verify_bundle(bundle).holds
+
+
+# --- the grammar of SHA256SUMS ----------------------------------------------------------------------------------
+
+ZEROS = "0" * 64
+GRAMMAR = {
+    "empty": ("", "newline"),
+    "no final newline": (f"{ZEROS}  a", "newline"),
+    "an empty line": (f"{ZEROS}  a\n\n", "line 2"),
+    "CRLF": (f"{ZEROS}  a\r\n", "character"),
+    "upper-case digits": (f"{'A' * 64}  a\n", "line 1"),
+    "a short digest": (f"{'0' * 63}  a\n", "line 1"),
+    "one space": (f"{ZEROS} a\n", "line 1"),
+    "binary mode": (f"{ZEROS} *a\n", "line 1"),
+    "an escaped name": (f"\\{ZEROS}  a\\nb\n", "line 1"),
+    "a backslash": (f"{ZEROS}  a\\b\n", "character"),
+    "a control character": (f"{ZEROS}  a\x1bb\n", "character"),
+    "out of order": (f"{ZEROS}  b\n{ZEROS}  a\n", "order"),
+    "twice": (f"{ZEROS}  a\n{ZEROS}  a\n", "twice"),
+    "absolute": (f"{ZEROS}  /etc/passwd\n", "relative"),
+    "above": (f"{ZEROS}  ../a\n", "relative"),
+    "not normalised": (f"{ZEROS}  a//b\n", "relative"),
+    "with a dot": (f"{ZEROS}  ./a\n", "relative"),
+    "itself": (f"{ZEROS}  SHA256SUMS\n", "itself"),
+    "its signature": (f"{ZEROS}  SHA256SUMS.sig\n", "itself"),
+    "a comment": (f"# sums\n{ZEROS}  a\n", "line 1"),
+}
+
+
+@pytest.mark.parametrize(("text", "word"), GRAMMAR.values(), ids=GRAMMAR)
+def test_the_grammar_is_strict(tmp_path: Path, text: str, word: str) -> None:
+    (tmp_path / SUMS).write_bytes(text.encode())
+    assert word in read_sums(tmp_path)[1]
+
+
+def test_the_seal_is_what_sha256sum_reads(bundle: Path) -> None:
+    subprocess.run(["sha256sum", "--strict", "--check", "--quiet", SUMS], cwd=bundle, check=True)
+
+
+def test_differences_name_the_field() -> None:
+    found = list(differences({"a": [{"b": 1}], "c": True}, {"a": [{"b": 2}], "c": 1, "d": 0}))
+    assert found == [
+        "a[0].b is 1, the evidence gives 2",
+        "c is True, the evidence gives 1",
+        "d stands only in the recomputed decision",
+    ]
+
+
+# --- signatures -------------------------------------------------------------------------------------------------
+
+
+def test_a_signature_is_shown_and_can_be_required(bundle: Path, key: Path, tmp_path: Path) -> None:
+    assert verify_bundle(bundle).holds
+    assert "one is required" in verify_bundle(bundle, require_signature=True).problem
+    sign(bundle / SUMS, str(key))
+    allowed = allow(tmp_path / "allowed", "alice,alice@example.org", key)
+    assert verify_bundle(bundle, True).holds and verify_bundle(bundle, True).signer is None
+    report = verify_bundle(bundle, True, allowed)
+    assert report.holds and report.signer == "alice"
+    assert main(["verify", str(bundle), "--require-signature", "--allowed-signers", str(allowed)]) == 0
+
+
+def test_another_key_another_file_another_namespace_do_not_count(bundle: Path, key: Path, tmp_path: Path) -> None:
+    other = make_key(tmp_path / "other")
+    allowed = allow(tmp_path / "allowed", "alice", key)
+    sign(bundle / SUMS, str(other))
+    assert "its key is not in" in verify_bundle(bundle, True, allowed).problem
+    (bundle / "copy").write_bytes(b"something else\n")
+    sign(bundle / "copy", str(key)).rename(bundle / SIGNATURE_FILE)
+    (bundle / "copy").unlink()
+    assert "does not belong" in verify_bundle(bundle, True, allowed).problem
+    (bundle / SIGNATURE_FILE).unlink()
+    subprocess.run(["ssh-keygen", "-q", "-Y", "sign", "-f", key, "-n", "file", bundle / SUMS], check=True)
+    assert "another purpose" in verify_bundle(bundle, True, allowed).problem
+
+
+def test_an_allowed_signers_file_that_is_not_there_is_an_input_error(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="allowed_signers file"):
+        verify_bundle(bundle, allowed_signers=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("change", [lambda s: s + b"\n", lambda s: b"\n" + s, lambda s: s[:-1], lambda s: s.replace(
+    b"\n", b"\r\n"), lambda s: s[:60] + b"\n" + s[60:], lambda s: s + s, lambda s: b""])  # fmt: skip
+def test_only_the_canonical_armour_is_read(bundle: Path, key: Path, change: Callable[[bytes], bytes]) -> None:
+    armored = sign(bundle / SUMS, str(key)).read_bytes()
+    assert parse_signature(armored).key_type == "ssh-ed25519"
+    with pytest.raises(GateError):
+        parse_signature(change(armored))
+
+
+def test_the_run_signs_when_a_key_is_set(tmp_path: Path, key: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path, promotion_signing_key=str(key))
+    assert verify_bundle(bundle, True, allow(tmp_path / "allowed", "alice", key)).signer == "alice"
+
+
+# --- the chain --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three runs, the first of them resumed before the second was opened."""
+    bundles.hold_bundle(tmp_path, "20261124T010000Z")
+    bundles.resume_bundle(tmp_path)
+    bundles.hold_bundle(tmp_path, "20261124T020000Z")
+    bundles.make_bundle(tmp_path, run_id="20261124T030000Z")
+    return tmp_path
+
+
+def test_a_whole_chain_holds(root: Path) -> None:
+    report = verify_history(root)
+    assert report.problem == "" and "3 runs" in report.findings[0].found
+    assert main(["verify", "--history", str(root)]) == 0
+
+
+def test_a_removed_run_is_found(root: Path) -> None:
+    shutil.rmtree(root / "20261124T020000Z")
+    assert "removed" in verify_history(root).problem
+    assert main(["verify", "--history", str(root)]) == 1
+
+
+def test_the_first_run_removed_is_found(root: Path) -> None:
+    shutil.rmtree(root / "20261124T010000Z")
+    assert "removed" in verify_history(root).problem
+
+
+def test_a_rewritten_run_is_found(root: Path) -> None:
+    bundle = root / "20261124T020000Z"
+    (bundle / "note.txt").write_text("x", encoding="utf-8")
+    reseal(bundle)
+    assert "rewritten" in verify_history(root).problem
+
+
+def test_a_changed_file_of_an_earlier_run_is_found(root: Path) -> None:
+    flip(root / "20261124T020000Z" / "01-preflight.log", 5)
+    assert "changed after the seal" in verify_history(root).problem
+
+
+def test_reordered_runs_are_found(root: Path) -> None:
+    index = root / "20261124T010000Z" / "index.json"
+    data = json.loads(index.read_text(encoding="utf-8"))
+    index.write_text(to_json({**data, "opened_at": "2099-01-01T00:00:00Z"}), encoding="utf-8")
+    assert any("reordered" in finding.found for finding in verify_history(root).findings)
+
+
+def test_a_run_that_was_added_later_is_found(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = bundles.make_bundle(tmp_path_factory.mktemp("other"), run_id="20261124T013000Z")
+    shutil.copytree(other, root / other.name)
+    assert any("added" in finding.found for finding in verify_history(root).findings)
+
+
+def test_a_run_resumed_after_the_next_was_opened_is_found(root: Path) -> None:
+    index = root / "20261124T020000Z" / "index.json"
+    data = json.loads(index.read_text(encoding="utf-8"))
+    index.write_text(to_json({**data, "evaluated_at": "2099-01-01T00:00:00Z"}), encoding="utf-8")
+    assert any("decided again" in finding.found for finding in verify_history(root).findings)
+
+
+def test_an_unreadable_index_and_an_empty_root_do_not_hold(root: Path, tmp_path: Path) -> None:
+    (root / "20261124T030000Z" / "index.json").write_text("{", encoding="utf-8")
+    assert "not JSON" in verify_history(root).problem
+    (tmp_path / "empty").mkdir()
+    assert not verify_history(tmp_path / "empty").holds
+    assert not verify_history(tmp_path / "nowhere").holds
+
+
+def test_a_run_that_was_cut_off_does_not_break_the_chain(tmp_path: Path) -> None:
+    bundles.make_bundle(tmp_path, run_id="20261124T010000Z")
+    bundles.open_bundle(tmp_path, "20261124T020000Z")
+    bundles.make_bundle(tmp_path, run_id="20261124T030000Z")
+    assert verify_history(tmp_path).problem == ""
+
+
+# --- the same bytes everywhere ----------------------------------------------------------------------------------
+
+PLACES = {
+    "as it is": {},
+    "another time zone": {"TZ": "Pacific/Kiritimati"},
+    "the C locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "another hash seed": {"PYTHONHASHSEED": "1"},
+    "yet another hash seed, bytewise": {"PYTHONHASHSEED": "4242", "LANG": "tr_TR.UTF-8", "TZ": "America/St_Johns"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_the_decision_has_the_same_bytes_everywhere(bundle: Path, place: dict[str, str], tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    environment = {**os.environ, "HOME": str(away), "USER": "nobody", "LOGNAME": "nobody", **place}
+    command = [sys.executable, "-m", "promotion_gate", "decide", str(bundle)]
+    result = subprocess.run(command, cwd=away, env=environment, capture_output=True, check=True)
+    assert result.stdout == (bundle / "promotion-decision.json").read_bytes()
+    subprocess.run([*command[:3], "verify", str(bundle)], cwd=away, env=environment, capture_output=True, check=True)
+
+
+def test_a_second_seal_of_a_copy_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "elsewhere" / bundle.name))
+    (copy / SUMS).unlink()
+    seal(copy)
+    assert (copy / SUMS).read_bytes() == (bundle / SUMS).read_bytes()
