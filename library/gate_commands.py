@@ -4,8 +4,6 @@
 Runs on the target's Python 3.9 and newer with the standard library alone.
 """
 
-# Descriptors, os.walk and names that are not UTF-8: the os functions take them as they are, pathlib does not.
-# ruff: noqa: PTH101, PTH102, PTH110, PTH112, PTH113, PTH114, PTH117, PTH118, PTH119, PTH120, PTH123, PTH208
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -192,6 +190,7 @@ gate_evidence:
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import platform
@@ -215,13 +214,14 @@ SETTLE_SECONDS = 0.3  # how long short-lived rests of a command may take to go b
 KILL_SECONDS = 3.0  # a process that KILL does not end within this is stuck in the kernel
 ENV_FILE_SECONDS = 10.0
 TICK_SECONDS = 0.02
-CUT_BYTES = 4096  # how far a cut may be moved to a line's or word's end
+MAX_ENTRIES, MAX_DEPTH = 10000, 32  # of a folder that is brought back
+CUT_CHARACTERS = 4096  # longer than any secret
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PLACEHOLDER = re.compile(r"\{(scratch|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\}")
 # Variables whose value is a name that the evidence is about; a secret must not equal one of them.
 NAME_VARIABLE = re.compile(
-    r"(?:^|_)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
+    r"(?:^|_|PG)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
 )
 
 
@@ -232,12 +232,12 @@ class NotRun(Exception):
 # Text ----------------------------------------------------------------------------------------------------------
 
 
-def decoded(data):
+def decoded(data, encoding="utf-8"):
     """Bytes as text and the name of the encoding; what is no UTF-8 is escaped without loss."""
-    try:
-        return data.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError:
-        return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace"), "utf-8+backslash"
+    if encoding == "utf-8":
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode("utf-8"), "utf-8"
+    return data.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace"), "utf-8+backslash"
 
 
 def plain(text):
@@ -245,24 +245,34 @@ def plain(text):
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def before_cut(head):
-    """Drops the partial line (or word, or a fixed piece) before a cut: half a secret is not recognised as one."""
-    reach = min(CUT_BYTES, len(head) // 2)
-    for separator in (b"\n", b" "):
-        end = head.rfind(separator, len(head) - reach) + 1
-        if end:
-            return head[:end]
-    return head[: len(head) - reach]
+def without_broken_edges(data, at_start, at_end):
+    """Bytes without the UTF-8 character that a cut has split, so that the rest is still valid."""
+    if at_start:
+        for _ in range(3):
+            if data and 0x80 <= data[0] < 0xC0:
+                data = data[1:]
+    if at_end:
+        for back in range(1, min(4, len(data) + 1)):
+            if data[-back] >= 0xC0:
+                return data[:-back]
+    return data
 
 
-def after_cut(tail):
-    """Drops the partial line (or word, or a fixed piece) after a cut."""
-    reach = min(CUT_BYTES, len(tail) // 2)
-    for separator in (b"\n", b" "):
-        start = tail.find(separator, 0, reach)
-        if start >= 0:
-            return tail[start + 1 :]
-    return tail[reach:]
+# Text is redacted before it is cut: half a secret would not be recognised as one. What a cut leaves at the very edge of
+# the buffer may still be such a half, so a piece longer than any secret goes, up to the end of its line.
+
+
+def before_cut(text):
+    """Redacted text without the piece before a cut."""
+    reach = min(CUT_CHARACTERS, len(text) // 2)
+    text = text[: len(text) - reach]
+    return text[: text.rfind("\n", len(text) - reach) + 1] or text
+
+
+def after_cut(text):
+    """Redacted text without the piece after a cut."""
+    reach = min(CUT_CHARACTERS, len(text) // 2)
+    return text[max(reach, text.find("\n", reach, 2 * reach) + 1) :]
 
 
 class Capture:
@@ -283,12 +293,24 @@ class Capture:
             del self.tail[: -self.half]
 
     def result(self):
-        """(bytes, truncated); the cut is said in the middle."""
-        if len(self.head) + len(self.tail) == self.total <= 2 * self.half:
-            return bytes(self.head + self.tail), False
-        head, tail = before_cut(bytes(self.head)), after_cut(bytes(self.tail[-self.half :]))
-        left_out = self.total - len(head) - len(tail)
-        return head + "\n[... {} bytes left out ...]\n".format(left_out).encode() + tail, True
+        """(all, None), or (head, tail) with something left out between them."""
+        if self.total <= 2 * self.half:
+            return bytes(self.head + self.tail), None
+        return bytes(self.head), bytes(self.tail[-self.half :])
+
+    def shown(self, redactor):
+        """(text, encoding, truncated): redacted, a cut is said in the middle."""
+        head, tail = self.result()
+        if tail is None:
+            text, encoding = decoded(head)
+            return redactor.text(text), encoding, False
+        head = without_broken_edges(head, False, True)
+        tail = without_broken_edges(tail, True, False)
+        encoding = decoded(head + b"\n" + tail)[1]
+        head, tail = decoded(head, encoding)[0], decoded(tail, encoding)[0]
+        head, tail = before_cut(redactor.text(head)), after_cut(redactor.text(tail))
+        left_out = self.total - len(head.encode()) - len(tail.encode())
+        return "{}\n[... about {} bytes left out ...]\n{}".format(head, left_out, tail), encoding, True
 
 
 # Processes -----------------------------------------------------------------------------------------------------
@@ -592,13 +614,10 @@ def start(argv, directory, environment, limit_seconds, kill_leftovers=True, max_
 
 # Prints the variables after reading the file; `env` is looked up before, as the file may change PATH.
 READ_ENV_FILE = """
-env=$(type -P env) || exit 4
+__gate_env=$(type -P env) || exit 4
 set -a
-. "$1" >/dev/null 2>&1
-status=$?
-set +a
-[ "$status" = 0 ] || exit 3
-"$env" -0
+. "$1" >/dev/null 2>&1 || exit 3
+"$__gate_env" -0
 """
 
 
@@ -620,7 +639,10 @@ def read_env_file(path):
         return {}, "reading it did not end within {:g} s".format(ENV_FILE_SECONDS)
     if command.status != 0:
         return {}, "bash cannot read it; `bash -n {}` shows why, or its last command fails".format(shlex.quote(path))
-    return changed_variables(base, bytes(command.capture.head + command.capture.tail)), None
+    whole, cut = command.capture.result()
+    if cut is not None:
+        return {}, "its variables are larger than 1 MiB"
+    return changed_variables(base, whole), None
 
 
 def changed_variables(base, data):
@@ -792,10 +814,9 @@ class Trip:
 
     def outcome(self, command):
         """What a command that was started has to show."""
-        data, truncated = command.capture.result()
         if command.problem and command.exit_status is not None:
-            data = os.fsencode(command.problem + "\n")
-        text, encoding = decoded(data)
+            command.capture.add(os.fsencode(command.problem + "\n"))
+        text, encoding, truncated = command.capture.shown(self.redactor)
         exit_status, number = exit_and_signal(command)
         return {
             "start_ns": command.started - self.began,
@@ -805,8 +826,8 @@ class Trip:
             "timed_out": command.timed_out,
             "left_running": command.left_running,
             "truncated": truncated,
-            "total_bytes": command.capture.total or len(data),
-            "output": self.redactor.text(text),
+            "total_bytes": command.capture.total,
+            "output": text,
             "encoding": encoding,
             "not_run": self.redactor.text(plain(reason)) if (reason := why_not_run(command)) else None,
         }
@@ -834,7 +855,8 @@ class Trip:
 
     def artifact(self, spec):
         try:
-            source = fill(spec["from"], self.environment, self.scratch)
+            chdir = fill(self.params["chdir"] or "/", self.environment, self.scratch)
+            source = os.path.join(chdir, fill(spec["from"], self.environment, self.scratch))
         except NotRun as reason:
             return {**artifact_result(spec["from"], spec["to"]), "error": str(reason)}
         found = bring_back(source, spec["to"], spec["max_files"], spec["max_bytes"], spec["max_file_bytes"])
@@ -897,20 +919,27 @@ def paths_below(source, result):
     if os.path.islink(source) or not os.path.isdir(source):
         yield "", source
         return
-    seen = 0
-
-    def unreadable(error):
-        result["error"] = "{} cannot be read ({})".format(plain(error.filename), error.strerror)
-
-    for root, folders, files in os.walk(source, onerror=unreadable):
-        folders.sort()
-        for name in sorted(files) + [name for name in folders if os.path.islink(os.path.join(root, name))]:
-            seen += 1
-            if seen > 10000:
+    folders, seen = [("", source)], 0
+    while folders:  # no recursion: a hostile tree may be deeper than Python's stack
+        prefix, folder = folders.pop(0)
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(itertools.islice(found, MAX_ENTRIES - seen), key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            result["error"] = "{} cannot be read ({})".format(plain(prefix) or "it", error.strerror)
+            continue
+        seen += len(entries)
+        for entry in entries:
+            name = os.path.join(prefix, entry.name)
+            if not entry.is_dir(follow_symlinks=False):
+                yield name, entry.path
+            elif name.count(os.sep) < MAX_DEPTH:
+                folders.append((name, entry.path))
+            else:
                 result["truncated"] = True
-                return
-            path = os.path.join(root, name)
-            yield os.path.relpath(path, source), path
+        if seen >= MAX_ENTRIES:
+            result["truncated"] = True
+            return
 
 
 def why_refused(name, path):
@@ -941,7 +970,7 @@ def read_entry(name, path, room):
     except OSError as error:
         return None, "it cannot be read ({})".format(error.strerror)
     truncated = len(data) > room
-    kept = before_cut(data[:room]) if truncated else data
+    kept = without_broken_edges(data[:room], False, True) if truncated else data
     text, encoding = decoded(kept)
     entry = {"path": name, "size": status.st_size, "kept": len(kept), "content": text, "encoding": encoding}
     return {**entry, "truncated": truncated}, None
@@ -953,7 +982,8 @@ def redacted_artifact(found, redactor):
     for entry in found["files"]:
         shown = redactor.text(entry["path"])
         if shown == entry["path"]:
-            files.append({**entry, "content": redactor.text(entry["content"])})
+            content = redactor.text(entry["content"])
+            files.append({**entry, "content": before_cut(content) if entry["truncated"] else content})
         else:
             refused.append({"path": shown, "reason": "its name holds a secret"})
     return {**found, "from": redactor.text(plain(found["from"])), "files": files, "refused": refused}
@@ -988,21 +1018,30 @@ def write_scripts(scripts, scratch):
         os.chmod(path, 0o700)
 
 
+def make_scratch():
+    """A private folder; where the folder for temporary files is mounted noexec, in the home folder."""
+    for base in (tempfile.gettempdir(), os.path.expanduser("~")):
+        with contextlib.suppress(OSError):
+            if not os.statvfs(base).f_flag & os.ST_NOEXEC:
+                return tempfile.mkdtemp(prefix="promotion-gate-", dir=base)
+    return tempfile.mkdtemp(prefix="promotion-gate-")
+
+
 def remove(scratch):
-    """Removes the scratch folder, also what a command made read-only in it."""
-    for root, folders, _ in os.walk(scratch):
-        for path in (os.path.join(root, name) for name in folders):
-            with contextlib.suppress(OSError):
-                if not os.path.islink(path):
-                    os.chmod(path, 0o700)
-    shutil.rmtree(scratch, ignore_errors=True)
+    """Removes the scratch folder, also what a command made read-only in it or deeper than Python can follow."""
+    with contextlib.suppress(OSError, RecursionError):
+        shutil.rmtree(scratch)
+        return
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        with contextlib.suppress(OSError):
+            subprocess.run([*command, "--", scratch], stderr=subprocess.DEVNULL, check=False)
 
 
 def make_trip(params, check_mode):
     """The whole trip as plain data. Raises NotRun for a placeholder of `environment` that is not set."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())
-    scratch = tempfile.mkdtemp(prefix="promotion-gate-")
+    scratch = make_scratch()
     try:
         write_scripts(params["scripts"], scratch)
         trip = Trip(params, scratch, check_mode)
@@ -1069,22 +1108,31 @@ def argument_spec():
 
 def main():
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    # What was handed in may hold secrets (an environment); so it is not returned, for -vvv would show it.
+    invocation = {"module_args": {"gate": module.params["gate"], "event": module.params["event"]}}
     problem = problem_of(module.params)
     if problem:
-        module.fail_json(msg=problem)
+        module.fail_json(msg=problem, invocation=invocation)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))  # so that the scratch folder is removed
     try:
         evidence = make_trip(module.params, module.check_mode)
     except NotRun as reason:
-        module.fail_json(msg="environment: {}.".format(reason))
+        module.fail_json(msg="environment: {}.".format(reason), invocation=invocation)
     except OSError as error:
         module.fail_json(
             msg="The gate's commands could not be run on this host: {} ({}). Free space and check the rights.".format(
                 error.strerror, error.filename
-            )
+            ),
+            invocation=invocation,
         )
-    module.exit_json(changed=bool(module.params["commands"]) and not module.check_mode, gate_evidence=evidence)
+    except Exception as error:  # whatever a host may come up with: a sentence, no traceback
+        said = "{}: {}".format(type(error).__name__, error)
+        module.fail_json(
+            msg="The gate's commands could not be run on this host ({}).".format(said), invocation=invocation
+        )
+    ran = any(command["not_run"] is None for command in evidence["commands"])
+    module.exit_json(changed=ran, gate_evidence=evidence, invocation=invocation)
 
 
 if __name__ == "__main__":

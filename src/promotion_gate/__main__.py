@@ -118,7 +118,10 @@ def _seal(options: argparse.Namespace) -> int:
         try:
             record_from_promote(load_bundle(options.bundle), decision)
         except GateError as error:
-            print(f"promotion-gate: the decision stands, but its timings are not the new baseline: {error}", file=sys.stderr)
+            print(
+                f"promotion-gate: the decision stands, but its timings are not the new baseline: {error}",
+                file=sys.stderr,
+            )
     return _status(decision)
 
 

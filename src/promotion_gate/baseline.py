@@ -72,9 +72,7 @@ def read_baseline_dir(folder: Path) -> tuple[Baseline, ...]:
     """All baselines of a folder, oldest first. Raises BundleError for a file that is no baseline."""
     if not folder.is_dir():
         return ()
-    found = [
-        parse_baseline(Fields(read_json(path), str(path), BundleError)) for path in sorted(folder.glob("*.json"))
-    ]
+    found = [parse_baseline(Fields(read_json(path), str(path), BundleError)) for path in sorted(folder.glob("*.json"))]
     return tuple(sorted(found, key=lambda item: (item.recorded_at, item.run_id)))
 
 

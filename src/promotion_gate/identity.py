@@ -15,8 +15,8 @@ from promotion_gate.files import sha256
 class Identity:
     """`content` digests the tracked tree without the evidence folder: two commits that differ only there are equal.
 
-    `fingerprint` is the SHA-256 of the machine id and the SSH host key, `timing_fingerprint` of these and the
-    processor; None where neither id nor key is known.
+    `fingerprint` is the SHA-256 of the machine id and the SSH host key, `timing_fingerprint` of the machine id
+    (else the host key) and the processor; None where neither id nor key is known.
     """
 
     commit: str | None
@@ -31,12 +31,14 @@ def identity(text: str) -> Identity:
     """Parses the probe's lines; what is not there is None."""
     values = key_values(text)
     machine = "\n".join(f"{key}={values[key]}" for key in ("machine_id", "host_key") if values.get(key))
-    processor = f"{machine}\nprocessor={values.get('processor', '')}"
+    # Timings belong to a machine and its processor; a host key may come and go with an SSH server.
+    timed_on = values.get("machine_id") or values.get("host_key")
+    timing = f"{timed_on}\n{values.get('processor', '')}"
     return Identity(
         commit=values.get("commit") or None,
         branch=values.get("branch") or None,
         target_commit=values.get("target_commit") or None,
         content=values.get("content") or None,
         fingerprint=sha256(machine.encode()) if machine else None,
-        timing_fingerprint=sha256(processor.encode()) if machine else None,
+        timing_fingerprint=sha256(timing.encode()) if timed_on else None,
     )

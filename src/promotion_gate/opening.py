@@ -21,9 +21,10 @@ from promotion_gate.files import sha256, to_json, write_atomically
 from promotion_gate.history import newest_run, previous_seal
 from promotion_gate.index import INDEX_FILE, INDEX_SCHEMA
 from promotion_gate.lock import check_free
+from promotion_gate.ownership.map import MAP_FILE, shipped_text
 from promotion_gate.policy import GATE_NAMES, Policy, load_policy
 from promotion_gate.resume import plan_resume
-from promotion_gate.settings import check_names, check_run_id, effective, facts
+from promotion_gate.settings import check_names, check_run_id, effective
 from promotion_gate.signing import check_signing_key
 from promotion_gate.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.waivers import check_waivers
@@ -70,8 +71,20 @@ def checked_settings(
     settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(root / "baseline")
     settings["evidence_path"] = _below(str(root), settings["workspace_dir"])
     settings["words"] = words(settings)
-    text = _policy_text(settings, fields)
-    return settings, load_policy(text, settings["promotion_policy"], placeholders_by_check())
+    policy = load_policy(_policy_text(settings, fields), settings["promotion_policy"], placeholders_by_check())
+    settings["ownership_map"] = _ownership_map(policy)
+    return settings, policy
+
+
+def _ownership_map(policy: Policy) -> str:
+    """The application's own map of field owners that the policy names, relative to the checkout; or an empty text."""
+    maps = [str(check.limits.get("map") or "") for check in policy.checks() if check.check == "ownership"]
+    for name in maps:
+        if name and (Path(name).is_absolute() or ".." in Path(name).parts):
+            raise InputError(
+                f'The ownership map "{name}" of the policy must lie in the checkout: write a relative path.'
+            )
+    return maps[0] if maps else ""
 
 
 def _policy_text(settings: Mapping[str, Any], fields: Fields) -> str:
@@ -199,6 +212,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
     try:
         write_atomically(bundle / POLICY_FILE, policy_text)
         write_atomically(bundle / BASELINE_FILE, baseline_text)
+        write_atomically(bundle / MAP_FILE, shipped_text())
         index = {
             "schema": INDEX_SCHEMA,
             "run_id": run_id,
@@ -223,7 +237,8 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
             "artifact_sets": [],
             "events": [],
             "collector_errors": [],
-            "files": {},
+            # The default map of field owners: an input of the decision that comes from the gate, not from a host.
+            "files": {MAP_FILE: sha256(shipped_text().encode())},
         }
         write_atomically(bundle / INDEX_FILE, to_json(index))
     except OSError as error:
@@ -233,6 +248,5 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
         "run_id": run_id,
         "gates": list(GATE_NAMES),
         "settings": settings,
-        "facts": facts(settings),
         "said": "",
     }

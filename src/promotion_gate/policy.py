@@ -18,7 +18,22 @@ NEVER_WAIVABLE = ("vm_bootstrap", "slurm_smoke")
 COMPONENTS = ("python", "aiida-core", "slurm", "postgresql", "rabbitmq")
 # What every unblock sentence may name; a check can offer more (see checks.registry).
 COMMON_PLACEHOLDERS = frozenset(
-    ["vm", "repo", "env_file", "env_path", "profile", "verdi", "verdi_list", "workspace", "workspace_dir", "branch", "commit", "inventory", "smoke_by_hand", "computer"]
+    [
+        "vm",
+        "repo",
+        "env_file",
+        "env_path",
+        "profile",
+        "verdi",
+        "verdi_list",
+        "workspace",
+        "workspace_dir",
+        "branch",
+        "commit",
+        "inventory",
+        "smoke_by_hand",
+        "computer",
+    ]
 )
 
 
@@ -170,9 +185,7 @@ def _check(fields: Fields, gate: str, known_checks: Mapping[str, frozenset[str]]
     waivable = fields.boolean("waivable", False)
     if waivable and gate in NEVER_WAIVABLE:
         raise InputError(f'{fields.where}: "{fields.text("id")}" cannot be waivable; gates 3 and 4 never are.')
-    return CheckPolicy(
-        fields.text("id"), function, fields.text("title"), fields.mapping("limits"), unblock, waivable
-    )
+    return CheckPolicy(fields.text("id"), function, fields.text("title"), fields.mapping("limits"), unblock, waivable)
 
 
 def _check_placeholders(fields: Fields, sentence: object, known: frozenset[str]) -> None:

@@ -69,9 +69,7 @@ class Recorder:
     def _save(self) -> None:
         write_atomically(self.folder / INDEX_FILE, to_json(self._index))
 
-    def _gate(
-        self, gate: str, fields: Fields, host: str, began: datetime, ended: datetime, trip_ns: int
-    ) -> None:
+    def _gate(self, gate: str, fields: Fields, host: str, began: datetime, ended: datetime, trip_ns: int) -> None:
         machine = Fields(fields.mapping("host"), "host of the module's result", BundleError)
         env_file = Fields(fields.mapping("env_file"), "env_file of the module's result", BundleError)
         earlier = self._index["gates"].get(gate)

@@ -27,7 +27,9 @@ def record_from_runs(request: object) -> Path:
     fields = Fields(request, "the request of record-baseline.yml", InputError)
     settings, policy = checked_settings(fields, optional=("promotion_reviewer", "aiida_vm_repo_dir"))
     if not settings["promotion_reason"]:
-        raise InputError("promotion_reason is not set. Say why these timings are known to be good: -e promotion_reason=...")
+        raise InputError(
+            "promotion_reason is not set. Say why these timings are known to be good: -e promotion_reason=..."
+        )
     trip = Fields(fields.raw("trip"), "the result of the role gate_sqlite_smoke", GateError)
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
     check = next(check for check in policy.gate("sqlite_smoke").checks if check.check == "smoke_runs")
@@ -89,4 +91,3 @@ def record_from_promote(bundle: Bundle, decision: Decision) -> Path:
             times_ns=tuple(run.duration_ns for run in runs),
         ),
     )
-

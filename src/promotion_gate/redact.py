@@ -494,7 +494,17 @@ def _forms(value: str) -> Iterator[str]:
             re.sub(r"([^\w@%+=:,./-])", r"\\\1", line),
             html.escape(line),
             base64.b64encode(raw).decode().rstrip("="),
+            _escaped(line),
         }
+
+
+def _escaped(value: str) -> str:
+    """The value as a transcript shows it when the output is no UTF-8: \\xNN for such bytes, backslashes doubled."""
+    try:
+        raw = value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no bytes of a real variable
+        return value
+    return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def _known_values(text: str, forms: Iterable[str]) -> Iterator[Span]:

@@ -64,9 +64,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        md=md, code=code, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds
-    )
+    environment.filters.update(md=md, code=code, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
     macros = environment.get_template("macros.j2").module
     environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
     return environment

@@ -22,7 +22,7 @@ from promotion_gate.identity import Identity, identity
 from promotion_gate.index import INDEX_FILE, parse_index
 from promotion_gate.model import GateResult, Status
 from promotion_gate.policy import GATE_NAMES
-from promotion_gate.settings import chosen_gates, facts
+from promotion_gate.settings import chosen_gates
 from promotion_gate.stale import WORKSPACE_GATES, changed
 from promotion_gate.times import stamp, utc_now
 
@@ -37,7 +37,6 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
         "run_id": run.folder.name,
         "gates": None,
         "settings": settings,
-        "facts": facts(settings),
         "policy": {"text": policy_text, "name": policy_name},
         "said": "",
     }
@@ -73,7 +72,6 @@ def begin_resume(request: object) -> dict[str, Any]:
         "run_id": folder.name,
         "gates": [name for name in GATE_NAMES if name in reasons],
         "settings": settings,
-        "facts": facts(settings),
         "said": sentence(reasons),
     }
 
@@ -123,9 +121,7 @@ def sentence(reasons: Mapping[str, str]) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def reopen(
-    folder: Path, settings: Mapping[str, Any], policy_text: str, policy_name: str, gates: Iterable[str]
-) -> None:
+def reopen(folder: Path, settings: Mapping[str, Any], policy_text: str, policy_name: str, gates: Iterable[str]) -> None:
     """Makes the bundle an open one in which the given gates have no evidence."""
     again = set(gates)
     old = read_file(folder / INDEX_FILE)

@@ -198,7 +198,9 @@ def _check_values(settings: Mapping[str, Any]) -> None:
             "set promotion_resume=latest too."
         )
     if settings["promotion_run_id"] is not None and settings["promotion_resume"]:
-        raise InputError("promotion_run_id and promotion_resume are both set. A resume keeps the run's own id; drop one.")
+        raise InputError(
+            "promotion_run_id and promotion_resume are both set. A resume keeps the run's own id; drop one."
+        )
 
 
 def check_run_id(run_id: str) -> str:
@@ -224,8 +226,3 @@ def chosen_gates(value: object) -> tuple[str, ...]:
     if not chosen:
         raise InputError("promotion_gates chooses no gate; name some, for example -e promotion_gates=3,4.")
     return tuple(name for name in GATE_NAMES if name in chosen)
-
-
-def facts(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The operator's variables that are set, for the hosts of the plays."""
-    return {name: settings[name] for name in VARIABLES if settings[name] is not None}

@@ -82,7 +82,7 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     findings.append(Finding(SUMS_FILE, not problem, problem or f"{len(sums)} names, well-formed and in order"))
     findings.append(_names(folder, sums))
     findings.append(_digests(folder, sums))
-    signature, signer = _signature(folder, require_signature, allowed_signers)
+    signature, signer = signature_finding(folder, require_signature, allowed_signers)
     findings.append(signature)
     bundle, loaded = _load(folder)
     findings.append(loaded)
@@ -94,16 +94,21 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
 
 
 def read_sums(folder: Path) -> tuple[dict[str, str], str]:
-    """The names and digests of SHA256SUMS, and what is wrong with it (an empty text if nothing).
+    """The names and digests of a bundle's SHA256SUMS, and what is wrong with it (an empty text if nothing)."""
+    content = read_file(folder / SUMS_FILE)
+    if content.problem:
+        return {}, f"{SUMS_FILE} {content.problem}; the bundle is not sealed"
+    return parse_sums(content.data)
+
+
+def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
+    """As read_sums(), from the bytes of the file.
 
     The grammar is strict: lines of 64 lower-case hex digits, two spaces and a name, sorted by the bytes of the
     name, each once, LF at the end of every line.
     """
-    content = read_file(folder / SUMS_FILE)
-    if content.problem:
-        return {}, f"{SUMS_FILE} {content.problem}; the bundle is not sealed"
     try:
-        text = content.data.decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError:
         return {}, "it is not UTF-8"
     if not text.endswith("\n"):
@@ -172,7 +177,9 @@ def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
     return Finding("digests", not bad, _shown(bad) or f"{len(sums)} files are as they were sealed")
 
 
-def _signature(folder: Path, required: bool, allowed_signers: Path | None) -> tuple[Finding, str | None]:
+def signature_finding(
+    folder: Path, required: bool = False, allowed_signers: Path | None = None
+) -> tuple[Finding, str | None]:
     """The signature of SHA256SUMS: whether there is one, in its canonical encoding, over this file, and by whom."""
     path = folder / SIGNATURE_FILE
     armored, data = read_file(path), read_file(folder / SUMS_FILE)

@@ -404,9 +404,7 @@ def record(bundle: Path, trips: Mapping[str, Trip], close: bool = True) -> None:
         recorder.close()
 
 
-def closed_bundle(
-    root: Path, trips: Mapping[str, Trip] | None = None, run_id: str = RUN_ID, **variables: Any
-) -> Path:
+def closed_bundle(root: Path, trips: Mapping[str, Trip] | None = None, run_id: str = RUN_ID, **variables: Any) -> Path:
     """A bundle that is collected and not yet sealed; a known-good baseline is there unless one was written before."""
     if not (root / "baseline").exists():
         write_baseline(root / "baseline", known_good())

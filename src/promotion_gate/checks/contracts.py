@@ -1,4 +1,4 @@
-"""Gate 5: no drift of the OpenAPI document and the generated client, the relay suite passes, every field has an owner."""
+"""Gate 5: no drift of OpenAPI document and generated client, the relay suite passes, every field has an owner."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from promotion_gate.checks.registry import Case, Finding, Output, Unproven, chec
 from promotion_gate.errors import InputError
 from promotion_gate.files import sha256
 from promotion_gate.model import Status
-from promotion_gate.ownership import Outcome, OwnershipMap, analyse, load_map, shipped_map
+from promotion_gate.ownership import Outcome, OwnershipMap, analyse, load_map
+from promotion_gate.ownership.map import MAP_FILE, SHIPPED
 from promotion_gate.parsers import junit
 
 RELAY_REPORT = "05-relay-junit.xml"
@@ -21,8 +22,10 @@ def _blocked(output: Output) -> bool:
         return True
     text = output.text
     missing_modules = "node_modules" in text and ("missing" in text or "not found" in text or "not exist" in text)
-    return missing_modules or any(f"sh: 1: {word}" in text for word in _NO_TOOL) or (
-        "ModuleNotFoundError: No module named" in text or "Failed to spawn" in text
+    return (
+        missing_modules
+        or any(f"sh: 1: {word}" in text for word in _NO_TOOL)
+        or ("ModuleNotFoundError: No module named" in text or "Failed to spawn" in text)
     )
 
 
@@ -50,7 +53,7 @@ def client_generate(case: Case) -> Finding:
     raise Unproven(status, f"{output.ending}: {why}", output.record.file)
 
 
-@check("client_drift", expected="git diff is empty against the worktree, the index and HEAD, after a generation that succeeded")
+@check("client_drift", expected="an empty git diff, against the index and HEAD, after a generation that succeeded")
 def client_drift(case: Case) -> Finding:
     generated = case.command("generate")
     if generated.exit != 0:
@@ -100,7 +103,9 @@ def ownership(case: Case) -> Finding:
     collected = key_values(case.command("documents").succeeded().whole)
     files = tuple(item.file for item in case.bundle.index.artifacts if item.file.startswith(f"{DOCUMENTS}/"))
     try:
-        owners = load_map(_text(case, f"{DOCUMENTS}/{name}"), name) if name else shipped_map()
+        owners = (
+            load_map(_text(case, f"{DOCUMENTS}/{name}"), name) if name else load_map(_text(case, MAP_FILE), SHIPPED)
+        )
     except InputError as error:
         raise Unproven(Status.INVALID, str(error), f"{DOCUMENTS}/{name}") from None
     outcome = _analysed(case, owners, collected, files)

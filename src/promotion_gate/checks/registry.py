@@ -132,9 +132,7 @@ class Case:
                 timeout_hint,
             )
         if record.left_running:
-            raise Unproven(
-                Status.FAIL, f"`{record.shown}` left processes running behind; they were ended", record.file
-            )
+            raise Unproven(Status.FAIL, f"`{record.shown}` left processes running behind; they were ended", record.file)
         return Output(record, text)
 
     def file(self, name: str) -> bytes:

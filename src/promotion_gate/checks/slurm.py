@@ -80,9 +80,7 @@ def schedulable_node(case: Case) -> Finding:
     return _no_node(case, output, listing, partition, power_saving)
 
 
-def _no_node(
-    case: Case, output: Output, listing: slurm.Nodes, partition: str, power_saving: bool
-) -> Finding:
+def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, power_saving: bool) -> Finding:
     mine = [node for node in listing.nodes if partition in ("", node.partition)]
     reasons = [slurm.schedulable(node, power_saving=power_saving)[1] for node in mine]
     reasons += [f"partition {name} has no node" for name in listing.empty if partition in ("", name)]
@@ -119,9 +117,7 @@ def computer_test(case: Case) -> Finding:
     output = case.command("computer_test")
     found = verdi.computer_test(output.whole)
     if output.exit == 0 and found.passed:
-        return Finding(
-            Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,)
-        )
+        return Finding(Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,))
     status = Status.BLOCKED if output.exit in (126, 127) else Status.FAIL
     why = "; ".join([*found.failures, *found.errors][:5]) or last_line(output.text)
     raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)

@@ -159,9 +159,7 @@ def smoke_p95(case: Case) -> Finding:
     warn_from = int(case.limit("warn_drift_percent", 25))
     warnings: tuple[str, ...] = ()
     if sorted(times)[1] * 100 >= first * (100 + warn_from):
-        warnings = (
-            f"The median has drifted by {drift:+.1f} % since the first baseline ({found[0].recorded_at}).",
-        )
+        warnings = (f"The median has drifted by {drift:+.1f} % since the first baseline ({found[0].recorded_at}).",)
     details = {"p95_ns": p95, "limit_ns": limit, "change": change, "drift_percent": f"{drift:+.1f}",
                "first_baseline": found[0].as_dict(), "first_median_ns": first}  # fmt: skip
     status = Status.FAIL if regressed(p95, median, max_percent) else Status.PASS

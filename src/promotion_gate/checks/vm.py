@@ -41,9 +41,7 @@ def vm_checkout(case: Case) -> Finding:
     if here is None or not here.content:
         raise Unproven(Status.MISSING, "the workspace's own commit is not known (gate 1 left no evidence)")
     if not there.content or there.content != here.content:
-        raise Unproven(
-            Status.FAIL, f"the VM is at {there.commit}, the workspace at {here.commit}", output.record.file
-        )
+        raise Unproven(Status.FAIL, f"the VM is at {there.commit}, the workspace at {here.commit}", output.record.file)
     status = git.status(case.command("tracked").succeeded().whole)
     if status.modified or status.unreadable:
         dirty = ", ".join([*status.modified, *status.unreadable][:10])
@@ -135,7 +133,9 @@ def status_service(case: Case) -> Finding:
         raise Unproven(Status.FAIL, f"{service.text}, but verdi status {output.ending}", output.record.file)
     warnings: tuple[str, ...] = ()
     if name == "broker" and found.rabbitmq_unsupported:
-        warnings = (f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",)
+        warnings = (
+            f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",
+        )
     return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings)
 
 

@@ -1,0 +1,40 @@
+# make demo: a PROMOTE on real services, from nothing but this checkout. make test: all tests.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo demo-down test lint unit integration molecule
+
+help:
+	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; set PYTHON=python3.12, say.'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'Python has no venv; on Debian or Ubuntu: apt-get install python3-venv'; exit 1; }
+	@echo 'making the virtual environment $(VENV) (about 30 s)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## start the container VM and run the gate against it
+	@$(VENV)/bin/python -m demo run
+
+demo-down: ## remove the container VMs, their image and .demo/
+	@$(PYTHON) -m demo down
+
+test: lint unit integration molecule ## everything
+
+lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/yamllint --strict .
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/ansible-lint --offline
+
+unit: $(STAMP) ## the unit tests
+	$(VENV)/bin/python -m pytest -q tests/unit
+
+integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd
+	$(VENV)/bin/python -m pytest -q tests/integration
+
+molecule: $(STAMP) ## a promote and a hold against the container VM
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all

@@ -1,0 +1,326 @@
+"""A place to run the gate in: a workspace, a VM's checkout behind a loopback sshd, and recorded tools on PATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+CASES = PROJECT / "tests" / "unit" / "parsers" / "cases"
+DOCUMENTS = PROJECT / "examples" / "workspace" / "docs"
+VM_TOOLS = ("verdi", "scontrol", "sinfo", "sbatch", "scancel", "bootstrap", "smoke")
+WORKSPACE_TOOLS = ("node", "corepack", "pnpm", "uv")
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+GATES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
+
+# The answer of each tool in a healthy world: a case of the parsers' tests.
+HEALTHY = {
+    "verdi_version": "verdi_version/2.9",
+    "profile_list": "profile_list/2.9-one",
+    "verdi_status": "verdi_status/2.9-healthy",
+    "daemon_status": "daemon_status/2.9-healthy",
+    "computer_test": "computer_test/2.9-slurm-ok",
+    "scontrol_ping": "scontrol_ping/healthy",
+    "scontrol_nodes": "scontrol_nodes/healthy",
+    "sinfo": "sinfo/healthy",
+    "slurm_version": "tool_version/slurm",
+    "node": "tool_version/node",
+    "corepack": "tool_version/corepack",
+    "pnpm": "tool_version/pnpm",
+    "uv": "tool_version/uv",
+    "junit": "junit/pytest-ok",
+}
+SCHEMA_TS = "export interface paths { '/jobs': unknown }\n"
+BOOTSTRAP = '#!/bin/sh\nexec bootstrap "$@"\n'
+# The smoke script's own work, one log per step, with the recorded tools behind it.
+SMOKE = """#!/bin/sh
+while [ $# -gt 0 ]; do
+  if [ "$1" = --artifact-dir ]; then folder=$2/20261124T002630-vm-slurm; fi
+  shift
+done
+mkdir -p "$folder"
+scontrol ping >"$folder/01-scontrol-ping.log" 2>&1
+sinfo -h -N -o '%P' >"$folder/02-sinfo.log" 2>&1
+verdi -p "$AIIDA_PROFILE" computer test "$AIIDA_COMPUTER_LABEL" >"$folder/05-verdi-computer-test.log" 2>&1
+exec smoke "$folder"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One call of ansible-playbook: its exit status, what it printed, and the decision that it left."""
+
+    status: int
+    output: str
+    bundle: Path | None
+    decision: Mapping[str, Any] | None
+
+    @property
+    def words(self) -> str:
+        """The output with every run of white space as one space: Ansible folds long sentences."""
+        return " ".join(self.output.split())
+
+    def gate(self, name: str) -> Mapping[str, Any]:
+        assert self.decision is not None, self.output
+        return next(dict(gate) for gate in self.decision["gates"] if gate["name"] == name)
+
+    def check(self, check_id: str) -> Mapping[str, Any]:
+        gate = self.gate(check_id.split(".")[0])
+        return next(dict(check) for check in gate["checks"] if check["id"] == check_id)
+
+    def failing(self) -> list[str]:
+        """The ids of all checks that do not pass."""
+        assert self.decision is not None, self.output
+        return [c["id"] for gate in self.decision["gates"] for c in gate["checks"] if c["status"] != "PASS"]
+
+    def attempts(self) -> dict[str, int]:
+        assert self.decision is not None, self.output
+        return {gate["name"]: gate["attempt"] for gate in self.decision["gates"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """Where the loopback sshd listens and with which keys."""
+
+    port: int
+    folder: Path
+    user: str
+
+    def config(self, port: int | None = None, user: str | None = None, known_hosts: str = "known_hosts") -> str:
+        return (
+            f"Host *\n  HostName 127.0.0.1\n  Port {port or self.port}\n  User {user or self.user}\n"
+            f"  IdentityFile {self.folder}/user_key\n  IdentitiesOnly yes\n  IdentityAgent none\n"
+            f"  UserKnownHostsFile {self.folder}/{known_hosts}\n  GlobalKnownHostsFile /dev/null\n"
+            "  StrictHostKeyChecking yes\n  BatchMode yes\n"
+        )
+
+
+@dataclass(slots=True)
+class Ground:
+    """One application on a workspace and a VM; every test has its own."""
+
+    folder: Path
+    sshd: Sshd
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "workspace"
+
+    @property
+    def vm(self) -> Path:
+        return self.folder / "vm"
+
+    @property
+    def evidence(self) -> Path:
+        return self.workspace / "investigations" / "artifacts" / "gra-125"
+
+    @property
+    def env_file(self) -> Path:
+        return self.vm / "ops" / "aiida-vm" / "aiida-vm.env"
+
+    def bundles(self) -> list[Path]:
+        return sorted(path.parent for path in self.evidence.glob("*/index.json"))
+
+    # --- what the tools say ---
+
+    def say(self, name: str, case: str, status: int = 0) -> None:
+        """Lets a tool answer with a recorded case, and exit with `status`."""
+        self.say_text(name, (CASES / f"{case}.txt").read_text(encoding="utf-8"), status)
+
+    def say_text(self, name: str, text: str, status: int = 0) -> None:
+        (self.folder / "answers" / name).write_text(text, encoding="utf-8")
+        (self.folder / "answers" / f"{name}.exit").write_text(str(status), encoding="utf-8")
+
+    def hook(self, name: str, script: str) -> None:
+        """A shell script to run when the tool is called: something that happens in the middle of a run."""
+        (self.folder / "answers" / f"{name}.hook").write_text(script, encoding="utf-8")
+
+    def sqlite(self, seconds: float, fails_at: int = 0) -> None:
+        answers = self.folder / "answers"
+        (answers / "sqlite.seconds").write_text(str(seconds), encoding="utf-8")
+        (answers / "sqlite.fails_at").write_text(str(fails_at), encoding="utf-8")
+        (answers / "sqlite.count").unlink(missing_ok=True)
+
+    def ssh(self, **changes: Any) -> None:
+        (self.folder / "ssh_config").write_text(self.sshd.config(**changes), encoding="utf-8")
+
+    # --- running the gate ---
+
+    def inventory(self, groups: Mapping[str, Any] | None = None) -> Path:
+        """Writes the inventory; `groups` replaces its two groups."""
+        data = {
+            "all": {
+                "vars": self.variables,
+                "children": self.groups() if groups is None else dict(groups),
+            }
+        }
+        path = self.folder / "inventory" / "hosts.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+        return path.parent
+
+    def groups(self) -> dict[str, Any]:
+        python = shutil.which("python3", path=SYSTEM_PATH) or sys.executable
+        vm = {
+            "ansible_ssh_common_args": f"-F {self.folder}/ssh_config",
+            "ansible_python_interpreter": python,
+        }
+        workspace = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        return {"workspace": {"hosts": {"here": workspace}}, "aiida_vm": {"hosts": {"vm": vm}}}
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        return {
+            **kept,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+            # Masters of another ground would answer for a VM that is gone.
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def gate(self, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any) -> Run:
+        """Runs promotion-gate.yml of `project` with `options`; `extra` are -e variables."""
+        return self.play("promotion-gate.yml", *options, project=project, cwd=cwd, **extra)
+
+    def play(
+        self, playbook: str, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any
+    ) -> Run:
+        inventory = self.folder / "inventory"
+        if not (inventory / "hosts.yml").exists():
+            self.inventory()
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        command = [program, str(project / playbook), "-i", str(inventory), *options]
+        if extra:
+            command += ["-e", json.dumps(extra)]
+        done = subprocess.run(
+            command,
+            cwd=cwd or project,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+        return self.outcome(done.returncode, done.stdout)
+
+    def outcome(self, status: int, output: str) -> Run:
+        bundles = self.bundles()
+        bundle = bundles[-1] if bundles else None
+        record = bundle / "promotion-decision.json" if bundle else None
+        decision = json.loads(record.read_text(encoding="utf-8")) if record and record.is_file() else None
+        return Run(status, output, bundle, decision)
+
+    def close(self) -> None:
+        """Ends the SSH masters that Ansible keeps for a minute."""
+        for socket in (self.folder / "cp").glob("*"):
+            subprocess.run(
+                ["ssh", "-F", str(self.folder / "ssh_config"), "-O", "exit", "-S", str(socket), "vm"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.name=A. Nyone", "-c", "user.email=anyone@example.org", *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def build(folder: Path, sshd: Sshd) -> Ground:
+    """Lays out a healthy ground in an empty folder."""
+    ground = Ground(folder, sshd)
+    for name in ("workspace", "answers", "cp"):
+        (folder / name).mkdir(parents=True)
+    _application(ground.workspace)
+    shutil.copytree(ground.workspace, ground.vm)
+    ground.env_file.parent.mkdir(parents=True)
+    (ground.workspace / "packages" / "api-client" / "node_modules").mkdir()
+    for place, tools in (("workspace-bin", WORKSPACE_TOOLS), ("vm-bin", VM_TOOLS)):
+        (folder / place).mkdir()
+        for tool in tools:
+            shutil.copy(HERE / "recorded.sh", folder / place / tool)
+    _answers(ground)
+    return settle(ground)
+
+
+def copy_of(template: Ground, folder: Path) -> Ground:
+    """A ground of its own for one test, with the baseline of the template."""
+    shutil.copytree(template.folder, folder, symlinks=True, dirs_exist_ok=True, ignore=_passing)
+    (folder / "cp").mkdir(exist_ok=True)
+    return settle(Ground(folder, template.sshd))
+
+
+def _passing(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name in ("cp", "inventory", "ansible", ".promotion-gate.lock")]
+
+
+def settle(ground: Ground) -> Ground:
+    """Writes what names the ground's own folder: environment file, SSH configuration, variables."""
+    folder = ground.folder
+    ground.env_file.write_text(
+        f"AIIDA_PROFILE=vm-psql\nAIIDA_PATH={folder}/aiida\nAIIDA_COMPUTER_LABEL=vm-slurm\n", encoding="utf-8"
+    )
+    ground.ssh()
+    ground.variables.update(
+        workspace_dir=str(ground.workspace),
+        workspace_sqlite_smoke_command="uv run sqlite-smoke",
+        workspace_environment={"PATH": f"{folder}/workspace-bin:{os.environ['PATH']}"},
+        aiida_vm_repo_dir=str(ground.vm),
+        aiida_vm_verdi="verdi",
+        aiida_vm_environment={"PATH": f"{folder}/vm-bin:{SYSTEM_PATH}"},
+        promotion_operator="test-operator",
+        promotion_reviewer="test-reviewer",
+    )
+    return ground
+
+
+def _application(workspace: Path) -> None:
+    shutil.copytree(DOCUMENTS, workspace / "docs")
+    scripts = {"aiida-vm-bootstrap.sh": BOOTSTRAP, "aiida-slurm-smoke-vm.sh": SMOKE}
+    (workspace / "scripts").mkdir()
+    for name, text in scripts.items():
+        (workspace / "scripts" / name).write_text(text, encoding="utf-8")
+        (workspace / "scripts" / name).chmod(0o755)
+    generated = workspace / "packages" / "api-client" / "src" / "generated"
+    generated.mkdir(parents=True)
+    (generated / "schema.ts").write_text(SCHEMA_TS, encoding="utf-8")
+    (workspace / ".gitignore").write_text("ops/aiida-vm/aiida-vm.env\nnode_modules/\n", encoding="utf-8")
+    git(workspace, "init", "--quiet", "--initial-branch=main")
+    git(workspace, "add", ".")
+    git(workspace, "commit", "--quiet", "--message=Application")
+
+
+def _answers(ground: Ground) -> None:
+    for name, case in HEALTHY.items():
+        ground.say(name, case)
+    job = (CASES / "job" / "scontrol-completed.txt").read_text(encoding="utf-8").splitlines()
+    ground.say_text("sbatch", f"{job[0]}\n")
+    ground.say_text("job", f"{job[-1]}\n")
+    ground.say_text("partitions", "debug*|up|1|idle\n")
+    ground.say_text("reservations", "No reservations in the system\n")
+    ground.say_text("bootstrap", "[DRY RUN] nothing is changed without --apply\nsanity check: done\n")
+    ground.say_text("smoke", "result: PASSED\n")
+    ground.say_text("openapi", "apps/api/openapi.json is up to date\n")
+    ground.say_text("generate", "openapi-typescript: schema.ts written\n")
+    ground.say_text("pytest", "3 passed\n")
+    ground.say_text("schema.ts", SCHEMA_TS)
+    ground.sqlite(0.05)

@@ -1,0 +1,193 @@
+"""check: 0 PROMOTE, 1 HOLD, 2 usage, 3 no decision or an invalid one, and a sentence that says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate.__main__ import main
+from promotion_gate.check import Wanted, check
+from promotion_gate.errors import InputError
+from promotion_gate.signing import sign
+from promotion_gate.signoff import make_signoff
+from promotion_gate.times import parse_stamp
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.make_bundle(tmp_path_factory.mktemp("sealed"))
+
+
+@pytest.fixture
+def bundle(sealed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sealed, tmp_path / "root" / sealed.name))
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "bob"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    (path.parent / "allowed").write_text(f"bob {path.with_suffix('.pub').read_text()}", encoding="utf-8")
+    return path
+
+
+def record(bundle: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_a_promote_is_0(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(bundle)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"PROMOTE: run {bundle.name}") and "bob has not signed off" in out
+
+
+def test_a_hold_is_1_and_says_why(tmp_path: Path) -> None:
+    answer = check(bundles.hold_bundle(tmp_path), Wanted())
+    assert answer.status == 1
+    assert answer.sentence == f"HOLD: run {bundles.RUN_ID}, because gate 4 (slurm_smoke) is FAIL."
+
+
+def test_a_hold_by_an_objection_says_it(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    trips["vm_bootstrap"]["objections"] = ["AIIDA_DB_PASSWORD equals the database's name."]
+    answer = check(bundles.make_bundle(tmp_path, trips), Wanted())
+    assert answer.status == 1 and "1 objection(s), the first: AIIDA_DB_PASSWORD" in answer.sentence
+
+
+def test_usage_is_2(bundle: Path, tmp_path: Path) -> None:
+    root = str(bundle.parent)
+    usage = [
+        ["check", "latest"],
+        ["check", "latest", "--root", str(tmp_path / "nowhere")],
+        ["check", "latest", "--root", str(bundle)],
+        ["check", str(bundle), "--root", root],
+        ["check", str(bundle), "--max-age", "soon"],
+        ["check", str(bundle), "--commit", "main"],
+        ["check", str(bundle), "--require-sign-off"],
+        ["check", str(bundle), "--allowed-signers", str(tmp_path / "nowhere")],
+    ]
+    for words in usage:
+        assert main(words) == 2, words
+    with pytest.raises(SystemExit) as wrong:
+        main(["check"])
+    assert wrong.value.code == 2
+
+
+def test_what_is_no_decision_is_3(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = bundles.open_bundle(tmp_path / "open")
+    assert main(["check", str(opened)]) == 3
+    closed = bundles.closed_bundle(tmp_path / "closed")
+    assert main(["check", str(closed)]) == 3
+    assert main(["check", str(tmp_path / "nowhere")]) == 3
+    (bundle / "note.txt").write_text("x", encoding="utf-8")
+    assert main(["check", str(bundle)]) == 3
+    out = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("No decision: ") for line in out) and "note.txt" in out[-1]
+
+
+def test_an_open_bundle_is_no_decision_even_if_it_was_sealed(bundle: Path) -> None:
+    index = bundle / "index.json"
+    data = json.loads(index.read_text(encoding="utf-8"))
+    index.write_text(json.dumps({**data, "state": "open", "evaluated_at": None}), encoding="utf-8")
+    assert check(bundle, Wanted()).status == 3
+
+
+@pytest.mark.parametrize(
+    ("commit", "status"),
+    [(bundles.COMMIT, 0), (bundles.COMMIT[:7], 0), ("0" * 40, 3), (bundles.COMMIT + "0", 3)],
+)
+def test_the_commit_must_be_the_one(bundle: Path, commit: str, status: int) -> None:
+    answer = check(bundle, Wanted(commit=commit))
+    assert answer.status == status
+    assert status == 0 or f"not {commit}" in answer.sentence
+
+
+def test_the_vm_must_be_the_one(bundle: Path) -> None:
+    fingerprint = record(bundle)["vm"]["fingerprint"]
+    assert check(bundle, Wanted(vm=fingerprint)).status == 0
+    for other in ("0" * 64, fingerprint[:10], ""):
+        assert check(bundle, Wanted(vm=other)).status == 3
+
+
+def test_a_hold_of_another_commit_is_no_valid_decision(tmp_path: Path) -> None:
+    assert check(bundles.hold_bundle(tmp_path), Wanted(commit="0" * 40)).status == 3
+
+
+@pytest.mark.parametrize(
+    ("later", "status"),
+    [(timedelta(), 0), (timedelta(hours=24), 0), (timedelta(hours=24, seconds=1), 3), (-timedelta(minutes=5), 0),
+     (-timedelta(minutes=6), 3)],
+)  # fmt: skip
+def test_the_age_is_judged_against_today(bundle: Path, later: timedelta, status: int) -> None:
+    decided = parse_stamp(record(bundle)["decided_at"])
+    assert decided is not None
+    assert check(bundle, Wanted(max_age="24h"), decided + later).status == status
+
+
+def test_without_max_age_an_old_decision_counts(bundle: Path) -> None:
+    decided = parse_stamp(record(bundle)["decided_at"])
+    assert decided is not None
+    assert check(bundle, Wanted(), decided + timedelta(days=400)).status == 0
+
+
+def test_a_sign_off_can_be_required(bundle: Path, key: Path) -> None:
+    wanted = Wanted(sign_off=True, allowed_signers=key.parent / "allowed")
+    assert check(bundle, wanted).sentence == ("No valid decision: bob has not signed off, and a sign-off is required.")
+    make_signoff(bundle, "bob")
+    answer = check(bundle, wanted)
+    assert answer.status == 3 and "recorded, not proven" in answer.sentence
+    assert "recorded, not proven" in check(bundle, Wanted()).sentence and check(bundle, Wanted()).status == 0
+    make_signoff(bundle, "bob", str(key))
+    answer = check(bundle, wanted)
+    assert answer.status == 0 and "signed off by bob with the key ssh-ed25519 SHA256:" in answer.sentence
+    with pytest.raises(InputError, match="needs --allowed-signers"):
+        check(bundle, Wanted(sign_off=True))
+
+
+def test_a_void_sign_off_does_not_count(tmp_path: Path, key: Path) -> None:
+    bundle = bundles.hold_bundle(tmp_path)
+    make_signoff(bundle, "bob", str(key))
+    bundles.resume_bundle(tmp_path)
+    answer = check(bundle, Wanted(sign_off=True, allowed_signers=key.parent / "allowed"))
+    assert answer.status == 3 and "is void" in answer.sentence
+    assert "is void" in check(bundle, Wanted()).sentence
+
+
+def test_a_signature_can_be_required(bundle: Path, key: Path) -> None:
+    allowed = str(key.parent / "allowed")
+    assert main(["check", str(bundle), "--require-signature"]) == 3
+    sign(bundle / "SHA256SUMS", str(key))
+    assert main(["check", str(bundle), "--require-signature", "--allowed-signers", allowed]) == 0
+    (bundle / "SHA256SUMS.sig").write_text("x", encoding="utf-8")
+    assert main(["check", str(bundle)]) == 3
+
+
+# --- latest -----------------------------------------------------------------------------------------------------
+
+
+def test_latest_is_the_newest_run_whatever_it_is(tmp_path: Path) -> None:
+    latest = ["check", "latest", "--root", str(tmp_path)]
+    assert main(latest) == 2, "no run at all"
+    bundles.make_bundle(tmp_path, run_id="20261124T010000Z")
+    assert main(latest) == 0
+    bundles.hold_bundle(tmp_path, "20261124T020000Z")
+    assert main(latest) == 1, "a newer HOLD revokes an earlier PROMOTE"
+    bundles.resume_bundle(tmp_path)
+    assert main(latest) == 0
+    bundles.open_bundle(tmp_path, "20261124T030000Z")
+    assert main(latest) == 3, "a run under way is no decision"
+
+
+def test_latest_does_not_fall_back_on_an_older_run(tmp_path: Path) -> None:
+    bundles.make_bundle(tmp_path, run_id="20261124T010000Z")
+    newest = bundles.hold_bundle(tmp_path, "20261124T020000Z")
+    (newest / "index.json").write_text("{", encoding="utf-8")
+    assert main(["check", "latest", "--root", str(tmp_path)]) == 3
