@@ -25,6 +25,7 @@ from ansible.plugins.callback import CallbackBase
 from promotion_gate.backstop import Backstop
 from promotion_gate.lock import RunLock
 from promotion_gate.recorder import Recorder
+from promotion_gate.show import text_of
 
 
 class CallbackModule(CallbackBase):
@@ -54,6 +55,10 @@ class CallbackModule(CallbackBase):
         self._guarded(lambda: self._event("unreachable", result))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
+        record = self._backstop.record()
+        if record is not None:
+            color = C.COLOR_OK if record.get("decision") == "PROMOTE" else C.COLOR_ERROR
+            self._display.display(text_of(record), color=color)
         problem = self._backstop.verdict()
         if problem:
             self._display.display(f"HOLD: {problem}", color=C.COLOR_ERROR)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 from promotion_gate.errors import GateError
 from promotion_gate.files import read_json
+from promotion_gate.history import SUMS_FILE
 from promotion_gate.render import DECISION_JSON
 
 
@@ -42,8 +44,14 @@ class Backstop:
             return None
         if self._bundle is None:
             return "the deciding play did not run, and no bundle was opened."
+        return None if self.record() else f"the deciding play did not run; {self._bundle} has no decision."
+
+    def record(self) -> dict[str, Any] | None:
+        """The decision that this run sealed, or None."""
+        if self._bundle is None or not self.is_closed or not (self._bundle / SUMS_FILE).is_file():
+            return None
         with contextlib.suppress(GateError):
             record = read_json(self._bundle / DECISION_JSON)
-            if self.is_closed and record.get("decision") in ("PROMOTE", "HOLD"):
-                return None
-        return f"the deciding play did not run; {self._bundle} has no decision."
+            if isinstance(record, dict) and record.get("decision") in ("PROMOTE", "HOLD"):
+                return record
+        return None

@@ -82,8 +82,12 @@ def effective(
 ) -> dict[str, Any]:
     """The settings of a run: what is given, else what the resumed run had (`kept`), else the default.
 
-    `optional` names required variables that this caller can do without; they are null then. Values from `-e` are texts and are converted. Raises InputError with one sentence that names the variable.
+    `optional` names required variables that this caller can do without; they are null then. Values from `-e` are texts
+    and are converted. Raises InputError with one sentence that names the variable.
     """
+    run_id = given.get("promotion_run_id")
+    if isinstance(run_id, str) and not run_id.strip():
+        check_run_id(run_id)  # an empty one is a mistake, most often of a script; it is not "none"
     merged: dict[str, Any] = {}
     for name, default in VARIABLES.items():
         value = given.get(name)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ground import SYSTEM_PATH, Ground, Run, Sshd, build, copy_of
+from ground import SYSTEM_PATH, Ground, Run, Sshd, build, copy_of, free_port
 
 SSHD_CONFIG = """
 ListenAddress 127.0.0.1
@@ -36,12 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _key(path: Path) -> str:

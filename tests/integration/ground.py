@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -211,7 +212,7 @@ class Ground:
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return self.outcome(done.returncode, done.stdout)
@@ -225,13 +226,20 @@ class Ground:
 
     def close(self) -> None:
         """Ends the SSH masters that Ansible keeps for a minute."""
-        for socket in (self.folder / "cp").glob("*"):
+        for master in (self.folder / "cp").glob("*"):
             subprocess.run(
-                ["ssh", "-F", str(self.folder / "ssh_config"), "-O", "exit", "-S", str(socket), "vm"],
+                ["ssh", "-F", str(self.folder / "ssh_config"), "-O", "exit", "-S", str(master), "vm"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
             )
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -7,20 +7,52 @@ import sys
 
 from ground import GATES, PROJECT, Ground, Run
 
-FILES = """
-01-preflight.log 01-preflight-summary.md
-02-sqlite-smoke-run1.log 02-sqlite-smoke-run2.log 02-sqlite-smoke-run3.log 02-sqlite-smoke-summary.md
-03-vm-bootstrap.log 03-verdi-profile-list.log 03-verdi-status.log 03-vm-checkout.log 03-vm-bootstrap-summary.md
-04-slurm-smoke-summary.md
-05-openapi-check.log 05-api-client-generate.log 05-convex-relay-tests.log 05-boundary-notes.md 05-contracts-summary.md
-promotion-decision.md promotion-decision.json index.json policy.yml baseline.json SHA256SUMS
-""".split()
-KEYS = """
-schema run_id decision decided_at operator reviewer ticket commit branch vm policy risks waivers not_judged gates
-objections rerun_command
-""".split()
-GATE_KEYS = "id name title status attempt duration_seconds checks".split()
-CHECK_KEYS = "id title status expected observed evidence unblock waived".split()
+FILES = [
+    "01-preflight.log",
+    "01-preflight-summary.md",
+    "02-sqlite-smoke-run1.log",
+    "02-sqlite-smoke-run2.log",
+    "02-sqlite-smoke-run3.log",
+    "02-sqlite-smoke-summary.md",
+    "03-vm-bootstrap.log",
+    "03-verdi-profile-list.log",
+    "03-verdi-status.log",
+    "03-vm-checkout.log",
+    "03-vm-bootstrap-summary.md",
+    "04-slurm-smoke-summary.md",
+    "05-openapi-check.log",
+    "05-api-client-generate.log",
+    "05-convex-relay-tests.log",
+    "05-boundary-notes.md",
+    "05-contracts-summary.md",
+    "promotion-decision.md",
+    "promotion-decision.json",
+    "index.json",
+    "policy.yml",
+    "baseline.json",
+    "SHA256SUMS",
+]
+KEYS = [
+    "schema",
+    "run_id",
+    "decision",
+    "decided_at",
+    "operator",
+    "reviewer",
+    "ticket",
+    "commit",
+    "branch",
+    "vm",
+    "policy",
+    "risks",
+    "waivers",
+    "not_judged",
+    "gates",
+    "objections",
+    "rerun_command",
+]
+GATE_KEYS = ["id", "name", "title", "status", "attempt", "duration_seconds", "checks"]
+CHECK_KEYS = ["id", "title", "status", "expected", "observed", "evidence", "unblock", "waived"]
 
 
 def test_it_promotes(promoted: Run) -> None:

@@ -10,7 +10,9 @@ from aiida import engine, orm
 
 label, limit = sys.argv[1], float(sys.argv[2])
 computer = orm.load_computer(label)
-code = orm.InstalledCode(computer=computer, filepath_executable="/bin/bash", default_calc_job_plugin="core.arithmetic.add")
+code = orm.InstalledCode(
+    computer=computer, filepath_executable="/bin/bash", default_calc_job_plugin="core.arithmetic.add"
+)
 builder = code.get_builder()
 builder.x, builder.y = orm.Int(19), orm.Int(23)
 builder.metadata.options.resources = {"num_machines": 1, "num_mpiprocs_per_machine": 1}

@@ -1,0 +1,120 @@
+"""What is wrong in the world ends in HOLD with a sentence that names it; a resume re-runs only that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ground import SCHEMA_TS, Ground, Run, copy_of, free_port
+
+VM_GATES = {"vm_bootstrap", "slurm_smoke"}
+
+
+def gates_of(run: Run) -> set[str]:
+    return {check_id.split(".")[0] for check_id in run.failing()}
+
+
+def assert_hold(run: Run) -> None:
+    assert run.status != 0, run.output
+    assert run.decision is not None, run.output
+    assert run.decision["decision"] == "HOLD"
+    assert "HOLD" in run.output
+    assert "Traceback" not in run.output
+    assert run.bundle is not None
+    assert (run.bundle / "SHA256SUMS").is_file()
+    assert (run.bundle / "follow-up-issue.md").is_file()
+
+
+@pytest.fixture(scope="module")
+def four_faults(template: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One run in which a gate each has one fault: the gates do not stop each other."""
+    ground = copy_of(template, tmp_path_factory.mktemp("four") / "g")
+    ground.sqlite(0.05, fails_at=2)
+    ground.say("verdi_status", "verdi_status/2.9-daemon-stopped")
+    ground.say("daemon_status", "daemon_status/2.9-daemon-stopped", status=3)
+    ground.say("sinfo", "sinfo/drained")
+    ground.say("scontrol_nodes", "scontrol_nodes/drained")
+    ground.say_text("schema.ts", SCHEMA_TS + "export interface Drifted { id: string }\n")
+    yield ground.gate()
+    ground.close()
+
+
+def test_all_gates_run_although_four_fail(four_faults: Run) -> None:
+    assert_hold(four_faults)
+    assert set(four_faults.failing()) == {
+        "sqlite_smoke.runs",
+        "vm_bootstrap.daemon",
+        "vm_bootstrap.workers",
+        "slurm_smoke.node",
+        "contracts.client_drift",
+    }
+    assert four_faults.decision is not None
+    statuses = {gate["name"]: gate["status"] for gate in four_faults.decision["gates"]}
+    assert statuses.pop("preflight") == "PASS"
+    assert set(statuses.values()) == {"FAIL"}
+
+
+@pytest.mark.parametrize(
+    ("check_id", "observed", "unblock"),
+    [
+        ("sqlite_smoke.runs", "2 of 3 runs succeeded: run 2 exited 1", "three times in a row"),
+        ("vm_bootstrap.daemon", "The daemon is not running.", "daemon start 1"),
+        ("vm_bootstrap.workers", "the daemon is not running (exited 3", "daemon start 1"),
+        ("slurm_smoke.node", "drained", "sudo scontrol update nodename=aiida-vm state=resume"),
+        ("contracts.client_drift", "1 changed lines", "pnpm -C packages/api-client run generate"),
+    ],
+    ids=["sqlite-run-fails", "daemon-stopped", "no-workers", "node-drained", "client-drift"],
+)
+def test_the_cause_is_named(four_faults: Run, check_id: str, observed: str, unblock: str) -> None:
+    check = four_faults.check(check_id)
+    assert check["status"] == "FAIL"
+    assert observed in check["observed"]
+    assert unblock in check["unblock"]
+    assert check_id in four_faults.output
+    assert four_faults.bundle is not None
+    for name in ("promotion-decision.md", "follow-up-issue.md"):
+        assert check_id in (four_faults.bundle / name).read_text(encoding="utf-8")
+
+
+def test_a_vm_that_is_not_reachable_holds_and_a_resume_runs_only_its_gates(ground: Ground) -> None:
+    ground.ssh(port=free_port())
+    held = ground.gate()
+    assert_hold(held)
+    assert gates_of(held) == VM_GATES
+    for gate in VM_GATES:
+        assert held.gate(gate)["status"] in ("BLOCKED", "MISSING")
+    checkout = held.check("vm_bootstrap.checkout")
+    assert checkout["status"] == "BLOCKED"
+    assert "vm could not be reached" in checkout["observed"]
+    assert "ansible.builtin.ping" in checkout["unblock"]
+
+    ground.ssh()
+    resumed = ground.gate(promotion_resume="latest")
+    assert resumed.status == 0, resumed.output
+    assert resumed.bundle == held.bundle
+    assert resumed.decision is not None
+    assert resumed.decision["decision"] == "PROMOTE"
+    attempts = {"preflight": 1, "sqlite_smoke": 1, "vm_bootstrap": 2, "slurm_smoke": 2, "contracts": 1}
+    assert resumed.attempts() == attempts
+    assert resumed.bundle is not None
+    assert (resumed.bundle / "attempts" / "01" / "promotion-decision.json").is_file()
+
+
+def test_an_evidence_file_removed_before_sealing_holds(ground: Ground) -> None:
+    ground.hook("generate", f"rm {ground.evidence}/*/01-preflight.log\n")
+    run = ground.gate()
+    assert_hold(run)
+    assert gates_of(run) == {"preflight"}
+    check = run.check("preflight.evidence")
+    assert check["status"] == "MISSING"
+    assert "01-preflight.log is missing" in check["observed"]
+
+
+def test_a_slow_smoke_holds(ground: Ground) -> None:
+    ground.sqlite(1.3)  # the baseline's runs took 0.8 s
+    run = ground.gate("--tags", "gate2")
+    assert_hold(run)
+    check = run.check("sqlite_smoke.p95")
+    assert check["status"] == "FAIL"
+    assert "against the known-good median" in check["observed"]
+    assert [i for i in run.failing() if i.startswith("sqlite_smoke")] == ["sqlite_smoke.p95"]
