@@ -22,6 +22,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 
+from promotion_gate import __version__
 from promotion_gate.backstop import Backstop
 from promotion_gate.lock import RunLock
 from promotion_gate.recorder import Recorder
@@ -113,4 +114,9 @@ def _run_options() -> dict[str, Any]:
     chosen = [f"--tags {','.join(tags)}"] if tags else []
     chosen += [f"--skip-tags {','.join(options['skip_tags'])}"] if options.get("skip_tags") else []
     chosen += [f"--limit {options['subset']}"] if options.get("subset") else []
-    return {"recorder": "evidence", "check": bool(options.get("check")), "selection": " ".join(chosen)}
+    return {
+        "recorder": "evidence",
+        "gate_version": __version__,
+        "check": bool(options.get("check")),
+        "selection": " ".join(chosen),
+    }

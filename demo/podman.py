@@ -48,7 +48,7 @@ def ensure_installed(programs: dict[str, str]) -> None:
     packages = sorted({*missing.values(), "debian-archive-keyring"})
     say(f"{names} not found; installing the packages {', '.join(packages)} with apt-get")
     log = LOGS / "apt.log"
-    apt = [*as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    apt = [*as_root(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "--install-recommends"]
     with step(f"Installing {names}"):
         run([*apt, "update"], log, "apt-get update")
         run([*apt, "install", "--yes", *packages], log, f"Installing {names}")

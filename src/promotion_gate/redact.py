@@ -243,8 +243,11 @@ _SEPARATOR = re.compile(
     r"(?P<close>\\?[\"'`]?)\]?(?:" + _ANSI + r")*[ \t]{0,20}(?P<sign>:=|=>|==?|:(?!:))(?:[ \t]|" + _ANSI + r"){0,40}"
 )
 _OPTION_GAP = re.compile(r"(?:[ \t]{1,20}|[\"'],[ \t]{0,4})(?!--?[A-Za-z])(?=[^\s])")
-_COLUMN_GAP = re.compile(r"(?:[ \t]{2,40}|\t)(?=[^\s:=]+[ \t]*\r?$)", re.M)
-_LINE_LEAD = re.compile(r"(?:^|\n)[ \t>+*#|-]*(?:(?:export|set|setenv|declare -x)[ \t]+)?[\"'`]?\Z")
+# name   value, or the next cell of a table: | name | value |
+_COLUMN_GAP = re.compile(
+    r"(?:[ \t]{2,40}|\t)(?=[^\s:=]+[ \t]*\r?$)|[ \t]{1,80}[|│┃][ \t]{1,40}(?=[^\s|│┃]+[ \t]{0,200}[|│┃])", re.M
+)
+_LINE_LEAD = re.compile(r"(?:^|\n)[ \t>+*#|│┃-]*(?:(?:export|set|setenv|declare -x)[ \t]+)?[\"'`]?\Z")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey)[ \t]+", re.I)
 _SEGMENT = re.compile(r"(?![\"'](?:[\s,;:)}\]>]|$))(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\\]+|\\.|[\"'\\])", re.M)
 _BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?[+-]?[ \t]*(?:#[^\n]*)?\r?$", re.M)

@@ -117,3 +117,12 @@ def healthy_ground(template: Ground, tmp_path_factory: pytest.TempPathFactory) -
 def promoted(healthy_ground: Ground) -> Run:
     """One healthy run that several tests look at."""
     return healthy_ground.gate()
+
+
+@pytest.fixture
+def decided(promoted: Run, healthy_ground: Ground, tmp_path: Path) -> Iterator[Ground]:
+    """A ground with a promoted run in it, to re-run single gates of: `decided.again("3")`."""
+    assert promoted.status == 0, promoted.output
+    copied = copy_of(healthy_ground, tmp_path / "g")
+    yield copied
+    copied.close()

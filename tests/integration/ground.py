@@ -193,6 +193,10 @@ class Ground:
         """Runs promotion-gate.yml of `project` with `options`; `extra` are -e variables."""
         return self.play("promotion-gate.yml", *options, project=project, cwd=cwd, **extra)
 
+    def again(self, gates: str, project: Path = PROJECT, cwd: Path | None = None) -> Run:
+        """Resumes the newest run and re-runs `gates`, whatever they were."""
+        return self.gate(project=project, cwd=cwd, promotion_resume="latest", promotion_gates=gates)
+
     def play(
         self, playbook: str, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any
     ) -> Run:

@@ -149,13 +149,14 @@ def _user(ground: Ground) -> None:
     ids=["no-env-file", "no-profile", "no-script", "not-executable", "host-key-changed", "wrong-user"],
 )
 def test_a_vm_that_is_not_ready_holds_with_its_reason(
-    ground: Ground, break_it: Callable[[Ground], None], check_id: str, status: str, observed: str
+    decided: Ground, break_it: Callable[[Ground], None], check_id: str, status: str, observed: str
 ) -> None:
-    break_it(ground)
-    run = ground.gate("--tags", "gate3")
+    break_it(decided)
+    run = decided.again("3")
     assert run.status != 0
     assert run.decision is not None, run.output
     assert run.decision["decision"] == "HOLD"
+    assert {name.split(".")[0] for name in run.failing()} == {"vm_bootstrap"}
     check = run.check(check_id)
     assert (check["status"], observed in check["observed"]) == (status, True), check
     assert check["unblock"]

@@ -100,21 +100,21 @@ def test_a_vm_that_is_not_reachable_holds_and_a_resume_runs_only_its_gates(groun
     assert (resumed.bundle / "attempts" / "01" / "promotion-decision.json").is_file()
 
 
-def test_an_evidence_file_removed_before_sealing_holds(ground: Ground) -> None:
-    ground.hook("generate", f"rm {ground.evidence}/*/01-preflight.log\n")
-    run = ground.gate()
+def test_an_evidence_file_removed_before_sealing_holds(decided: Ground) -> None:
+    decided.hook("generate", f"rm {decided.evidence}/*/02-sqlite-smoke-run2.log\n")
+    run = decided.again("5")
     assert_hold(run)
-    assert gates_of(run) == {"preflight"}
-    check = run.check("preflight.evidence")
+    assert gates_of(run) == {"sqlite_smoke"}
+    check = run.check("sqlite_smoke.evidence")
     assert check["status"] == "MISSING"
-    assert "01-preflight.log is missing" in check["observed"]
+    assert "02-sqlite-smoke-run2.log is missing" in check["observed"]
 
 
-def test_a_slow_smoke_holds(ground: Ground) -> None:
-    ground.sqlite(1.3)  # the baseline's runs took 0.8 s
-    run = ground.gate("--tags", "gate2")
+def test_a_slow_smoke_holds(decided: Ground) -> None:
+    decided.sqlite(1.3)  # the baseline's runs took 0.8 s, those of the promoted run less
+    run = decided.again("2")
     assert_hold(run)
+    assert run.failing() == ["sqlite_smoke.p95"]
     check = run.check("sqlite_smoke.p95")
     assert check["status"] == "FAIL"
     assert "against the known-good median" in check["observed"]
-    assert [i for i in run.failing() if i.startswith("sqlite_smoke")] == ["sqlite_smoke.p95"]

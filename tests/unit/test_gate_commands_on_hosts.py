@@ -67,9 +67,10 @@ def test_a_play_on_this_python(version: str, tmp_path: Path, marker: str) -> Non
     if not python:
         pytest.skip(f"there is no Python {version} on this machine")
     (tmp_path / "play.yml").write_text(PLAY.replace("MARKER", marker))
+    how = ["-vvv", "-i", "localhost,", "-c", "local"]
     variables = ["-e", f"ansible_python_interpreter={python}", "-e", f"out={tmp_path}/out.json"]
     done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "play.yml", "-vvv", "-i", "localhost,", "-c", "local", *variables],
+        [sys.executable, "-m", "ansible", "playbook", "play.yml", *how, *variables],
         cwd=tmp_path,
         env={
             **os.environ,

@@ -54,6 +54,8 @@ BY_RULE = [
     ("ini", "default_pass = guest", "default_pass = ***"),
     ("coloured", "password\x1b[0m: \x1b[32mhunter2", "password\x1b[0m: \x1b[32m***"),
     ("column", "database_password   abc", "database_password   ***"),
+    ("table", "| broker_password | guest |", "| broker_password | *** |"),
+    ("table-drawn", "│ database_password  │ pw1  │", "│ database_password  │ ***  │"),
     ("query", "GET /x?token=abc&user=me", "GET /x?token=***&user=me"),
     ("npmrc", "//registry/:_authToken=abc", "//registry/:_authToken=***"),
     # options

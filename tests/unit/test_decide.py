@@ -1,0 +1,249 @@
+"""decide(): precedence of statuses, waivers, objections, and the p95 rule at its boundary."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate.baseline import write_baseline
+from promotion_gate.bundle import Bundle, load_bundle
+from promotion_gate.checks.registry import placeholders_by_check
+from promotion_gate.checks.sqlite import p95_ns, regressed
+from promotion_gate.decide import decide
+from promotion_gate.errors import BundleError, InputError
+from promotion_gate.model import CheckResult, Decision, GateResult, Status, combined
+from promotion_gate.policy import Policy, load_policy
+from promotion_gate.waivers import check_waivers, judge_waivers
+
+STATUSES = list(Status)
+WAIVABLE = (
+    (bundles.PROJECT / "policies" / "aiida.yml")
+    .read_text(encoding="utf-8")
+    .replace("        check: branch\n", "        check: branch\n        waivable: true\n", 1)
+)
+WAIVER = {"check": "preflight.branch", "reason": "r", "owner": "ada", "ticket": "gra-130", "expires": "2099-12-31"}
+
+
+# --- precedence -------------------------------------------------------------------------------------------------
+
+
+def test_the_order_is_that_of_the_architecture() -> None:
+    assert [str(status) for status in STATUSES] == ["INVALID", "STALE", "MISSING", "FAIL", "BLOCKED", "SKIPPED", "PASS"]
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.product(STATUSES, STATUSES)))
+def test_of_two_statuses_the_first_of_the_order_counts(one: Status, other: Status) -> None:
+    assert combined([one, other]) is STATUSES[min(STATUSES.index(one), STATUSES.index(other))]
+
+
+def test_nothing_is_missing() -> None:
+    assert combined([]) is Status.MISSING
+
+
+def result(status: Status, waived: bool = False) -> CheckResult:
+    return CheckResult("a.b", "t", status, "e", "o", (), "", waived)
+
+
+def gate(*checks: CheckResult) -> GateResult:
+    return GateResult(1, "preflight", "t", 1, 1.0, checks)
+
+
+def test_a_gate_without_checks_is_missing() -> None:
+    assert gate().status is Status.MISSING
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_waived_check_does_not_count_and_keeps_its_status(status: Status) -> None:
+    judged = gate(result(Status.PASS), result(status, waived=True))
+    assert judged.status is Status.PASS
+    assert judged.checks[1].status is status
+
+
+# --- whole decisions --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(bundles.closed_bundle(tmp_path_factory.mktemp("healthy")))
+
+
+def with_index(bundle: Bundle, **fields: Any) -> Decision:
+    return decide(replace(bundle, index=replace(bundle.index, **fields)))
+
+
+def test_a_healthy_bundle_is_promoted_and_decided_the_same_again(healthy: Bundle) -> None:
+    decision = decide(healthy)
+    assert decision.decision == "PROMOTE"
+    assert decide(healthy).as_dict() == decision.as_dict()
+
+
+def test_an_open_bundle_is_no_decision(healthy: Bundle) -> None:
+    with pytest.raises(BundleError, match="still open"):
+        with_index(healthy, state="open")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"reviewer": "alice"}, "The reviewer is the operator (alice)"),
+        ({"reviewer": "ALICE"}, "The reviewer is the operator (alice)"),
+        ({"reviewer": ""}, "Operator and reviewer must both be named."),
+        ({"operator": ""}, "Operator and reviewer must both be named."),
+        ({"run": {"check": True}}, "The run was a rehearsal (--check)"),
+        ({"collector_errors": ("disk full",)}, "The recorder met an error, so evidence may be missing: disk full"),
+    ],
+)
+def test_an_objection_holds_though_every_check_passes(healthy: Bundle, fields: dict[str, Any], said: str) -> None:
+    decision = with_index(healthy, **fields)
+    assert all(item.status is Status.PASS for item in decision.gates)
+    assert decision.decision == "HOLD"
+    assert any(objection.startswith(said) for objection in decision.objections)
+
+
+@pytest.mark.parametrize("name", bundles.healthy_trips())
+def test_each_gate_that_left_nothing_is_missing(tmp_path: Path, name: str) -> None:
+    trips = bundles.healthy_trips()
+    del trips[name]
+    decision = decide(load_bundle(bundles.closed_bundle(tmp_path, trips)))
+    assert decision.decision == "HOLD"
+    assert decision.gate(name).status is Status.MISSING
+
+
+# --- waivers ----------------------------------------------------------------------------------------------------
+
+
+def waivable() -> Policy:
+    return load_policy(WAIVABLE, "mine.yml", placeholders_by_check())
+
+
+def shipped() -> Policy:
+    text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    return load_policy(text, "aiida.yml", placeholders_by_check())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"check": "preflight.brnch"}, 'no check is named "preflight.brnch"; did you mean "preflight.branch"?'),
+        ({"check": "vm_bootstrap.daemon"}, "the policy does not let vm_bootstrap.daemon be waived"),
+        ({"check": "slurm_smoke.node"}, "the policy does not let slurm_smoke.node be waived"),
+        ({"check": "preflight.evidence"}, 'no check is named "preflight.evidence"'),
+        ({"reason": " "}, "reason must be set"),
+        ({"owner": ""}, "owner must be set"),
+        ({"ticket": None}, "ticket must be set"),
+        ({"expires": "next week"}, 'expires is "next week"; write a date'),
+        ({"until": "2099-12-31"}, 'unknown key "until"'),
+    ],
+)
+def test_a_bad_waiver_is_an_input_error_that_names_it(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_waivers([WAIVER, {**WAIVER, **change}], waivable())
+    assert str(caught.value).startswith("promotion_waivers, waiver 2: ") and said in str(caught.value)
+
+
+def test_the_shipped_policy_lets_no_check_be_waived() -> None:
+    for check in shipped().checks():
+        with pytest.raises(InputError, match="does not let"):
+            check_waivers([{**WAIVER, "check": check.id}], shipped())
+
+
+@pytest.mark.parametrize(
+    ("now", "counts"),
+    [("2026-12-31T23:59:59Z", True), ("2027-01-01T00:00:00Z", False), ("2026-01-01T00:00:00Z", True), ("later", False)],
+)
+def test_a_waiver_counts_to_the_end_of_its_day(now: str, counts: bool) -> None:
+    waivers = judge_waivers([{**WAIVER, "expires": "2026-12-31"}], waivable(), now)
+    assert waivers.covers("preflight.branch") is counts
+    [reported] = waivers.report(["preflight.branch"])
+    assert reported["state"] == ("applied" if counts else "expired")
+
+
+def test_a_waiver_of_what_passes_is_reported_as_unneeded() -> None:
+    [reported] = judge_waivers([WAIVER], waivable(), "2026-12-01T00:00:00Z").report([])
+    assert reported["state"] == "unneeded"
+
+
+def on_another_branch(root: Path, expires: str) -> Decision:
+    policy = root / "mine.yml"
+    policy.write_text(WAIVABLE, encoding="utf-8")
+    probe = bundles.workspace_probe().replace("branch: main", "branch: fix")
+    folder = bundles.closed_bundle(
+        root / "evidence",
+        bundles.trips_with("preflight", "identity", output=probe),
+        promotion_policy=str(policy),
+        promotion_waivers=[{**WAIVER, "expires": expires}],
+    )
+    return decide(load_bundle(folder))
+
+
+@pytest.mark.parametrize(("expires", "expected"), [("2099-12-31", "PROMOTE"), ("2020-12-31", "HOLD")])
+def test_a_waiver_promotes_only_while_it_is_valid(tmp_path: Path, expires: str, expected: str) -> None:
+    decision = on_another_branch(tmp_path, expires)
+    assert decision.decision == expected
+    check = next(check for check in decision.gate("preflight").checks if check.id == "preflight.branch")
+    assert check.status is Status.FAIL
+    assert check.waived is (expected == "PROMOTE")
+
+
+def test_a_waiver_in_the_index_that_the_policy_does_not_allow_counts_for_nothing(healthy: Bundle) -> None:
+    decision = with_index(healthy, waivers=({**WAIVER, "check": "vm_bootstrap.daemon"},))
+    assert decision.decision == "HOLD"
+    assert any("counts for nothing" in objection for objection in decision.objections)
+
+
+# --- the p95 rule -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([1], 1),
+        ([2, 1], 2),
+        ([3, 1, 2], 3),
+        (list(range(1, 20)), 19),
+        (list(range(1, 21)), 19),
+        (list(range(1, 101)), 95),
+    ],
+)
+def test_p95_is_the_nearest_rank(times: list[int], expected: int) -> None:
+    assert p95_ns(times) == expected
+
+
+@pytest.mark.parametrize(
+    ("p95", "median", "expected"),
+    [
+        (125, 100, False),
+        (126, 100, True),
+        (1_250_000_000, 1_000_000_000, False),
+        (1_250_000_001, 1_000_000_000, True),
+        # 5/4 of this median is no whole number; as floats both sides would be equal.
+        (11_258_999_068_426_241, 9_007_199_254_740_993, False),
+        (11_258_999_068_426_242, 9_007_199_254_740_993, True),
+    ],
+)
+def test_exactly_25_percent_passes_and_a_nanosecond_more_does_not(p95: int, median: int, expected: bool) -> None:
+    assert regressed(p95, median, 25) is expected
+
+
+@pytest.mark.parametrize(
+    ("worst", "status"),
+    [
+        (bundles.SECOND * 125 // 100, Status.PASS),
+        (bundles.SECOND * 125 // 100 + 1, Status.FAIL),
+        (bundles.SECOND * 126 // 100, Status.FAIL),
+    ],
+    ids=["25 percent", "a nanosecond more", "26 percent"],
+)
+def test_the_boundary_in_a_whole_decision(tmp_path: Path, worst: int, status: Status) -> None:
+    second = bundles.SECOND
+    write_baseline(tmp_path / "baseline", bundles.known_good((second, second, second)))
+    trips = {**bundles.healthy_trips(), "sqlite_smoke": bundles.sqlite_smoke((second, worst, second))}
+    decision = decide(load_bundle(bundles.closed_bundle(tmp_path, trips)))
+    check = next(check for check in decision.gate("sqlite_smoke").checks if check.id == "sqlite_smoke.p95")
+    assert check.status is status
+    assert decision.decision == ("PROMOTE" if status is Status.PASS else "HOLD")

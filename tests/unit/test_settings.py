@@ -1,0 +1,230 @@
+"""What an operator sets: texts from -e are accepted, and each mistake is one sentence that names the variable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from promotion_gate.errors import InputError
+from promotion_gate.settings import (
+    BOOLEANS,
+    NOT_KEPT,
+    REQUIRED,
+    VARIABLES,
+    boolean,
+    check_names,
+    check_run_id,
+    chosen_gates,
+    effective,
+    risk,
+)
+
+GIVEN: dict[str, Any] = {
+    "workspace_dir": "/srv/app",
+    "workspace_sqlite_smoke_command": "uv run smoke.py",
+    "aiida_vm_repo_dir": "/srv/app",
+    "promotion_operator": "alice",
+    "promotion_reviewer": "bob",
+}
+
+
+def settings(**given: Any) -> dict[str, Any]:
+    return effective({**GIVEN, **given})
+
+
+def refused(**given: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        settings(**given)
+    return str(caught.value)
+
+
+def test_every_variable_has_a_value_and_the_defaults_hold() -> None:
+    found = settings()
+    assert set(VARIABLES) <= set(found)
+    for name, default in VARIABLES.items():
+        if default is not REQUIRED and name != "promotion_operator":
+            assert found[name] == default, name
+    assert found["evidence_max_age_seconds"] == 24 * 3600
+
+
+@pytest.mark.parametrize("name", [name for name, default in VARIABLES.items() if default is REQUIRED])
+@pytest.mark.parametrize("value", [None, "", "  "], ids=["null", "empty", "blank"])
+def test_a_required_variable_that_is_unset_is_named(name: str, value: str | None) -> None:
+    assert refused(**{name: value}).startswith(f"{name} is not set. ")
+
+
+def test_a_caller_can_do_without_a_required_variable() -> None:
+    found = effective({**GIVEN, "aiida_vm_repo_dir": None}, optional=("aiida_vm_repo_dir",))
+    assert found["aiida_vm_repo_dir"] is None
+
+
+def test_unset_variables_come_from_the_resumed_run_and_given_ones_win() -> None:
+    found = effective({"promotion_reviewer": "carol"}, {**GIVEN, "promotion_ticket": "gra-9"})
+    assert (found["promotion_reviewer"], found["promotion_ticket"]) == ("carol", "gra-9")
+
+
+@pytest.mark.parametrize("name", sorted(NOT_KEPT))
+def test_what_is_of_one_run_only_is_not_taken_from_the_resumed_run(name: str) -> None:
+    kept = {**GIVEN, name: True if name == "aiida_vm_first_run" else "20261101T080000Z"}
+    assert effective({}, kept)[name] == VARIABLES[name]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"aiida_vm_first_run": "true"}, True),
+        ({"gate_slurm_smoke_submit_job": "no"}, False),
+        ({"gate_slurm_smoke_job_limit_seconds": "90"}, 90),
+        ({"gate_slurm_smoke_job_limit_seconds": 90}, 90),
+        ({"promotion_ticket": " gra-7 "}, "gra-7"),
+        ({"promotion_ticket": 125}, "125"),
+        ({"workspace_sqlite_smoke_command": "make smoke"}, "make smoke"),
+        ({"workspace_sqlite_smoke_command": ["sleep", 1]}, ["sleep", "1"]),
+        ({"aiida_vm_smoke_args": ("--workdir", "/x")}, ["--workdir", "/x"]),
+        ({"workspace_environment": {"A": "b"}}, {"A": "b"}),
+    ],
+)
+def test_texts_and_yaml_values_are_accepted(given: dict[str, Any], expected: object) -> None:
+    [name] = given
+    assert settings(**given)[name] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"workspace_checkout": "clone"}, 'workspace_checkout must be in_place or worktree, not "clone".'),
+        ({"workspace_dir": "app"}, "workspace_dir must be an absolute path"),
+        ({"aiida_vm_repo_dir": "~/app"}, "aiida_vm_repo_dir must be an absolute path"),
+        ({"promotion_evidence_root": "evidence"}, "promotion_evidence_root must be an absolute path"),
+        ({"promotion_baseline_dir": "../b"}, "promotion_baseline_dir must be an absolute path"),
+        ({"promotion_ticket": "a/b"}, "promotion_ticket names a folder"),
+        ({"promotion_ticket": ".."}, "promotion_ticket names a folder"),
+        ({"promotion_ticket": "a..b"}, "promotion_ticket names a folder"),
+        ({"promotion_ticket": ["a"]}, "promotion_ticket must be a text, not a list."),
+        ({"promotion_reviewer": "alice"}, "promotion_reviewer is the operator (alice)."),
+        ({"promotion_reviewer": " ALICE "}, "promotion_reviewer is the operator (alice)."),
+        ({"promotion_reviewer": True}, "promotion_reviewer must be a text, not true or false."),
+        ({"promotion_gates": "3"}, "promotion_gates is set without promotion_resume."),
+        (
+            {"promotion_run_id": "x", "promotion_resume": "latest"},
+            "promotion_run_id and promotion_resume are both set.",
+        ),
+        ({"promotion_evidence_max_age": "soon"}, 'promotion_evidence_max_age is "soon"; write a duration'),
+        ({"promotion_evidence_max_age": "0h"}, 'promotion_evidence_max_age is "0h"'),
+        ({"gate_slurm_smoke_job_limit_seconds": "0"}, "gate_slurm_smoke_job_limit_seconds must be a number of seconds"),
+        (
+            {"gate_slurm_smoke_job_limit_seconds": "1m"},
+            "gate_slurm_smoke_job_limit_seconds must be a number of seconds",
+        ),
+        ({"gate_slurm_smoke_job_limit_seconds": "²"}, "gate_slurm_smoke_job_limit_seconds must be a number of seconds"),
+        ({"gate_slurm_smoke_submit_job": "maybe"}, 'gate_slurm_smoke_submit_job must be true or false, not "maybe".'),
+        ({"workspace_sqlite_smoke_command": []}, "workspace_sqlite_smoke_command must be a command"),
+        ({"workspace_sqlite_smoke_command": {"a": 1}}, "workspace_sqlite_smoke_command must be a command"),
+        ({"workspace_sqlite_smoke_command": "echo 'x"}, "workspace_sqlite_smoke_command cannot be read as a command"),
+        ({"workspace_prepare_commands": "uv sync"}, "workspace_prepare_commands must be a list"),
+        ({"promotion_waivers": "none"}, "promotion_waivers must be a list"),
+        ({"workspace_environment": "A=b"}, "workspace_environment must be a mapping"),
+        ({"aiida_vm_environment": [1]}, "aiida_vm_environment must be a mapping"),
+        ({"promotion_risks": ["disk"]}, "promotion_risks, entry 1: write a mapping with `risk` and `mitigation`"),
+    ],
+)
+def test_a_bad_value_is_one_sentence_that_names_the_variable(given: dict[str, Any], said: str) -> None:
+    sentence = refused(**given)
+    assert sentence.startswith(said) and "\n" not in sentence
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (True, True),
+        ("True", True),
+        ("yes", True),
+        ("on", True),
+        ("1", True),
+        (1, True),
+        (False, False),
+        ("False", False),
+        ("no", False),
+        ("off", False),
+        ("0", False),
+        (0, False),
+    ],
+)
+def test_booleans_in_the_spellings_of_ansible(name: str, word: object, expected: bool) -> None:
+    assert boolean(word, name) is expected
+
+
+@pytest.mark.parametrize("word", ["", "2", "ja", None, [], "truefalse"])
+def test_anything_else_is_no_boolean(word: object) -> None:
+    with pytest.raises(InputError, match="aiida_vm_first_run must be true or false"):
+        boolean(word, "aiida_vm_first_run")
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("promotion_reviewr", "promotion_reviewer"),
+        ("workspace_directory", "workspace_dir"),
+        ("aiida_vm_repo", "aiida_vm_repo_dir"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_names(["ansible_host", name])
+    assert str(caught.value).startswith(f'There is no variable "{name}"; did you mean "{nearest}"?')
+
+
+def test_known_and_foreign_names_are_left_alone() -> None:
+    check_names([*VARIABLES, "ansible_host", "demo_vm", "gate_anything", "my_promotion_note"])
+
+
+@pytest.mark.parametrize("run_id", ["20261123T233514Z", "a", "A-1_b"])
+def test_a_run_id_names_a_folder(run_id: str) -> None:
+    assert check_run_id(run_id) == run_id
+
+
+@pytest.mark.parametrize("run_id", ["", ".", "..", "a/b", "a.b", "-a", "a b", "a\n", "ä", "/etc"])
+def test_another_run_id_is_refused(run_id: str) -> None:
+    with pytest.raises(InputError, match="promotion_run_id is "):
+        check_run_id(run_id)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("3,4", ("vm_bootstrap", "slurm_smoke")),
+        ("4, 3", ("vm_bootstrap", "slurm_smoke")),
+        (3, ("vm_bootstrap",)),
+        ([1, "contracts"], ("preflight", "contracts")),
+        ("2,2,sqlite_smoke", ("sqlite_smoke",)),
+        ("5,", ("contracts",)),
+    ],
+)
+def test_gates_are_chosen_by_number_or_name(value: object, expected: tuple[str, ...]) -> None:
+    assert chosen_gates(value) == expected
+
+
+@pytest.mark.parametrize("value", ["0", "6", "slurm", "3;4", "3 4", "-1"])
+def test_an_unknown_gate_is_named(value: str) -> None:
+    with pytest.raises(InputError, match=f'promotion_gates: there is no gate "{value}"'):
+        chosen_gates(value)
+
+
+@pytest.mark.parametrize("value", ["", ",", [], " , "])
+def test_an_empty_choice_is_refused(value: object) -> None:
+    with pytest.raises(InputError, match="promotion_gates chooses no gate"):
+        chosen_gates(value)
+
+
+def test_a_risk_has_a_mitigation() -> None:
+    assert risk({"risk": "disk", "mitigation": 1}, 1) == {"risk": "disk", "mitigation": "1"}
+
+
+@pytest.mark.parametrize(
+    "entry", ["x", None, {}, {"risk": "x"}, {"risk": "x", "mitigation": ""}, {"risk": "x", "mitigation": "y", "z": 1}]
+)
+def test_another_risk_is_refused_with_its_number(entry: object) -> None:
+    with pytest.raises(InputError, match="promotion_risks, entry 7"):
+        risk(entry, 7)
