@@ -12,6 +12,7 @@ from promotion_gate.checks.registry import Case, Finding, Registered, SwitchedOf
 from promotion_gate.errors import BundleError
 from promotion_gate.files import sha256
 from promotion_gate.identity import Identity, identity
+from promotion_gate.index import Index
 from promotion_gate.model import CheckResult, Decision, GateResult, Status, combined
 from promotion_gate.objections import objections
 from promotion_gate.policy import CheckPolicy, GatePolicy
@@ -30,7 +31,7 @@ def decide(bundle: Bundle) -> Decision:
     if index.state != "closed" or index.evaluated_at is None:
         raise BundleError(
             f"Run {index.run_id} is still open: it is running or was cut off. That is no decision; "
-            f"finish it with: {rerun_command(index.settings, index.run_id)}"
+            f"finish it with: {rerun_command(index)}"
         )
     waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at)
     not_judged: list[Mapping[str, str]] = []
@@ -53,7 +54,7 @@ def decide(bundle: Bundle) -> Decision:
         not_judged=tuple(not_judged),
         gates=gates,
         objections=objections(bundle, gates) + waivers.objections,
-        rerun_command=rerun_command(index.settings, index.run_id),
+        rerun_command=rerun_command(index),
         workspace_fingerprint=workspace.fingerprint if workspace else None,
     )
 
@@ -69,16 +70,20 @@ def gate_identity(bundle: Bundle, gate: str) -> Identity | None:
     return identity(content.data[probe.offset : probe.offset + probe.length].decode("utf-8", "replace"))
 
 
-def rerun_command(settings: Mapping[str, Any], run_id: str) -> str:
-    """The command that re-runs what did not pass. Everything else that was set is taken from the index."""
-    inventory = settings.get("inventory") or ["inventory/vm"]
+def rerun_command(index: Index) -> str:
+    """The command that re-runs what did not pass, as it can be pasted.
+
+    The gate's own variables are taken from the index then; what else stood in -e (an inventory may need it) is
+    repeated.
+    """
     words = ["ansible-playbook", "promotion-gate.yml"]
-    for source in inventory:
+    for source in index.settings.get("inventory") or ["inventory/vm"]:
         words += ["-i", str(source)]
-    words += ["-e", f"promotion_resume={run_id}"]
-    root = settings.get("promotion_evidence_root")
-    if root:
-        words += ["-e", f"promotion_evidence_root={root}"]
+    words += ["-e", f"promotion_resume={index.run_id}"]
+    if index.settings.get("promotion_evidence_root"):
+        words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
+    for entry in index.run.get("extra_vars") or ():
+        words += ["-e", str(entry)]
     return shlex.join(words)
 
 

@@ -32,7 +32,8 @@ class Recorder:
             raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
         self._index: dict[str, Any] = data
         if run is not None:
-            self._index["run"] = {**self._index["run"], **run}
+            extra = [self._redactor.text(str(entry)) for entry in run.get("extra_vars", ())]
+            self._index["run"] = {**self._index["run"], **run, "extra_vars": extra}
         self._save()
 
     def trip(self, result: Mapping[str, Any], host: str, redo: bool = False) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,28 @@ def chosen_gates(value: object) -> tuple[str, ...]:
     if not chosen:
         raise InputError("promotion_gates chooses no gate; name some, for example -e promotion_gates=3,4.")
     return tuple(name for name in GATE_NAMES if name in chosen)
+
+
+def foreign_extra_vars(entries: Iterable[object]) -> list[str]:
+    """What stood in `-e` and is no variable of the gate: an inventory may need it again on a re-run.
+
+    Raw entries as ansible-playbook takes them: `@file`, JSON, or `name=value` pairs.
+    """
+    kept: list[str] = []
+    for entry in (str(item) for item in entries):
+        if entry.startswith("@"):
+            kept.append(entry)
+        elif entry.lstrip().startswith(("{", "[")):
+            try:
+                data = json.loads(entry)
+            except ValueError:
+                continue
+            rest = {name: value for name, value in data.items() if name not in VARIABLES} if data else {}
+            kept += [json.dumps(rest)] if rest else []
+        else:
+            try:
+                pairs = shlex.split(entry)
+            except ValueError:
+                continue
+            kept += [pair for pair in pairs if pair.partition("=")[0] not in VARIABLES]
+    return kept

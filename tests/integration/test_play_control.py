@@ -137,8 +137,7 @@ def through_runner(ground: Ground, folder: Path, **arguments: object) -> Run:
 
 def test_it_promotes_through_ansible_runner(decided: Ground, tmp_path: Path) -> None:
     """ansible-runner replaces the callback path; the plugins beside the playbook are found all the same."""
-    variables = {"promotion_resume": "latest", "promotion_gates": "1,4"}
-    assert_promoted_again(through_runner(decided, tmp_path / "runner", extravars=variables))
+    assert_promoted_again(through_runner(decided, tmp_path / "runner", extravars=decided.resumption("1,4")))
 
 
 def test_a_limit_through_ansible_runner_is_no_silent_success(ground: Ground, tmp_path: Path) -> None:
