@@ -43,7 +43,8 @@ def open_run(request: object) -> dict[str, Any]:
     kept: dict[str, Any] | None = None
     if given.get("promotion_resume"):
         root = _evidence_root(_for_root(given), fields.boolean("workspace_local"))
-        kept = newest_run(root, str(given["promotion_resume"])).settings
+        # The run stays where it was found: a copied or moved folder must not write into the original.
+        kept = {**newest_run(root, str(given["promotion_resume"])).settings, "promotion_evidence_root": str(root)}
     settings, policy = checked_settings(fields, kept)
     settings["promotion_waivers"] = list(check_waivers(settings["promotion_waivers"], policy))
     check_signing_key(settings["promotion_signing_key"])

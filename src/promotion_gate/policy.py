@@ -105,9 +105,9 @@ def load_policy(text: str, name: str, known_checks: Mapping[str, frozenset[str]]
     `known_checks` maps each registered check to the placeholders that it offers to unblock sentences.
     Raises InputError with file, line and field.
     """
-    loader = _LineLoader(text)
-    loader.name = name
     try:
+        loader = _LineLoader(text)
+        loader.name = name
         data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -115,8 +115,6 @@ def load_policy(text: str, name: str, known_checks: Mapping[str, frozenset[str]]
         raise InputError(f"{name}{line}: not YAML ({error.problem}); mend it and run again.") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InputError(f"{name}: not YAML ({error}); mend it and run again.") from None
-    finally:
-        loader.dispose()
     try:
         return _policy(Fields(data, name, InputError), known_checks)
     except InputError as error:

@@ -46,7 +46,6 @@ VARIABLES: Mapping[str, Any] = {
     "promotion_resume": None,
     "promotion_gates": None,
     "promotion_evidence_max_age": "24h",
-    "promotion_evidence_group": None,
     "promotion_operator": None,
     "promotion_reviewer": REQUIRED,
     "promotion_reason": None,
@@ -54,16 +53,13 @@ VARIABLES: Mapping[str, Any] = {
     "promotion_risks": [],
     "promotion_waivers": [],
     "promotion_signing_key": None,
-    "promotion_issue_command": None,
-    "promotion_issue_update_command": None,
-    "promotion_require_signature": False,
 }
 # Of this run only: a resume does not take them from the run that it continues.
 NOT_KEPT = frozenset(
     ("promotion_resume", "promotion_gates", "promotion_run_id", "aiida_vm_first_run", "promotion_reason")
 )
 BOOLEANS = tuple(name for name, default in VARIABLES.items() if isinstance(default, bool))
-COMMANDS = ("workspace_sqlite_smoke_command", "aiida_vm_verdi", "promotion_issue_command")
+COMMANDS = ("workspace_sqlite_smoke_command", "aiida_vm_verdi")
 LISTS = ("workspace_prepare_commands", "aiida_vm_smoke_args", "promotion_risks", "promotion_waivers")
 MAPPINGS = ("workspace_environment", "aiida_vm_environment")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)

@@ -107,7 +107,6 @@ def test_what_is_no_policy_is_one_sentence_with_the_file(text: str) -> None:
     assert "mine.yml" in sentence and "\n" not in sentence.strip().splitlines()[0]
 
 
-@pytest.mark.xfail(strict=True, reason="the reader's own error, at the first control character, is not caught yet")
 def test_a_control_character_is_one_sentence_with_the_file() -> None:
     assert "mine.yml" in refused("schema: 1\0")
 

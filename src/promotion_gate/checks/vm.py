@@ -129,7 +129,7 @@ def status_service(case: Case) -> Finding:
         raise Unproven(Status.FAIL, f"{name}: {service.text or service.symbol} ({service.symbol})", output.record.file)
     if name == "profile" and found.profile != target_profile(case):
         raise Unproven(Status.FAIL, f"it is about {found.profile}, not {target_profile(case)}", output.record.file)
-    if output.exit != 0:
+    if output.exit != 0 and not _judged_elsewhere(case, found):
         raise Unproven(Status.FAIL, f"{service.text}, but verdi status {output.ending}", output.record.file)
     warnings: tuple[str, ...] = ()
     if name == "broker" and found.rabbitmq_unsupported:
@@ -137,6 +137,12 @@ def status_service(case: Case) -> Finding:
             f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",
         )
     return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings)
+
+
+def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
+    """Whether another check of this gate fails for the service that made verdi status exit non-zero."""
+    judged = {str(check.limits.get("service")) for check in case.gate.checks if check.check == "status_service"}
+    return any(not found.is_up(name) for name in judged)
 
 
 @check("daemon_workers", expected="the daemon of the target profile runs with at least {min_workers} worker")
