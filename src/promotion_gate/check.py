@@ -104,8 +104,9 @@ def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> st
 def _reasons(decision: Decision) -> Iterator[str]:
     failing = [gate for gate in decision.gates if gate.status != "PASS"]
     yield from (f"gate {gate.id} ({gate.name}) is {gate.status}" for gate in failing)
-    if decision.objections:
-        yield f"{len(decision.objections)} objection(s), the first: {decision.objections[0].rstrip('.')}"
+    others = [objection for objection in decision.objections if " did not pass: " not in objection]
+    if others:
+        yield f"{len(others)} objection(s), the first: {others[0].rstrip('.')}"
 
 
 def _sign_off(bundle: Path, decision: Decision, wanted: Wanted) -> tuple[str, str]:

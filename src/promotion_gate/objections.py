@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from promotion_gate.bundle import Bundle
-from promotion_gate.model import GateResult
+from promotion_gate.model import GateResult, Status
 from promotion_gate.versions import version_objections
 
 
 def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]:
     """One sentence each; any of them makes the decision HOLD."""
-    found = [*_run(bundle), *_people(bundle), *_events(bundle), *version_objections(bundle)]
+    found = [*_gates(gates), *_run(bundle), *_people(bundle), *_events(bundle), *version_objections(bundle)]
     return tuple(dict.fromkeys(found))
+
+
+def _gates(gates: tuple[GateResult, ...]) -> Iterator[str]:
+    """The spec's threshold of gate 6: all gates 1 to 5 pass."""
+    for gate in gates:
+        failing = [check.id for check in gate.checks if check.status is not Status.PASS and not check.waived]
+        if gate.status is not Status.PASS:
+            yield f"Gate {gate.id} did not pass: {gate.status} ({', '.join(failing) or 'it has no check'})."
 
 
 def _run(bundle: Bundle) -> Iterator[str]:

@@ -111,11 +111,18 @@ def test_without_the_callback_nothing_is_decided(ground: Ground, tmp_path: Path)
     assert "The evidence callback is not recording" in run.words
 
 
-def test_a_recorder_that_fails_in_the_middle_holds(decided: Ground) -> None:
-    decided.hook("generate", f"rm -r {decided.evidence}/*Z\n")
+@pytest.mark.parametrize(
+    ("then", "sentence"),
+    [("touch", "HOLD: the evidence recorder failed"), ("true", "has no decision")],
+    ids=["recorder-raises", "bundle-removed"],
+)
+def test_a_bundle_that_is_lost_in_the_middle_holds(decided: Ground, then: str, sentence: str) -> None:
+    """Where a file stands in place of the bundle's folder, the recorder cannot write: an exception in a callback."""
+    bundle = decided.bundles()[-1]
+    decided.hook("generate", f"rm -r {bundle} && {then} {bundle}\n")
     run = decided.again("5")
     assert_no_promote(run)
-    assert "HOLD: the evidence recorder failed" in run.words, run.output
+    assert sentence in run.words, run.output
 
 
 def through_runner(ground: Ground, folder: Path, **arguments: object) -> Run:
