@@ -1,0 +1,221 @@
+# ruff: noqa: E501 - a row of the table is one line
+"""Each check of the shipped policy holds on at least one real-looking fault, and the healthy run passes all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate.bundle import load_bundle
+from promotion_gate.decide import decide
+from promotion_gate.model import CheckResult, Decision, Status
+
+NOT_RUN = {"not_run": "/srv/app/ops/aiida-vm/aiida-vm.env: there is no such file", "exit": None}
+HANGS = {"timed_out": True, "exit": None, "signal": 9}
+STATUS = bundles.STATUS
+BROKER_DOWN = STATUS.replace(
+    " ✔ broker:      RabbitMQ v4.0.5 @", " ✘ broker:      Unable to connect to broker: RabbitMQ v4.0.5 @"
+)
+DAEMON_DOWN = STATUS.replace(
+    " ✔ daemon:      Daemon is running with PID 2483", " ⏺ daemon:      The daemon is not running."
+)
+STORAGE_DOWN = STATUS.replace(" ✔ storage:     Storage", " ✘ storage:     Unable to connect to database. Storage")
+NO_BROKER_LINE = "".join(line for line in STATUS.splitlines(keepends=True) if "broker:" not in line)
+DRAINED = "debug*|up|aiida-vm|drained|maintenance work\n"
+PENDING = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="PENDING").replace("Reason=None", "Reason={reason}")
+FAILED_TEST = bundles.COMPUTER_TEST.replace("[OK]: 0 jobs found in the queue", "[Failed]: squeue: not found").replace(
+    "Success: all 6 tests succeeded", "Warning: 1 out of 6 tests failed"
+)
+OTHER_COMMIT = bundles.vm_probe(commit="b" * 40, content="c" * 64)
+
+# gate, command, what differs, the check that must hold, its status, a part of what it says
+ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
+    *(
+        ("preflight", f"find_{tool}", {"exit": 127, "output": ""}, f"preflight.{tool}", "FAIL", f"missing: {tool}")
+        for tool in ("node", "corepack", "pnpm", "uv")
+    ),
+    ("preflight", "version_pnpm", {"exit": 1, "output": "boom\n"}, "preflight.pnpm", "FAIL", "exited 1"),
+    ("preflight", "version_uv", {"output": "hello\n"}, "preflight.uv", "FAIL", "printed no version"),
+    ("preflight", "version_node", HANGS, "preflight.node", "BLOCKED", "did not end within"),
+    ("preflight", "inputs", {"output": "found docs/process/aiida-vm-bootstrap.md\n"}, "preflight.inputs", "FAIL", "ADR-0001"),
+    ("preflight", "worktree", {"output": " M apps/api/app/main.py\n?? new.txt\n"}, "preflight.worktree", "FAIL", "new.txt"),
+    ("preflight", "worktree", {"exit": 128, "output": "fatal: no\n"}, "preflight.worktree", "FAIL", "exited 128"),
+    ("preflight", "identity", {"output": bundles.workspace_probe().replace("branch: main", "branch: topic")},
+     "preflight.branch", "FAIL", "topic"),
+    ("preflight", "identity", {"output": bundles.workspace_probe().replace("branch: main", "branch: ")},
+     "preflight.branch", "FAIL", "detached"),
+    *(
+        ("sqlite_smoke", f"run_{n}", {"exit": 1, "output": "assertion\n"}, "sqlite_smoke.runs", "FAIL", f"run {n} exited 1")
+        for n in (1, 2, 3)
+    ),
+    ("sqlite_smoke", "run_2", {"output": ""}, "sqlite_smoke.runs", "FAIL", "printed nothing"),
+    ("sqlite_smoke", "run_2", {"output": "1 failed\nFAILED tests/a.py::test_b\n"}, "sqlite_smoke.runs", "FAIL", "FAILED"),
+    ("sqlite_smoke", "run_3", HANGS, "sqlite_smoke.runs", "BLOCKED", "did not end within"),
+    ("sqlite_smoke", "run_1", {"left_running": True}, "sqlite_smoke.runs", "FAIL", "left processes running"),
+    ("sqlite_smoke", "run_1", {"argv": ["other"]}, "sqlite_smoke.baseline", "MISSING", "another smoke command"),
+    ("sqlite_smoke", "run_1", {"duration_ns": 9 * bundles.SECOND}, "sqlite_smoke.p95", "FAIL", "p95 9.000 s"),
+    ("vm_bootstrap", "identity", {"output": OTHER_COMMIT}, "vm_bootstrap.checkout", "FAIL", "the VM is at b"),
+    ("vm_bootstrap", "identity", {"exit": 1, "output": "fatal: not a git repository\n"}, "vm_bootstrap.checkout", "FAIL",
+     "no Git checkout"),
+    ("vm_bootstrap", "tracked", {"output": " M scripts/x.sh\n"}, "vm_bootstrap.checkout", "FAIL", "scripts/x.sh"),
+    ("vm_bootstrap", "env_profile", {"output": "\n"}, "vm_bootstrap.env_file", "BLOCKED", "AIIDA_PROFILE"),
+    ("vm_bootstrap", "env_profile", NOT_RUN, "vm_bootstrap.env_file", "BLOCKED", "no such file"),
+    ("vm_bootstrap", "bootstrap", {"exit": 1, "output": "no\n"}, "vm_bootstrap.script", "FAIL", "exited 1"),
+    ("vm_bootstrap", "bootstrap", {"exit": 126, "output": "Permission denied\n"}, "vm_bootstrap.script", "BLOCKED", "denied"),
+    ("vm_bootstrap", "bootstrap", {"output": ""}, "vm_bootstrap.script", "MISSING", "printed nothing"),
+    ("vm_bootstrap", "bootstrap", {"argv": ["scripts/aiida-vm-bootstrap.sh", "--apply"]}, "vm_bootstrap.first_run", "FAIL",
+     "--apply"),
+    ("vm_bootstrap", "profile_list", {"output": "* vm-psql-old\n"}, "vm_bootstrap.profile", "FAIL", "vm-psql-old"),
+    ("vm_bootstrap", "profile_list", {"exit": 127, "output": "verdi: command not found\n"}, "vm_bootstrap.profile",
+     "BLOCKED", "not found"),
+    ("vm_bootstrap", "status", {"output": STATUS.replace("profile:     vm-psql", "profile:     other")},
+     "vm_bootstrap.status_profile", "FAIL", "other"),
+    ("vm_bootstrap", "status", {"output": STORAGE_DOWN, "exit": 3}, "vm_bootstrap.storage", "FAIL", "Unable to connect"),
+    ("vm_bootstrap", "status", HANGS, "vm_bootstrap.storage", "BLOCKED", "did not end within"),
+    ("vm_bootstrap", "status", {"output": BROKER_DOWN, "exit": 1}, "vm_bootstrap.broker", "FAIL", "Unable to connect"),
+    ("vm_bootstrap", "status", {"output": NO_BROKER_LINE}, "vm_bootstrap.broker", "FAIL", "no broker line"),
+    ("vm_bootstrap", "status", {"output": STATUS, "exit": 1}, "vm_bootstrap.broker", "FAIL", "verdi status exited 1"),
+    ("vm_bootstrap", "status", {"output": DAEMON_DOWN}, "vm_bootstrap.daemon", "FAIL", "not running"),
+    ("vm_bootstrap", "status", {"truncated": True}, "vm_bootstrap.daemon", "INVALID", "too large"),
+    ("vm_bootstrap", "daemon_status", {"output": bundles.DAEMON_STATUS.replace("[1]", "[0]")}, "vm_bootstrap.workers",
+     "FAIL", "0 workers"),
+    ("vm_bootstrap", "daemon_status", {"exit": 3, "output": "The daemon is not running.\n"}, "vm_bootstrap.workers",
+     "FAIL", "not running"),
+    ("slurm_smoke", "script", {"exit": 2, "output": "BLOCKED: no scontrol\n"}, "slurm_smoke.script", "BLOCKED", "blocked"),
+    ("slurm_smoke", "script", {"exit": 1, "output": "hard\n"}, "slurm_smoke.script", "FAIL", "exited 1"),
+    ("slurm_smoke", "ping", {"exit": 1, "output": bundles.PING_DOWN}, "slurm_smoke.controller", "FAIL", "DOWN"),
+    ("slurm_smoke", "ping", {"output": ""}, "slurm_smoke.controller", "FAIL", "exited 0"),
+    ("slurm_smoke", "sinfo", {"output": DRAINED}, "slurm_smoke.node", "FAIL", "drained"),
+    ("slurm_smoke", "sinfo", {"output": bundles.SINFO.replace("|up|", "|down|")}, "slurm_smoke.node", "FAIL", "partition debug"),
+    ("slurm_smoke", "sinfo", {"output": bundles.SINFO.replace("|idle|", "|idle*|")}, "slurm_smoke.node", "FAIL", "aiida-vm"),
+    ("slurm_smoke", "sinfo", {"exit": 1, "output": "slurm_load_partitions: no\n"}, "slurm_smoke.node", "FAIL", "exited 1"),
+    ("slurm_smoke", "show_nodes", {"output": bundles.SHOW_NODES.replace("State=IDLE", "State=MIXED+RESERVED")},
+     "slurm_smoke.node", "FAIL", "reserved"),
+    ("slurm_smoke", "computer_test", {"output": FAILED_TEST}, "slurm_smoke.computer_test", "FAIL", "squeue"),
+    ("slurm_smoke", "job", {"output": PENDING.format(reason="PartitionDown")}, "slurm_smoke.job", "FAIL", "PartitionDown"),
+    ("slurm_smoke", "job", {"output": PENDING.format(reason="Resources")}, "slurm_smoke.job", "BLOCKED",
+     "the cluster is busy, re-run gate 4"),
+    ("slurm_smoke", "job", {"exit": 1, "output": "sbatch: error: invalid partition\n"}, "slurm_smoke.job", "FAIL",
+     "no job was accepted"),
+    ("contracts", "openapi", {"exit": 1, "output": "drift\n"}, "contracts.openapi", "FAIL", "drift"),
+    ("contracts", "openapi", {"exit": 127, "output": "uv: not found\n"}, "contracts.openapi", "BLOCKED", "uv"),
+    ("contracts", "generate", {"exit": 1, "output": "error\n"}, "contracts.client_generate", "FAIL", "error"),
+    ("contracts", "generate", {"exit": 1, "output": "error\n"}, "contracts.client_drift", "MISSING", "nothing was generated"),
+    ("contracts", "diff", {"exit": 1, "output": "--- a\n+++ b\n-x\n+y\n"}, "contracts.client_drift", "FAIL", "2 changed"),
+    ("contracts", "diff_head", {"exit": 1, "output": "+y\n"}, "contracts.client_drift", "FAIL", "staged"),
+    ("contracts", "relay", {"exit": 1}, "contracts.relay", "FAIL", "exited 1"),
+    ("contracts", "documents", {"exit": 1, "output": "no\n"}, "contracts.ownership", "FAIL", "exited 1"),
+]  # fmt: skip
+
+
+def decided(root: Path, trips: bundles.Trips, **variables: Any) -> Decision:
+    return decide(load_bundle(bundles.closed_bundle(root, trips, **variables)))
+
+
+def results(decision: Decision) -> dict[str, CheckResult]:
+    return {check.id: check for gate in decision.gates for check in gate.checks}
+
+
+def holds(decision: Decision, check_id: str, status: str, said: str) -> None:
+    check = results(decision)[check_id]
+    assert (check.status, said in check.observed) == (Status(status), True), check
+    assert check.expected and (check.unblock or check.waived)
+    assert decision.decision == "HOLD"
+
+
+def test_the_healthy_run_passes_every_check(tmp_path: Path) -> None:
+    decision = decided(tmp_path, bundles.healthy_trips())
+    assert decision.decision == "PROMOTE"
+    assert {check.status for check in results(decision).values()} == {Status.PASS}
+
+
+@pytest.mark.parametrize(
+    ("gate", "command", "fields", "check_id", "status", "said"),
+    ROWS,
+    ids=[f"{row[3]}-{row[1]}-{number}" for number, row in enumerate(ROWS)],
+)
+def test_a_fault_holds(
+    tmp_path: Path, gate: str, command: str, fields: dict[str, Any], check_id: str, status: str, said: str
+) -> None:
+    holds(decided(tmp_path, bundles.trips_with(gate, command, **fields)), check_id, status, said)
+
+
+@pytest.mark.parametrize("attribute", ["failures", "errors", "skipped"])
+def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) -> None:
+    tag = {"failures": "failure", "errors": "error", "skipped": "skipped"}[attribute]
+    report = bundles.JUNIT.replace(f'{attribute}="0"', f'{attribute}="1"').replace(
+        'time="0.003" />', f'time="0.003"><{tag} message="no" /></testcase>'
+    )
+    holds(_with_artifact(tmp_path, "contracts", "05-relay-junit.xml", {"": report}), "contracts.relay", "FAIL", "1 ")
+
+
+def test_no_relay_test_collected_holds(tmp_path: Path) -> None:
+    report = '<?xml version="1.0"?><testsuites><testsuite tests="0" errors="0" failures="0" skipped="0" /></testsuites>'
+    holds(
+        _with_artifact(tmp_path, "contracts", "05-relay-junit.xml", {"": report}), "contracts.relay", "FAIL", "0 passed"
+    )
+
+
+def test_an_empty_smoke_log_holds(tmp_path: Path) -> None:
+    logs = {**bundles.SMOKE_LOGS, "20261124T003036-vm-slurm/02-sinfo.log": ""}
+    holds(_with_artifact(tmp_path, "slurm_smoke", "slurm-smoke", logs), "slurm_smoke.artifacts", "MISSING", "is empty")
+
+
+def test_a_field_without_an_owner_holds(tmp_path: Path) -> None:
+    documents = bundles.documents("contracts")
+    name = next(name for name in documents if "submit" in name)
+    documents[name] = documents[name].replace("## Optional fields", "## Optional fields\n\n- `quota` (integer)", 1)
+    decision = _with_artifact(tmp_path, "contracts", "05-contracts/docs/contracts", documents)
+    holds(decision, "contracts.ownership", "FAIL", "quota")
+
+
+def test_a_preparation_that_fails_blocks(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    failed = bundles.command("prepare_1", "01-prepare.log", "pnpm install", "no network\n", exit=1)
+    trips["preflight"] = {**trips["preflight"], "commands": [*trips["preflight"]["commands"], failed]}
+    decision = decided(tmp_path, trips, workspace_prepare_commands=["pnpm install"])
+    holds(decision, "preflight.prepare", "BLOCKED", "exited 1")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("scheduler: core.slurm\nx: 19\ny: 23\npk: 5\nprocess_state: created\nexit_status: None\n", "created"),
+        ("scheduler: core.slurm\nx: 19\ny: 23\npk: 5\nprocess_state: finished\nexit_status: 0\nsum: 41\n", "gave 41"),
+        (
+            "scheduler: core.direct\nx: 19\ny: 23\npk: 5\nprocess_state: finished\nexit_status: 0\nsum: 42\n",
+            "core.direct",
+        ),
+        ("scheduler: core.slurm\nx: 19\ny: 23\npk: 5\nprocess_state: finished\nexit_status: 410\nsum: 42\n", "410"),
+    ],
+)
+def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: str, said: str) -> None:
+    trips = bundles.healthy_trips()
+    ran = bundles.command("calculation", "04-calculation.log", ["verdi", "run"], output)
+    trips["slurm_smoke"] = {**trips["slurm_smoke"], "commands": [*trips["slurm_smoke"]["commands"], ran]}
+    decision = decided(tmp_path, trips, gate_slurm_smoke_submit_calculation=True)
+    holds(decision, "slurm_smoke.calculation", "FAIL", said)
+
+
+def test_every_check_of_the_shipped_policy_is_seen_to_hold(tmp_path: Path) -> None:
+    elsewhere = {"contracts.relay", "slurm_smoke.artifacts", "preflight.prepare", "slurm_smoke.calculation"}
+    policy = load_bundle(bundles.closed_bundle(tmp_path)).policy
+    assert {check.id for check in policy.checks()} == {row[3] for row in ROWS} | elsewhere
+
+
+@pytest.mark.parametrize("gate", list(bundles.healthy_trips()))
+def test_a_gate_that_left_nothing_is_missing(tmp_path: Path, gate: str) -> None:
+    trips = {name: trip for name, trip in bundles.healthy_trips().items() if name != gate}
+    decision = decided(tmp_path, trips)
+    assert decision.decision == "HOLD"
+    assert decision.gate(gate).status is Status.MISSING
+
+
+def _with_artifact(root: Path, gate: str, to: str, files: dict[str, str]) -> Decision:
+    trips = bundles.healthy_trips()
+    kept = [found for found in trips[gate]["artifacts"] if found["to"] != to]
+    trips[gate] = {**trips[gate], "artifacts": [*kept, bundles.artifact(to, files)]}
+    return decided(root, trips)
