@@ -12,6 +12,7 @@ import pytest
 from promotion_gate.bundle import load_bundle
 from promotion_gate.decide import decide
 from promotion_gate.model import CheckResult, Decision, Status
+from promotion_gate.ownership.map import shipped_text
 
 NOT_RUN = {"not_run": "/srv/app/ops/aiida-vm/aiida-vm.env: there is no such file", "exit": None}
 HANGS = {"timed_out": True, "exit": None, "signal": 9}
@@ -219,3 +220,28 @@ def _with_artifact(root: Path, gate: str, to: str, files: dict[str, str]) -> Dec
     kept = [found for found in trips[gate]["artifacts"] if found["to"] != to]
     trips[gate] = {**trips[gate], "artifacts": [*kept, bundles.artifact(to, files)]}
     return decided(root, trips)
+
+
+def test_the_applications_own_map_is_used_where_the_policy_names_it(tmp_path: Path) -> None:
+    shipped = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    policy = tmp_path / "policy.yml"
+    policy.write_text(shipped.replace("map: ''", "map: docs/contract-fields.yml"), encoding="utf-8")
+    trips = bundles.healthy_trips()
+    owners = shipped_text().replace("    job_id: product\n", "", 1)
+    trips["contracts"]["artifacts"].append(bundles.artifact("05-contracts/docs/contract-fields.yml", {"": owners}))
+    decision = decided(tmp_path / "root", trips, promotion_policy=str(policy))
+    holds(decision, "contracts.ownership", "FAIL", "job_id")
+
+
+def test_a_map_that_the_policy_names_and_nobody_collected_holds(tmp_path: Path) -> None:
+    shipped = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    policy = tmp_path / "policy.yml"
+    policy.write_text(shipped.replace("map: ''", "map: docs/contract-fields.yml"), encoding="utf-8")
+    decision = decided(tmp_path / "root", bundles.healthy_trips(), promotion_policy=str(policy))
+    holds(decision, "contracts.ownership", "MISSING", "docs/contract-fields.yml")
+
+
+def test_no_node_modules_blocks_the_generation(tmp_path: Path) -> None:
+    trips = bundles.trips_with("contracts", "generate", exit=1, output="sh: 1: openapi-typescript: not found\n")
+    trips["contracts"] = bundles.changed(trips["contracts"], "generated_before", exit=1)
+    holds(decided(tmp_path, trips), "contracts.client_generate", "BLOCKED", "node_modules is not there")

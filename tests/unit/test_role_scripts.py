@@ -1,0 +1,128 @@
+"""The small scripts that the roles send along: what they print, and what they leave alone."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from promotion_gate.identity import identity
+
+ROLES = Path(__file__).parents[2] / "roles"
+WORKTREE = ROLES / "gate_contracts" / "files" / "worktree.sh"
+BASE = ROLES / "gate_contracts" / "files" / "base-documents.sh"
+IDENTITY = ROLES / "gate_common" / "files" / "identity.sh"
+
+
+def git(repo: Path, *words: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(["git", *who, *words], cwd=repo, check=True, capture_output=True, text=True).stdout
+
+
+def run(script: Path, repo: Path, *words: object) -> str:
+    argv = ["sh", str(script), *map(str, words)]
+    return subprocess.run(argv, cwd=repo, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    repo = tmp_path / "app"
+    (repo / "docs" / "contracts").mkdir(parents=True)
+    git(repo, "init", "-q", "-b", "main")
+    for name in ("generated.ts", "other.txt", "staged.txt", "docs/contracts/a.md"):
+        (repo / name).write_text("one\n", encoding="utf-8")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "one")
+    return repo
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    return folder
+
+
+def test_what_the_commands_left_is_kept_as_a_patch_and_restored(repo: Path, scratch: Path) -> None:
+    run(WORKTREE, repo, "before", scratch)
+    (repo / "generated.ts").write_text("two\n", encoding="utf-8")
+    run(WORKTREE, repo, "left", scratch)
+    assert run(WORKTREE, repo, "restore", scratch) == "restored generated.ts\n"
+    assert (repo / "generated.ts").read_text() == "one\n"
+    assert "+two" in (scratch / "worktree.patch").read_text()
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_work_that_was_there_before_is_left_alone(repo: Path, scratch: Path) -> None:
+    (repo / "other.txt").write_text("mine\n", encoding="utf-8")
+    run(WORKTREE, repo, "before", scratch)
+    (repo / "other.txt").write_text("mine and the command's\n", encoding="utf-8")
+    run(WORKTREE, repo, "left", scratch)
+    run(WORKTREE, repo, "restore", scratch)
+    assert (repo / "other.txt").read_text() == "mine and the command's\n"
+
+
+def test_what_somebody_changed_after_the_commands_is_left_alone(repo: Path, scratch: Path) -> None:
+    run(WORKTREE, repo, "before", scratch)
+    (repo / "generated.ts").write_text("two\n", encoding="utf-8")
+    run(WORKTREE, repo, "left", scratch)
+    (repo / "generated.ts").write_text("three, by hand\n", encoding="utf-8")
+    assert run(WORKTREE, repo, "restore", scratch) == "left alone generated.ts\n"
+    assert (repo / "generated.ts").read_text() == "three, by hand\n"
+
+
+def test_untracked_and_staged_files_are_left_alone(repo: Path, scratch: Path) -> None:
+    run(WORKTREE, repo, "before", scratch)
+    (repo / "new.txt").write_text("new\n", encoding="utf-8")
+    (repo / "staged.txt").write_text("two\n", encoding="utf-8")
+    run(WORKTREE, repo, "left", scratch)
+    git(repo, "add", "staged.txt")
+    assert run(WORKTREE, repo, "restore", scratch) == "left alone staged.txt\n"
+    assert (repo / "new.txt").exists() and (repo / "staged.txt").read_text() == "two\n"
+
+
+def test_nothing_left_is_no_patch(repo: Path, scratch: Path) -> None:
+    for step in ("before", "left", "restore"):
+        run(WORKTREE, repo, step, scratch)
+    assert not (scratch / "worktree.patch").exists()
+
+
+def test_base_documents_are_those_of_the_commit_before_on_the_target_branch(repo: Path, scratch: Path) -> None:
+    first = git(repo, "rev-parse", "HEAD").strip()
+    (repo / "docs/contracts/a.md").write_text("two\n", encoding="utf-8")
+    git(repo, "commit", "-qam", "two")
+    assert run(BASE, repo, scratch / "base", "main", "docs/contracts") == f"base: {first}\n"
+    assert (scratch / "base/docs/contracts/a.md").read_text() == "one\n"
+
+
+def test_base_documents_of_a_branch_are_those_of_the_merge_base(repo: Path, scratch: Path) -> None:
+    first = git(repo, "rev-parse", "HEAD").strip()
+    git(repo, "switch", "-qc", "topic")
+    for text in ("two\n", "three\n"):
+        (repo / "docs/contracts/a.md").write_text(text, encoding="utf-8")
+        git(repo, "commit", "-qam", text)
+    assert run(BASE, repo, scratch / "base", "main", "docs/contracts") == f"base: {first}\n"
+
+
+def test_a_first_commit_has_no_base(repo: Path, scratch: Path) -> None:
+    assert run(BASE, repo, scratch / "base", "main", "docs/contracts") == "base: \n"
+
+
+def test_commits_that_differ_only_in_evidence_have_the_same_content(repo: Path) -> None:
+    before = identity(run(IDENTITY, repo, "evidence/gra-125", "main"))
+    (repo / "evidence" / "gra-125").mkdir(parents=True)
+    (repo / "evidence" / "gra-125" / "log").write_text("x\n", encoding="utf-8")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "evidence")
+    after = identity(run(IDENTITY, repo, "evidence/gra-125", "main"))
+    assert after.commit != before.commit and after.content == before.content and after.branch == "main"
+    (repo / "other.txt").write_text("two\n", encoding="utf-8")
+    git(repo, "commit", "-qam", "real")
+    assert identity(run(IDENTITY, repo, "evidence/gra-125", "main")).content != before.content
+
+
+def test_a_detached_head_has_no_branch(repo: Path) -> None:
+    git(repo, "switch", "-q", "--detach", "HEAD")
+    found = identity(run(IDENTITY, repo, "", "main"))
+    assert found.branch is None and found.commit == found.target_commit
