@@ -45,7 +45,7 @@ def sentence(text: object) -> str:
     parts = visible(text).split("`")
     if len(parts) % 2 == 0:
         return md(text)
-    return "".join(f"`{part}`" if number % 2 else md(part) for number, part in enumerate(parts))
+    return "".join(f"`{part}`" if number % 2 else _MARKDOWN.sub(r"\\\1", part) for number, part in enumerate(parts))
 
 
 def _duration(seconds: float | None) -> str:
