@@ -30,6 +30,16 @@ class Bundle:
     def content(self, name: str) -> Content:
         return self.files.get(name, Content(problem="is missing"))
 
+    def output(self, gate: str, command_id: str) -> str | None:
+        """What a command printed; None where it has no record or its transcript is not what was recorded."""
+        record = self.index.command(gate, command_id)
+        if record is None:
+            return None
+        content = self.content(record.file)
+        if content.problem or sha256(content.data) != self.index.files.get(record.file):
+            return None
+        return content.data[record.offset : record.offset + record.length].decode("utf-8", "replace")
+
 
 def load_bundle(folder: Path) -> Bundle:
     """Reads a closed or open bundle.

@@ -64,10 +64,8 @@ def gate_identity(bundle: Bundle, gate: str) -> Identity | None:
     probe = bundle.index.command(gate, "identity")
     if probe is None or probe.exit != 0:
         return None
-    content = bundle.content(probe.file)
-    if content.problem or sha256(content.data) != bundle.index.files.get(probe.file):
-        return None
-    return identity(content.data[probe.offset : probe.offset + probe.length].decode("utf-8", "replace"))
+    text = bundle.output(gate, "identity")
+    return None if text is None else identity(text)
 
 
 def rerun_command(index: Index) -> str:

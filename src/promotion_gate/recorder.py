@@ -36,7 +36,7 @@ class Recorder:
             self._index["run"] = {**self._index["run"], **run, "extra_vars": extra}
         self._save()
 
-    def trip(self, result: Mapping[str, Any], host: str, redo: bool = False) -> None:
+    def trip(self, result: Mapping[str, Any], host: str) -> None:
         """Records what one trip of the module gate_commands brought back from `host` (its inventory name)."""
         fields = Fields(result, "the module's result", BundleError)
         gate = fields.text("gate")

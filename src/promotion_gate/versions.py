@@ -7,20 +7,13 @@ from collections.abc import Iterator
 
 from promotion_gate.bundle import Bundle
 from promotion_gate.checks.registry import key_values
-from promotion_gate.files import sha256
 
 _BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*(\d+(?:\.\d+)*)")
 
 
 def recorded_versions(bundle: Bundle) -> dict[str, str]:
     """Component to version, from the probe of gate 3 (03-vm-versions.log); a component not found is absent."""
-    probe = bundle.index.command("vm_bootstrap", "versions")
-    if probe is None:
-        return {}
-    content = bundle.content(probe.file)
-    if content.problem or sha256(content.data) != bundle.index.files.get(probe.file):
-        return {}
-    text = content.data[probe.offset : probe.offset + probe.length].decode("utf-8", "replace")
+    text = bundle.output("vm_bootstrap", "versions") or ""
     found = {}
     for key, value in key_values(text).items():
         number = re.search(r"\d+(?:\.\d+)+|\d+", value)

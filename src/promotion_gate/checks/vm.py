@@ -7,7 +7,6 @@ status is one check among many; what counts is what verdi prints about the targe
 from __future__ import annotations
 
 from promotion_gate.checks.registry import Case, Finding, Output, Unproven, check, last_line
-from promotion_gate.files import sha256
 from promotion_gate.identity import Identity, identity
 from promotion_gate.model import Status
 from promotion_gate.parsers import git, verdi
@@ -23,13 +22,8 @@ def target_profile(case: Case) -> str:
 
 def workspace_identity(case: Case) -> Identity | None:
     """The workspace's commit as gate 1 recorded it."""
-    record = case.bundle.index.command("preflight", "identity")
-    if record is None:
-        return None
-    content = case.bundle.content(record.file)
-    if content.problem or sha256(content.data) != case.bundle.index.files.get(record.file):
-        return None
-    return identity(content.data[record.offset : record.offset + record.length].decode("utf-8", "replace"))
+    text = case.bundle.output("preflight", "identity")
+    return None if text is None else identity(text)
 
 
 @check("vm_checkout", expected="the commit of the workspace, no tracked file modified")
