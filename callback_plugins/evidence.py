@@ -24,8 +24,11 @@ from ansible.plugins.callback import CallbackBase
 
 from promotion_gate import __version__
 from promotion_gate.backstop import Backstop
+from promotion_gate.escape import harmless, visible
 from promotion_gate.lock import RunLock
+from promotion_gate.orphans import end_with_killed_children, tie_children_to_us
 from promotion_gate.recorder import Recorder
+from promotion_gate.settings import repeated_extra_vars
 from promotion_gate.show import text_of
 
 
@@ -59,7 +62,7 @@ class CallbackModule(CallbackBase):
         record = self._backstop.record()
         if record is not None:
             color = C.COLOR_OK if record.get("decision") == "PROMOTE" else C.COLOR_ERROR
-            self._display.display(text_of(record), color=color)
+            self._display.display(text_of(record, self._backstop.issue(record)), color=color)
         problem = self._backstop.verdict()
         if problem:
             self._display.display(f"HOLD: {problem}", color=C.COLOR_ERROR)
@@ -80,6 +83,8 @@ class CallbackModule(CallbackBase):
 
     def _open(self, bundle: Path) -> None:
         self._lock = RunLock(bundle.parent, bundle.name)
+        tie_children_to_us()
+        end_with_killed_children()
         self._recorder = Recorder(bundle, _run_options())
         self._backstop.opened(bundle)
 
@@ -93,11 +98,12 @@ class CallbackModule(CallbackBase):
         try:
             action()
         except Exception as error:
-            self._backstop.failed(f"{type(error).__name__}: {error}")
-            self._display.warning(f"The evidence recorder failed: {error}")
-            self._display.vvv(traceback.format_exc())
+            said = visible(f"{type(error).__name__}: {error}")
+            self._backstop.failed(said)
+            self._display.warning(f"The evidence recorder failed: {said}")
+            self._display.vvv("\n".join(map(harmless, traceback.format_exc().splitlines())))
             if self._recorder and not self._backstop.is_closed:
-                self._recorder.error(f"{type(error).__name__}: {error}")
+                self._recorder.error(said)
 
 
 def _gate_of(task: Any) -> str | None:
@@ -119,4 +125,5 @@ def _run_options() -> dict[str, Any]:
         "gate_version": __version__,
         "check": bool(options.get("check")),
         "selection": " ".join(chosen),
+        "extra_vars": repeated_extra_vars(options.get("extra_vars") or ()),
     }

@@ -195,6 +195,7 @@ import json
 import os
 import platform
 import re
+import select
 import selectors
 import shlex
 import shutil
@@ -319,6 +320,9 @@ class Capture:
 # "child subreaper": whatever the command leaves behind, however it detached itself, becomes the supervisor's child.
 # So the descendants of a supervisor are exactly what its command started, and they can be found and ended. This
 # process only reads pipes, looks at the clock and sends signals; if a command kills its supervisor, it notices.
+# Nothing tells a program on the target that the connection was cut or the controller's process was killed, except that
+# nobody holds the other end of its standard output any more. So that is looked at, and then everything is ended: the
+# next run must not measure the leftovers of this one.
 
 
 def prctl(option, value):
@@ -372,7 +376,7 @@ def send(number, pids, group=None):
 def supervise(argv, directory, environment, output, report):
     """The supervisor's whole life: starts the command, reports how it went, and waits to be ended. Never returns."""
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: end_own_family())
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # nothing stays behind when the module is killed
@@ -414,7 +418,13 @@ def tell(report, message):
 
 
 def end_own_family():
-    send(signal.SIGKILL, descendants(os.getpid(), process_table()))
+    """Again and again: a process may fork while it is ended, and its child comes to us."""
+    until = time.monotonic() + KILL_SECONDS
+    while time.monotonic() < until:
+        family = descendants(os.getpid(), process_table())
+        if not family:
+            break
+        send(signal.SIGKILL, family)
     os._exit(0)
 
 
@@ -585,8 +595,18 @@ def collect_orphans(table):
                 os.waitpid(pid, os.WNOHANG)
 
 
+def nobody_listens():
+    """Whether the other end of standard output is closed: there is nobody to give the result to."""
+    poll = select.poll()
+    poll.register(1, 0)  # 0: the kernel reports the end of a pipe or socket without being asked
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
 def run_together(commands):
-    """Waits for commands that run side by side, within their limits, and ends what they must not leave behind."""
+    """Waits for commands that run side by side, within their limits, and ends what they must not leave behind.
+
+    Once nobody listens, ends the commands at once, and then this process.
+    """
     with selectors.DefaultSelector() as selector:
         for command in commands:
             for descriptor in command.pipes:
@@ -597,10 +617,15 @@ def run_together(commands):
                 key.data.read(key.fd)
                 if key.fd not in key.data.pipes:
                     selector.unregister(key.fd)
+            alone = nobody_listens()
             for command in commands:
+                if alone and command.phase in ("run", "drain", "settle"):
+                    command.terminate()
                 command.step()
     for command in commands:
         command.finish()
+    if nobody_listens():
+        sys.exit(1)  # as on TERM: the scratch folder is removed on the way
 
 
 def start(argv, directory, environment, limit_seconds, kill_leftovers=True, max_bytes=1 << 20):
@@ -986,7 +1011,8 @@ def redacted_artifact(found, redactor):
             files.append({**entry, "content": before_cut(content) if entry["truncated"] else content})
         else:
             refused.append({"path": shown, "reason": "its name holds a secret"})
-    return {**found, "from": redactor.text(plain(found["from"])), "files": files, "refused": refused}
+    error = redactor.text(found["error"]) if found["error"] else None
+    return {**found, "from": redactor.text(plain(found["from"])), "error": error, "files": files, "refused": refused}
 
 
 # The module ----------------------------------------------------------------------------------------------------
@@ -1019,12 +1045,13 @@ def write_scripts(scripts, scratch):
 
 
 def make_scratch():
-    """A private folder; where the folder for temporary files is mounted noexec, in the home folder."""
-    for base in (tempfile.gettempdir(), os.path.expanduser("~")):
-        with contextlib.suppress(OSError):
-            if not os.statvfs(base).f_flag & os.ST_NOEXEC:
-                return tempfile.mkdtemp(prefix="promotion-gate-", dir=base)
-    return tempfile.mkdtemp(prefix="promotion-gate-")
+    """A private folder where programs put temporary files; in the home folder if nothing can be run there.
+
+    Python itself would quietly take /var/tmp for a /tmp that is full; a gate has to see that.
+    """
+    base = os.environ.get("TMPDIR") or "/tmp"
+    usable = os.access(base, os.W_OK | os.X_OK) and not os.statvfs(base).f_flag & os.ST_NOEXEC
+    return tempfile.mkdtemp(prefix="promotion-gate-", dir=base if usable else os.path.expanduser("~"))
 
 
 def remove(scratch):
@@ -1113,8 +1140,8 @@ def main():
     problem = problem_of(module.params)
     if problem:
         module.fail_json(msg=problem, invocation=invocation)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))  # so that the scratch folder is removed
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))  # so that commands are ended and the scratch folder is removed
     try:
         evidence = make_trip(module.params, module.check_mode)
     except NotRun as reason:
@@ -1127,7 +1154,8 @@ def main():
             invocation=invocation,
         )
     except Exception as error:  # whatever a host may come up with: a sentence, no traceback
-        said = "{}: {}".format(type(error).__name__, error)
+        known = secrets_of({str(name): str(value) for name, value in module.params["environment"].items()})
+        said = Redactor(known).text("{}: {}".format(type(error).__name__, error))
         module.fail_json(
             msg="The gate's commands could not be run on this host ({}).".format(said), invocation=invocation
         )

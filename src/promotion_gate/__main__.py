@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from promotion_gate.bundle import load_bundle
 from promotion_gate.check import Wanted, check, find_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError, InputError
+from promotion_gate.escape import harmless, visible
 from promotion_gate.files import read_json, to_json
+from promotion_gate.history import is_sealed, read_run
 from promotion_gate.model import Decision
 from promotion_gate.opening import open_run
 from promotion_gate.recording import record_from_promote, record_from_runs
-from promotion_gate.render import DECISION_JSON, visible
+from promotion_gate.redact import Redactor
+from promotion_gate.render import DECISION_JSON
 from promotion_gate.resume import begin_resume
 from promotion_gate.seal import seal
+from promotion_gate.sharing import share_run
 from promotion_gate.show import text_of
 from promotion_gate.signoff import STATEMENT, make_signoff
+from promotion_gate.tracker import hand_over, said_of
 from promotion_gate.verify import verify_bundle, verify_history
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
@@ -34,12 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except InputError as error:
-        print(f"promotion-gate: {error}", file=sys.stderr)
-        return USAGE
-    except (BundleError, GateError) as error:
-        print(f"promotion-gate: {error}", file=sys.stderr)
-        return NO_DECISION
+    except (InputError, BundleError, GateError) as error:
+        # A sentence may quote what was set, and that may hold a secret; or a bundle that comes from anywhere.
+        print(f"promotion-gate: {harmless(Redactor().text(str(error)))}", file=sys.stderr)
+        return USAGE if isinstance(error, InputError) else NO_DECISION
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_DECISION
@@ -66,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(add("verify", _verify, "check a sealed bundle, or the chain of all runs, without VM and network"))
     _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
     _add_sign_off(add("sign-off", _sign_off, "sign off a bundle as the reviewer that its record names"))
+    add(
+        "issue", _issue, "hand the follow-up issue of a HOLD to the tool that the run's promotion_issue_command names"
+    ).add_argument("bundle", type=Path, help="the folder of a run")
     add("open", _open, "open a run; reads the request of roles/gate_common as JSON from standard input")
     add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input")
     add("begin", _begin, "reopen a bundle for a resume; reads its request as JSON from standard input")
@@ -105,8 +112,18 @@ def _status(decision: Decision) -> int:
     return PROMOTE if decision.decision == "PROMOTE" else HOLD
 
 
+def _need_seal(bundle: Path) -> None:
+    """PROMOTE exists only in a sealed bundle: a run that was cut off may have left everything but that."""
+    if not is_sealed(bundle):
+        raise BundleError(
+            f"{bundle} is not sealed, so there is no decision: it is running, or was cut off. Finish it with a resume."
+        )
+
+
 def _decide(options: argparse.Namespace) -> int:
     decision = decide(load_bundle(options.bundle))
+    if decision.decision == "PROMOTE":
+        _need_seal(options.bundle)
     sys.stdout.write(to_json(decision.as_dict()))
     return _status(decision)
 
@@ -115,20 +132,39 @@ def _seal(options: argparse.Namespace) -> int:
     decision = seal(options.bundle)
     print(f"{decision.decision} {options.bundle / DECISION_JSON}")
     if decision.decision == "PROMOTE":
-        try:
+        with _stands("the decision stands, but its timings are not the new baseline"):
             record_from_promote(load_bundle(options.bundle), decision)
-        except GateError as error:
-            print(
-                f"promotion-gate: the decision stands, but its timings are not the new baseline: {error}",
-                file=sys.stderr,
-            )
+    _share(options.bundle)
     return _status(decision)
 
 
+@contextlib.contextmanager
+def _stands(what: str) -> Iterator[None]:
+    """Says that something beside the main thing went wrong; it changes no exit status."""
+    try:
+        yield
+    except GateError as error:
+        print(f"promotion-gate: {what}: {error}", file=sys.stderr)
+
+
+def _share(bundle: Path) -> None:
+    with _stands("promotion_evidence_group cannot read all of it"):
+        share_run(bundle, read_run(bundle).index.settings)
+
+
+def _issue(options: argparse.Namespace) -> int:
+    handed = hand_over(options.bundle)
+    _share(options.bundle)
+    if handed.said:
+        print(visible(handed.said))
+    return int(handed.failed)
+
+
 def _show(options: argparse.Namespace) -> int:
+    _need_seal(options.bundle)
     record = read_json(options.bundle / DECISION_JSON)
     try:
-        text = text_of(record)
+        text = text_of(record, said_of(options.bundle, record.get("attempt")))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise BundleError(f"{options.bundle / DECISION_JSON} is no decision record; it was cut or changed.") from None
     print(text)
@@ -162,6 +198,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _sign_off(options: argparse.Namespace) -> int:
     print(f"Signed off: {make_signoff(options.bundle, options.name, options.key, options.statement)}")
+    _share(options.bundle)
     return 0
 
 

@@ -6,6 +6,7 @@ It can only ever say HOLD. PROMOTE exists only as a decision file that seal() wr
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from promotion_gate.errors import GateError
 from promotion_gate.files import read_json
 from promotion_gate.history import SUMS_FILE
 from promotion_gate.render import DECISION_JSON
+from promotion_gate.tracker import said_of
 
 
 class Backstop:
@@ -45,6 +47,10 @@ class Backstop:
         if self._bundle is None:
             return "the deciding play did not run, and no bundle was opened."
         return None if self.record() else f"the deciding play did not run; {self._bundle} has no decision."
+
+    def issue(self, record: Mapping[str, Any]) -> str:
+        """What was said of the follow-up issue of the decision `record`."""
+        return said_of(self._bundle, record.get("attempt")) if self._bundle else ""
 
     def record(self) -> dict[str, Any] | None:
         """The decision that this run sealed, or None."""

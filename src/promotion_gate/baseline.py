@@ -7,13 +7,14 @@ them (baseline.json); the newest of the same command and host is the reference, 
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.errors import BundleError, GateError
 from promotion_gate.fields import Fields
-from promotion_gate.files import read_json, to_json, write_atomically
+from promotion_gate.files import make_folder, read_json, to_json, write_atomically
 
 BASELINE_SCHEMA = 1
 BASELINE_FILE = "baseline.json"
@@ -47,6 +48,12 @@ def parse_baseline(fields: Fields) -> Baseline:
     """Reads one baseline. Raises BundleError naming the bad field."""
     if fields.integer("schema") != BASELINE_SCHEMA:
         raise BundleError(f"{fields.where}: schema must be {BASELINE_SCHEMA}.")
+    if fields.text("source") not in ("promote", "recorded"):
+        raise BundleError(f"{fields.where}: source must be promote or recorded.")
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", fields.text("recorded_at")):
+        raise BundleError(f"{fields.where}: recorded_at must be a time in UTC such as 2026-11-23T23:35:14Z.")
+    if not re.fullmatch(r"[0-9a-f]{64}", fields.text("command_sha256")):
+        raise BundleError(f"{fields.where}: command_sha256 must be a SHA-256 in lower-case hex digits.")
     times = fields.sequence("times_ns")
     if not times or not all(isinstance(t, int) and not isinstance(t, bool) and t > 0 for t in times):
         raise BundleError(f"{fields.where}: times_ns must be whole numbers of nanoseconds above 0.")
@@ -84,7 +91,7 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Adds one baseline; an earlier one is never overwritten. Raises GateError where the folder cannot be written."""
     path = folder / f"{baseline.run_id}-{baseline.source}.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder)
         if path.exists():
             with contextlib.suppress(GateError):
                 if parse_baseline(Fields(read_json(path), str(path), BundleError)) == baseline:

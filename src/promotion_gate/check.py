@@ -76,7 +76,8 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
     if problem:
         return Answer(NO_DECISION, f"No valid decision: {problem}")
     signature = f"; SHA256SUMS is signed by {report.signer}" if report.signer else ""
-    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}; {signed_off}{signature}"
+    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}; "
+    said += f"{_waived(decision)}{signed_off}{signature}"
     return Answer(PROMOTE, f"PROMOTE: {said}.")
 
 
@@ -107,6 +108,12 @@ def _reasons(decision: Decision) -> Iterator[str]:
     others = [objection for objection in decision.objections if " did not pass: " not in objection]
     if others:
         yield f"{len(others)} objection(s), the first: {others[0].rstrip('.')}"
+
+
+def _waived(decision: Decision) -> str:
+    """The waived checks with what they really are: a PROMOTE with them is not quite one without."""
+    waived = [f"{check.id} is {check.status}" for gate in decision.gates for check in gate.checks if check.waived]
+    return f"waived: {', '.join(waived)}; " if waived else ""
 
 
 def _sign_off(bundle: Path, decision: Decision, wanted: Wanted) -> tuple[str, str]:

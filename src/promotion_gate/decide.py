@@ -71,8 +71,8 @@ def gate_identity(bundle: Bundle, gate: str) -> Identity | None:
 def rerun_command(index: Index) -> str:
     """The command that re-runs what did not pass, as it can be pasted.
 
-    The gate's own variables are taken from the index then; what else stood in -e (an inventory may need it) is
-    repeated.
+    Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
+    overrode the inventory, which would win now.
     """
     words = ["ansible-playbook", "promotion-gate.yml"]
     for source in index.settings.get("inventory") or ["inventory/vm"]:
@@ -194,8 +194,8 @@ def _file_problem(bundle: Bundle, name: str) -> tuple[Status, str] | None:
         return (Status.MISSING if content.problem == "is missing" else Status.INVALID), f"{name} {content.problem}"
     if name not in bundle.index.files:
         return Status.MISSING, f"{name} is missing"
-    if sha256(content.data) != bundle.index.files[name]:
-        return Status.INVALID, f"{name} is not what was recorded: its digest differs"
     if not content.data.strip() and not name.startswith("slurm-smoke/"):
         return Status.MISSING, f"{name} is empty"
+    if sha256(content.data) != bundle.index.files[name]:
+        return Status.INVALID, f"{name} is not what was recorded: its digest differs"
     return None

@@ -8,24 +8,35 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.errors import BundleError
+from promotion_gate.escape import visible_json
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
+# What begins like this was being written when its process was killed; it counts for nothing.
+UNFINISHED = ".unfinished-"
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, each for us alone: mkdir(parents=True) gives its mode to the last one only."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True, mode=0o700)
+
+
 def write_atomically(path: Path, data: bytes | str, mode: int = 0o600) -> None:
     """Writes a whole file or nothing: temporary file in the same folder, fsync, replace."""
     content = data.encode("utf-8") if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    make_folder(path.parent)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
@@ -40,6 +51,13 @@ def write_atomically(path: Path, data: bytes | str, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path, keep: Collection[str]) -> None:
+    """Removes what killed writes left below `folder`; a name in `keep` is evidence, however it is spelt."""
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        if path.relative_to(folder).as_posix() not in keep and (path.is_symlink() or path.is_file()):
+            path.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -50,8 +68,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def to_json(data: Any) -> str:
-    """JSON as every file of the bundle has it: sorted keys, two spaces, UTF-8, final newline."""
-    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON as every file of the bundle has it: sorted keys, two spaces, UTF-8, final newline, nothing invisible."""
+    return visible_json(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def read_json(path: Path) -> Any:

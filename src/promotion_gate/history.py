@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.errors import BundleError, InputError
-from promotion_gate.files import read_file, read_json, sha256
+from promotion_gate.files import UNFINISHED, read_file, read_json, sha256
 from promotion_gate.index import INDEX_FILE, Index, parse_index
 from promotion_gate.times import stamp
 
@@ -41,8 +41,21 @@ def run_folders(root: Path) -> list[Path]:
 
 
 def _has_index(folder: Path) -> bool:
-    path = folder / INDEX_FILE
-    return path.exists() or path.is_symlink()
+    """Whether an index is there; a folder that we may not look into counts as a run that cannot be read."""
+    if folder.name.startswith(UNFINISHED):
+        return False
+    try:
+        (folder / INDEX_FILE).lstat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether a bundle has its seal, which is written last and goes first: without it nothing is decided."""
+    return not read_file(folder / SUMS_FILE).problem
 
 
 def read_run(folder: Path) -> Run:
@@ -79,18 +92,20 @@ def _opened_at(folder: Path) -> str:
 
 def newest_run(root: Path, wanted: str) -> Run:
     """The run to resume: only the newest of an evidence root can be. Raises InputError naming it."""
-    found = runs(root)
-    if not found:
+    names = {folder.name for folder in run_folders(root)}
+    if not names:
         raise InputError(f"promotion_resume is {wanted}, but {root} has no run. Run the gate without promotion_resume.")
-    newest = found[-1]
-    if wanted not in ("latest", newest.folder.name):
-        known = any(run.folder.name == wanted for run in found)
-        what = "is not the newest run" if known else "does not exist"
+    newest = newest_folder(root)
+    if wanted not in ("latest", newest.name):
+        what = "is not the newest run of" if wanted in names else "is no run of"
         raise InputError(
-            f"promotion_resume is {wanted}, which {what} of {root}. Only the newest can be resumed: "
-            f"{newest.folder.name} (or write latest)."
+            f"promotion_resume is {wanted}, which {what} {root}. Only the newest can be resumed: "
+            f"{newest.name} (or write latest)."
         )
-    return newest
+    try:
+        return read_run(newest)
+    except BundleError as error:
+        raise InputError(f"The newest run cannot be resumed: {error} Run the gate without promotion_resume.") from None
 
 
 def seals(folder: Path) -> list[str]:

@@ -139,6 +139,15 @@ def safe_name(name: str, where: str) -> str:
     return name
 
 
+def listable(name: str) -> bool:
+    """Whether SHA256SUMS can hold a name as it stands: UTF-8, no control character, no backslash."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\\" not in name and all(ord(letter) >= 32 and ord(letter) != 127 for letter in name)
+
+
 def parse_index(data: object, where: str = INDEX_FILE) -> Index:
     """Turns the JSON of index.json into an Index. Raises BundleError naming the bad field."""
     fields = Fields(data, where, BundleError)

@@ -17,7 +17,10 @@ LOCK_FILE = ".promotion-gate.lock"
 
 
 class RunLock:
-    """Holds the lock of an evidence root until the process ends (the kernel lets go of it, even after SIGKILL)."""
+    """Holds the lock of an evidence root until the process ends (the kernel lets go of it, even after SIGKILL).
+
+    Forked workers hold it with us, what they execute does not; see orphans.
+    """
 
     def __init__(self, root: Path, run_id: str) -> None:
         self._stream = _locked(root)

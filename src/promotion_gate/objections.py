@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from promotion_gate.bundle import Bundle
 from promotion_gate.model import GateResult, Status
+from promotion_gate.policy import GATE_NAMES
 from promotion_gate.versions import version_objections
 
 
@@ -44,9 +45,9 @@ def _events(bundle: Bundle) -> Iterator[str]:
         yield from gate.objections
     for event in bundle.index.events:
         if event.kind in ("unreachable", "failed"):
-            where = f"Gate {event.gate}" if event.gate else "The run"
+            where = f"Gate {GATE_NAMES.index(event.gate) + 1}" if event.gate in GATE_NAMES else "The run"
             verb = "could not be reached" if event.kind == "unreachable" else "failed"
             yield f'{where}: {event.host} {verb} in the task "{event.task}": {event.message}'
     for item in bundle.index.artifact_sets:
         for path, reason in item.refused:
-            yield f"The artifact {path!r} was refused: {reason}."
+            yield f'The artifact "{path}" was refused: {reason}.'

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +19,19 @@ from promotion_gate.bundle import POLICY_FILE
 from promotion_gate.checks.registry import placeholders_by_check
 from promotion_gate.errors import GateError, InputError
 from promotion_gate.fields import Fields
-from promotion_gate.files import sha256, to_json, write_atomically
+from promotion_gate.files import UNFINISHED, sha256, sync_folder, to_json, write_atomically
 from promotion_gate.history import newest_run, previous_seal
 from promotion_gate.index import INDEX_FILE, INDEX_SCHEMA
 from promotion_gate.lock import check_free
+from promotion_gate.masking import masked
 from promotion_gate.ownership.map import MAP_FILE, shipped_text
 from promotion_gate.policy import GATE_NAMES, Policy, load_policy
 from promotion_gate.resume import plan_resume
 from promotion_gate.settings import check_names, check_run_id, effective
+from promotion_gate.sharing import check_group, let_in, share
 from promotion_gate.signing import check_signing_key
 from promotion_gate.times import RUN_ID_FORMAT, stamp, utc_now
+from promotion_gate.tracker import check_issue_commands
 from promotion_gate.waivers import check_waivers
 
 
@@ -48,8 +53,10 @@ def open_run(request: object) -> dict[str, Any]:
     settings, policy = checked_settings(fields, kept)
     settings["promotion_waivers"] = list(check_waivers(settings["promotion_waivers"], policy))
     check_signing_key(settings["promotion_signing_key"])
+    check_issue_commands(settings)
+    check_group(settings["promotion_evidence_group"])
     root = Path(settings["promotion_evidence_root"])
-    _writable(root)
+    _writable(root, settings["promotion_evidence_group"])
     check_free(root)
     text = _policy_text(settings, fields)
     if kept is not None:
@@ -144,9 +151,13 @@ def _evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
     return root
 
 
-def _writable(root: Path) -> None:
+def _writable(root: Path, group: str | None) -> None:
     try:
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        share(group, *made)
+        if group and not made:
+            let_in(group, root)
         probe = root / f".writable-{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -188,6 +199,8 @@ def words(settings: Mapping[str, Any]) -> dict[str, str]:
         "profile": profile or "the AIIDA_PROFILE of the environment file",
         "verdi": f"{enter}{verdi} -p {name}",
         "verdi_list": f"{enter}{verdi} profile list",
+        # [v]: the shell that runs this has the pattern on its own command line and must not be ended by it.
+        "kill_daemon": f'{enter}pkill -KILL -f "[v]erdi -p "{name}" daemon (start-circus|worker)"',
         "smoke_by_hand": f"{enter}{wrapper}scripts/aiida-slurm-smoke-vm.sh --profile {name}",
         "computer": settings["gate_slurm_smoke_computer_label"] or '"$AIIDA_COMPUTER_LABEL"',
         "workspace": settings["workspace"],
@@ -201,49 +214,43 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else utc_now().strftime(RUN_ID_FORMAT)
     bundle = root / run_id
-    try:
-        bundle.mkdir(mode=0o700)
-    except FileExistsError:
-        raise InputError(
-            f"There is a run {run_id} in {root} already. Choose another promotion_run_id, or resume it with "
-            f"-e promotion_resume={run_id}."
-        ) from None
-    baselines = read_baseline_dir(Path(settings["promotion_baseline_dir"]))
-    baseline_text = baselines_to_json(baselines)
-    try:
-        write_atomically(bundle / POLICY_FILE, policy_text)
-        write_atomically(bundle / BASELINE_FILE, baseline_text)
-        write_atomically(bundle / MAP_FILE, shipped_text())
-        index = {
-            "schema": INDEX_SCHEMA,
-            "run_id": run_id,
-            "state": "open",
-            "attempt": 1,
-            "opened_at": stamp(utc_now()),
-            "evaluated_at": None,
-            "ticket": settings["promotion_ticket"],
-            "operator": settings["promotion_operator"],
-            "reviewer": settings["promotion_reviewer"],
-            "risks": settings["promotion_risks"],
-            "waivers": settings["promotion_waivers"],
-            "settings": settings,
-            "policy": {"path": settings["promotion_policy"], "sha256": sha256(policy_text.encode())},
-            "baseline_sha256": sha256(baseline_text.encode()),
-            "previous": previous_seal(root, run_id),
-            "attempts": [],
-            "run": {},
-            "gates": {},
-            "commands": [],
-            "artifacts": [],
-            "artifact_sets": [],
-            "events": [],
-            "collector_errors": [],
-            # The default map of field owners: an input of the decision that comes from the gate, not from a host.
-            "files": {MAP_FILE: sha256(shipped_text().encode())},
-        }
-        write_atomically(bundle / INDEX_FILE, to_json(index))
-    except OSError as error:
-        raise GateError(f"The bundle {bundle} cannot be written ({error.strerror}).") from None
+    baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))
+    kept = masked(settings)
+    index = {
+        "schema": INDEX_SCHEMA,
+        "run_id": run_id,
+        "state": "open",
+        "attempt": 1,
+        "opened_at": stamp(utc_now()),
+        "evaluated_at": None,
+        "ticket": kept["promotion_ticket"],
+        "operator": kept["promotion_operator"],
+        "reviewer": kept["promotion_reviewer"],
+        "risks": kept["promotion_risks"],
+        "waivers": kept["promotion_waivers"],
+        "settings": kept,
+        "policy": {"path": settings["promotion_policy"], "sha256": sha256(policy_text.encode())},
+        "baseline_sha256": sha256(baseline_text.encode()),
+        "previous": previous_seal(root, run_id),
+        "attempts": [],
+        "run": {},
+        "gates": {},
+        "commands": [],
+        "artifacts": [],
+        "artifact_sets": [],
+        "events": [],
+        "collector_errors": [],
+        # The default map of field owners: an input of the decision that comes from the gate, not from a host.
+        "files": {MAP_FILE: sha256(shipped_text().encode())},
+    }
+    files = {
+        POLICY_FILE: policy_text,
+        BASELINE_FILE: baseline_text,
+        MAP_FILE: shipped_text(),
+        INDEX_FILE: to_json(index),
+    }
+    _make_bundle(bundle, files)
+    share(settings["promotion_evidence_group"], bundle)
     return {
         "bundle": str(bundle),
         "run_id": run_id,
@@ -251,3 +258,27 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
         "settings": settings,
         "said": "",
     }
+
+
+def _make_bundle(bundle: Path, files: Mapping[str, str]) -> None:
+    """Makes the folder of a run with its first files, all of them or none: killed at any moment, there is no half run.
+
+    Raises InputError for a run that is there already, GateError where the folder cannot be written.
+    """
+    if os.path.lexists(bundle):
+        raise InputError(
+            f"There is a run {bundle.name} in {bundle.parent} already. Choose another promotion_run_id, or resume it "
+            f"with -e promotion_resume={bundle.name}."
+        )
+    try:
+        draft = Path(tempfile.mkdtemp(dir=bundle.parent, prefix=UNFINISHED))
+        try:
+            for name, text in files.items():
+                write_atomically(draft / name, text)
+            draft.rename(bundle)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        sync_folder(bundle.parent)
+    except OSError as error:
+        raise GateError(f"The bundle {bundle} cannot be written ({error.strerror}).") from None

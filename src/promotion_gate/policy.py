@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from promotion_gate.bounds import GRAMMAR, parse_bounds
 from promotion_gate.errors import InputError
 from promotion_gate.fields import Fields, nearest
 
@@ -26,6 +27,7 @@ COMMON_PLACEHOLDERS = frozenset(
         "profile",
         "verdi",
         "verdi_list",
+        "kill_daemon",
         "workspace",
         "workspace_dir",
         "branch",
@@ -94,7 +96,7 @@ class _LineLoader(yaml.SafeLoader):
 def _line_of(text: str, needle: str) -> str:
     """`, line N` for the first line that has `needle` as a key or value, or an empty text."""
     for number, line in enumerate(text.splitlines(), start=1):
-        if needle in line:
+        if needle and needle in line:
             return f", line {number}"
     return ""
 
@@ -127,11 +129,7 @@ def _policy(fields: Fields, known_checks: Mapping[str, frozenset[str]]) -> Polic
     fields.only(("schema", "name", "title", "supported_versions", "gates"))
     if fields.integer("schema") != POLICY_SCHEMA:
         raise InputError(f"{fields.where}: schema must be {POLICY_SCHEMA}; this gate reads no other.")
-    versions = {str(key): str(value) for key, value in fields.mapping("supported_versions").items()}
-    for component in versions:
-        if component not in COMPONENTS:
-            hint = nearest(component, COMPONENTS)
-            raise InputError(f'{fields.where}: supported_versions has no component "{component}"{hint}')
+    versions = _versions(fields)
     gates = fields.each("gates", lambda gate: _gate(gate, known_checks))
     if tuple(gate.name for gate in gates) != GATE_NAMES or [gate.id for gate in gates] != [1, 2, 3, 4, 5]:
         raise InputError(
@@ -145,6 +143,23 @@ def _policy(fields: Fields, known_checks: Mapping[str, frozenset[str]]) -> Polic
         if ids.count(check_id) > 1:
             raise InputError(f'{fields.where}: the check id "{check_id}" stands twice; ids are unique.')
     return policy
+
+
+def _versions(fields: Fields) -> dict[str, str]:
+    versions = fields.mapping("supported_versions")
+    for component, bounds in versions.items():
+        if component not in COMPONENTS:
+            hint = nearest(component, COMPONENTS)
+            raise InputError(f'{fields.where}: supported_versions has no component "{component}"{hint}')
+        try:
+            if not isinstance(bounds, str):  # YAML makes a number of 3.10, which is 3.1
+                raise ValueError
+            parse_bounds(bounds)
+        except ValueError:
+            raise InputError(
+                f'{fields.where}: supported_versions bounds {component} by "{bounds}"; write {GRAMMAR}: ">=2.7,<2.10".'
+            ) from None
+    return versions
 
 
 def _gate(fields: Fields, known_checks: Mapping[str, frozenset[str]]) -> GatePolicy:

@@ -11,14 +11,36 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from promotion_gate.baseline import BASELINE_FILE
+from promotion_gate.bundle import POLICY_FILE
 from promotion_gate.errors import BundleError
 from promotion_gate.fields import Fields
 from promotion_gate.files import read_file, read_json, sha256, to_json, write_atomically
-from promotion_gate.index import INDEX_FILE, parse_index, safe_name
+from promotion_gate.history import ATTEMPTS, SUMS_FILE
+from promotion_gate.index import INDEX_FILE, listable, parse_index, safe_name
+from promotion_gate.ownership.map import MAP_FILE
+from promotion_gate.policy import GATE_NAMES
 from promotion_gate.redact import Redactor
+from promotion_gate.render import DECISION_JSON, DECISION_MD, FOLLOW_UP
+from promotion_gate.seal import SIGNATURE_FILE
+from promotion_gate.stale import WORKSPACE_GATES
 from promotion_gate.times import human_seconds, stamp, utc_now
 
 MAX_ARTIFACTS = 1000
+# What the gate itself writes, and what an earlier attempt left: evidence from a host never takes these names.
+OWN_NAMES = frozenset(
+    [
+        *(INDEX_FILE, POLICY_FILE, BASELINE_FILE, MAP_FILE, SUMS_FILE, SIGNATURE_FILE, ATTEMPTS),
+        *(DECISION_JSON, DECISION_MD, FOLLOW_UP),
+    ]
+)
+
+
+def evidence_name(name: str, where: str) -> str:
+    """A name that a host's evidence may have in the bundle. Raises BundleError for any other."""
+    if safe_name(name, where).split("/")[0] in OWN_NAMES or not listable(name):
+        raise BundleError(f'{where}: "{name}" is no name for evidence.')
+    return name
 
 
 class Recorder:
@@ -40,6 +62,7 @@ class Recorder:
         """Records what one trip of the module gate_commands brought back from `host` (its inventory name)."""
         fields = Fields(result, "the module's result", BundleError)
         gate = fields.text("gate")
+        self._check_speaker(gate, host)
         ended = utc_now()
         trip_ns = fields.integer("trip_ns", 0)
         began = ended - timedelta(microseconds=trip_ns / 1000)
@@ -69,6 +92,13 @@ class Recorder:
 
     def _save(self) -> None:
         write_atomically(self.folder / INDEX_FILE, to_json(self._index))
+
+    def _check_speaker(self, gate: str, host: str) -> None:
+        """The result comes from the host and names its gate: no host may make up the evidence of the other one."""
+        settings = self._index["settings"]
+        speaker = settings["workspace"] if gate in WORKSPACE_GATES else settings["vm"]
+        if gate not in GATE_NAMES or host != speaker:
+            raise BundleError(f"{host} speaks for the gate {gate}, which is not its own; nothing of it was recorded.")
 
     def _gate(self, gate: str, fields: Fields, host: str, began: datetime, ended: datetime, trip_ns: int) -> None:
         machine = Fields(fields.mapping("host"), "host of the module's result", BundleError)
@@ -100,7 +130,7 @@ class Recorder:
         self._index["gates"][gate] = record
 
     def _command(self, gate: str, command: Fields, host: str, began: datetime) -> None:
-        name = safe_name(command.text("file"), "the module's result")
+        name = evidence_name(command.text("file"), "the module's result")
         output = self._redactor.text(command.text("output", "")).encode("utf-8", "replace")
         started = stamp(began + timedelta(microseconds=command.integer("start_ns", 0) / 1000))
         record = {
@@ -131,16 +161,16 @@ class Recorder:
         self._write(name, before + head + output + tail)
 
     def _artifacts(self, gate: str, found: Fields) -> None:
-        to = safe_name(found.text("to"), "the module's result")
+        to = evidence_name(found.text("to"), "the module's result")
         refused = [entry for entry in found.sequence("refused") if isinstance(entry, Mapping)]
         kept = 0
         for entry in found.sequence("files"):
             file = Fields(entry, f"an artifact below {to}", BundleError)
             path = file.text("path", "")
             try:
-                name = safe_name(f"{to}/{path}" if path else to, "an artifact")
-                if any(ord(letter) < 32 for letter in name) or kept >= MAX_ARTIFACTS:
-                    raise BundleError("control characters in its name, or too many files")
+                name = evidence_name(f"{to}/{path}" if path else to, "an artifact")
+                if kept >= MAX_ARTIFACTS:
+                    raise BundleError(f"there are more than {MAX_ARTIFACTS} files")
             except BundleError as error:
                 refused.append({"path": path, "reason": str(error)})
                 continue

@@ -46,6 +46,12 @@ _PATH = re.compile(
     r"|(?:/[\w.@+-]{1,39}){2,}/?"  # /etc/ssl/key.pem; one segment alone may be base64
     r"|[\w.@+-]{1,39}(?:/[\w.@+-]{1,39})*\.(?:pem|key|pub|crt|json|p12|pfx|txt|ya?ml)"
 )
+# access_token: string, required - a contract document names the type of a field, which is no secret either.
+_TYPE = re.compile(
+    r"(?:string|str|text|int(?:eger)?|number|float|bool(?:ean)?|uuid|object|array|bytes|timestamp)(?:\[\])?\??"
+    r"(?:[ \t]?[,;(][ \t]?(?:required|optional|nullable)\b[^\n]*)?",
+    re.I,
+)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_VALUE = frozenset({"", MASK, "null", "none", "true", "false", "~", "{", "[", "{}", "[]"})
 
@@ -326,6 +332,8 @@ def _value_of(text: str, start: int, end: int, line_end: int) -> Optional[Span]:
     value = text[first:last]
     bare = value.strip("\"'` \t")
     if bare.lower() in _NO_VALUE or is_path_of_secret(name, bare):
+        return None
+    if sign in ("", ":") and not name.startswith("-") and _TYPE.fullmatch(bare):
         return None
     if sign == ":" and value[0] in "{[":  # a mapping or a list: its own names are judged
         return None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
+from promotion_gate.baseline import BASELINE_FILE
 from promotion_gate.bundle import Bundle
+from promotion_gate.escape import visible
 from promotion_gate.files import to_json
 from promotion_gate.model import Decision, GateResult, Status
 from promotion_gate.policy import GatePolicy
@@ -17,22 +19,18 @@ from promotion_gate.policy import GatePolicy
 DECISION_JSON = "promotion-decision.json"
 DECISION_MD = "promotion-decision.md"
 FOLLOW_UP = "follow-up-issue.md"
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
-
-
-def visible(text: object) -> str:
-    """One line of text in which everything invisible or reordering stands as an escape."""
-    line = " ".join(str(text).split())
-    return "".join(
-        letter if unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-        else f"\\u{ord(letter):04x}"
-        for letter in line
-    )  # fmt: skip
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+_BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
+_LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what begins a list, or underlines a heading
 
 
 def md(text: object) -> str:
     """Text as Markdown shows it to the letter: what a VM prints is data, never a link, a heading or HTML."""
-    return _MARKDOWN.sub(r"\\\1", visible(text))
+    return _LIST.sub(r"\1\\", _plain(visible(text)))
+
+
+def _plain(text: str) -> str:
+    return _BARE_LINK.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", text))
 
 
 def code(text: object) -> str:
@@ -45,7 +43,12 @@ def sentence(text: object) -> str:
     parts = visible(text).split("`")
     if len(parts) % 2 == 0:
         return md(text)
-    return "".join(f"`{part}`" if number % 2 else _MARKDOWN.sub(r"\\\1", part) for number, part in enumerate(parts))
+    return "".join(f"`{part}`" if number % 2 else _plain(part) for number, part in enumerate(parts))
+
+
+def marker(ticket: str, vm: str) -> str:
+    """The first line of a follow-up issue, the same for each run of a ticket on a VM: a tracker can look for it."""
+    return f"<!-- promotion-gate: ticket={quote(ticket, safe='')} vm={quote(vm, safe='')} -->"
 
 
 def _duration(seconds: float | None) -> str:
@@ -67,17 +70,19 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(md=md, code=code, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
     macros = environment.get_template("macros.j2").module
     environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
+    environment.globals.update(waived_checks=macros.waived_checks)  # type: ignore[attr-defined]
     return environment
 
 
 def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
     """Every rendered file of a bundle by its name. follow-up-issue.md only on HOLD."""
     environment = _environment()
+    waived = [check for gate in decision.gates for check in gate.checks if check.waived]
     files = {DECISION_JSON: to_json(decision.as_dict())}
     files[DECISION_MD] = _tidy(
         environment.get_template("promotion-decision.md.j2").render(
             decision=decision,
-            waived=[check for gate in decision.gates for check in gate.checks if check.waived],
+            waived=waived,
             warnings=[warning for gate in decision.gates for check in gate.checks for warning in check.warnings],
         )
     )
@@ -89,7 +94,11 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
         files[FOLLOW_UP] = _tidy(
             environment.get_template("follow-up-issue.md.j2").render(
                 decision=decision,
+                marker=marker(decision.ticket, decision.vm["name"] or "unknown"),
                 failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
+                waived=waived,
+                # That a gate did not pass stands above with its checks.
+                objections=[text for text in decision.objections if " did not pass: " not in text],
                 evidence=_evidence(bundle, decision),
             )
         )
@@ -97,11 +106,14 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
 
 
 def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
-    """The evidence files of the gates that did not pass, with their digests."""
+    """The evidence files of the gates that did not pass, with their digests as they were recorded."""
     prefixes = tuple(f"0{gate.id}-" for gate in decision.gates if gate.status is not Status.PASS)
     if any(gate.name == "slurm_smoke" and gate.status is not Status.PASS for gate in decision.gates):
         prefixes += ("slurm-smoke/",)
-    return [(name, digest) for name, digest in sorted(bundle.index.files.items()) if name.startswith(prefixes)]
+    files = {name: digest for name, digest in bundle.index.files.items() if name.startswith(prefixes)}
+    if bundle.index.baseline_sha256 and any(gate.id == 2 and gate.status is not Status.PASS for gate in decision.gates):
+        files[BASELINE_FILE] = bundle.index.baseline_sha256
+    return sorted(files.items())
 
 
 def _summary(environment: jinja2.Environment, bundle: Bundle, decision: Decision, gate: GateResult) -> str:

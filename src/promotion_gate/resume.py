@@ -1,28 +1,42 @@
 """Resume: re-run what did not pass, into the same bundle; what passed is kept while it counts.
 
-First act: the index says `open`, which is no decision. Then the records, the seal and the evidence that is
-replaced move to attempts/NN/. Killed anywhere in between, the bundle stays readable and open, and a resume ends it.
+First act: the seal moves to attempts/NN/, and with it the earlier decision is gone. Then the index says `open`, and
+the records and the evidence that is replaced follow the seal. Killed anywhere in between, the bundle stays readable
+and decides nothing, and a resume ends it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.baseline import BASELINE_FILE, baselines_to_json, read_baseline_dir
-from promotion_gate.bundle import POLICY_FILE, load_bundle
+from promotion_gate.bundle import POLICY_FILE, Bundle, load_bundle
 from promotion_gate.decide import decide, gate_identity
 from promotion_gate.errors import BundleError, GateError, InputError
 from promotion_gate.fields import Fields
-from promotion_gate.files import read_file, read_json, sha256, to_json, write_atomically
-from promotion_gate.history import ATTEMPTS, SUMS_FILE, newest_run
+from promotion_gate.files import (
+    make_folder,
+    read_file,
+    read_json,
+    remove_unfinished,
+    sha256,
+    sync_folder,
+    to_json,
+    write_atomically,
+)
+from promotion_gate.history import ATTEMPTS, SUMS_FILE, is_sealed, newest_run
 from promotion_gate.identity import Identity, identity
-from promotion_gate.index import INDEX_FILE, parse_index
+from promotion_gate.index import INDEX_FILE, Index, parse_index
+from promotion_gate.lock import RunLock
+from promotion_gate.masking import masked
 from promotion_gate.model import GateResult, Status
 from promotion_gate.policy import GATE_NAMES
 from promotion_gate.settings import chosen_gates
+from promotion_gate.signoff import void_from_now
 from promotion_gate.stale import WORKSPACE_GATES, changed
 from promotion_gate.times import stamp, utc_now
 
@@ -35,6 +49,7 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
     return {
         "bundle": str(run.folder),
         "run_id": run.folder.name,
+        "attempt": run.index.attempt,
         "gates": None,
         "settings": settings,
         "policy": {"text": policy_text, "name": policy_name},
@@ -54,26 +69,52 @@ def begin_resume(request: object) -> dict[str, Any]:
     probes = {group: identity(str(text)) for group, text in fields.mapping("probes").items()}
     folder, settings = Path(plan.text("bundle")), plan.mapping("settings")
     policy = plan.mapping("policy")
-    reasons = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
-    if settings["promotion_gates"] is not None:
-        chosen = chosen_gates(settings["promotion_gates"])
-        reasons = {name: reasons.get(name, "chosen with promotion_gates") for name in chosen}
-    if not reasons:
-        raise InputError(
-            f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
-            f"`promotion-gate check {folder}` whether the decision still holds."
-        )
+    lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
     try:
+        _still_planned(folder, plan.integer("attempt"))
+        if not _has_begun(_index(folder)):
+            # A resume was killed while it reopened the bundle; once that is finished, it can be judged.
+            reopen(folder, settings, policy["text"], policy["name"], gates=())
+        reasons = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
+        if settings["promotion_gates"] is not None:
+            chosen = chosen_gates(settings["promotion_gates"])
+            reasons = {name: reasons.get(name, "chosen with promotion_gates") for name in chosen}
+        if not reasons and is_sealed(folder):
+            raise InputError(
+                f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
+                f"`promotion-gate check {folder}` whether the decision still holds."
+            )
         reopen(folder, settings, policy["text"], policy["name"], tuple(reasons))
     except OSError as error:
         raise GateError(f"The bundle {folder} cannot be reopened ({error.strerror}).") from None
+    finally:
+        lock.release()
+    said = sentence(reasons) if reasons else "All gates had passed; what was cut off is the decision alone."
     return {
         "bundle": str(folder),
         "run_id": folder.name,
         "gates": [name for name in GATE_NAMES if name in reasons],
         "settings": settings,
-        "said": sentence(reasons),
+        "said": said + void_from_now(folder),
     }
+
+
+def _still_planned(folder: Path, attempt: int) -> None:
+    """Somebody else may have resumed the same run while both hosts were asked."""
+    found = _index(folder).attempt
+    if found != attempt:
+        raise GateError(
+            f"Run {folder.name} was resumed by somebody else a moment ago: attempt {found} is under way. Wait for it."
+        )
+
+
+def _index(folder: Path) -> Index:
+    return parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
+
+
+def _has_begun(index: Index) -> bool:
+    """Whether anything was recorded in the newest attempt: the recorder's first act is to note how it was called."""
+    return index.state == "closed" or bool(index.run)
 
 
 def rerun_reasons(
@@ -94,13 +135,27 @@ def rerun_reasons(
     )
     current = replace(bundle, index=index)
     reasons = {}
-    for gate in decide(current).gates:
-        kept = gate_identity(bundle, gate.name)
-        probe = probes.get("workspace" if gate.name in WORKSPACE_GATES else "aiida_vm")
-        moved = changed(kept, probe, same_machine=True) if kept and probe else None
+    decision = decide(current)
+    for gate in decision.gates:
+        moved = _moved(bundle, gate.name, probes)
         if moved or gate.status is not Status.PASS:
             reasons[gate.name] = moved or _why(gate)
+    if not reasons and decision.objections:
+        # It may be evidence that was lost: nobody can say of which gate.
+        reasons = dict.fromkeys(GATE_NAMES, f"there are objections, the first: {decision.objections[0].rstrip('.')}")
     return reasons
+
+
+def _moved(bundle: Bundle, gate: str, probes: Mapping[str, Identity]) -> str | None:
+    """What changed since a gate's evidence was collected, as both hosts say now; the rule is that of stale_reason()."""
+    kept, before = gate_identity(bundle, gate), gate_identity(bundle, "preflight")
+    own, workspace = probes.get("workspace" if gate in WORKSPACE_GATES else "aiida_vm"), probes.get("workspace")
+    reason = changed(kept, own, same_machine=True) if kept and own else None
+    if reason or not (kept and before and workspace):
+        return reason
+    if changed(kept, workspace, same_machine=False):
+        return changed(before, workspace, same_machine=False)
+    return None
 
 
 def _why(gate: GateResult) -> str:
@@ -122,38 +177,54 @@ def sentence(reasons: Mapping[str, str]) -> str:
 
 
 def reopen(folder: Path, settings: Mapping[str, Any], policy_text: str, policy_name: str, gates: Iterable[str]) -> None:
-    """Makes the bundle an open one in which the given gates have no evidence."""
-    again = set(gates)
-    old = read_file(folder / INDEX_FILE)
+    """Makes the bundle an open one in which the given gates have no evidence.
+
+    An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
+    """
+    again, kept = set(gates), masked(settings)
     data: dict[str, Any] = read_json(folder / INDEX_FILE)
-    number = parse_index(data).attempt
+    index = parse_index(data)
+    number = index.attempt if _has_begun(index) else index.attempt - 1
     archive = folder / ATTEMPTS / f"{number:02d}"
-    sums = read_file(folder / SUMS_FILE)
+    if _has_begun(index):
+        data["attempts"] = [*data["attempts"], {"number": number, "sha256": _unseal(folder, archive)}]
+        for name in (INDEX_FILE, POLICY_FILE, BASELINE_FILE):  # written anew below
+            write_atomically(archive / name, read_file(folder / name).data)
     baselines = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))
     data.update(_without(data, again))
     data.update(
         state="open",
         evaluated_at=None,
         attempt=number + 1,
-        operator=settings["promotion_operator"],
-        reviewer=settings["promotion_reviewer"],
-        risks=settings["promotion_risks"],
-        waivers=settings["promotion_waivers"],
-        settings=settings,
+        operator=kept["promotion_operator"],
+        reviewer=kept["promotion_reviewer"],
+        risks=kept["promotion_risks"],
+        waivers=kept["promotion_waivers"],
+        settings=kept,
         policy={"path": policy_name, "sha256": sha256(policy_text.encode())},
         baseline_sha256=sha256(baselines.encode()),
-        attempts=[
-            *data["attempts"],
-            {"number": number, "sha256": "" if sums.problem else sha256(sums.data)},
-        ],
         collector_errors=[],
         run={},
     )
-    write_atomically(archive / INDEX_FILE, old.data)
     write_atomically(folder / INDEX_FILE, to_json(data))
+    remove_unfinished(folder, keep=data["files"])
     _sweep(folder, archive, keep=set(data["files"]))
     write_atomically(folder / POLICY_FILE, policy_text)
     write_atomically(folder / BASELINE_FILE, baselines)
+
+
+def _unseal(folder: Path, archive: Path) -> str:
+    """Moves the seal away and returns its digest, an empty text if there is none.
+
+    One rename ends the earlier decision; killed right after it, the seal is in `archive` already.
+    """
+    make_folder(archive)
+    if os.path.lexists(folder / SUMS_FILE):
+        (folder / SUMS_FILE).replace(archive / SUMS_FILE)
+        sync_folder(archive)
+        sync_folder(folder)
+    sums = read_file(archive / SUMS_FILE)
+    return "" if sums.problem else sha256(sums.data)
 
 
 def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
@@ -172,7 +243,7 @@ def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
 def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
     """Moves everything that the open index does not name to attempts/NN/: records, seal, replaced evidence."""
     stay = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, ATTEMPTS}
-    # The decision goes first: from then on no record of an earlier decision stands in the bundle.
+    # The decision goes first: nobody is to read a record that its seal has left.
     names = sorted(folder.iterdir(), key=lambda path: (not path.name.startswith("promotion-decision"), path.name))
     for path in names:
         if path.name in stay or path.name in keep:
@@ -180,7 +251,7 @@ def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
         if path.is_dir() and not path.is_symlink():
             _sweep_folder(path, folder, archive, keep)
         else:
-            archive.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(archive)
             path.replace(archive / path.name)
 
 
@@ -191,7 +262,7 @@ def _sweep_folder(path: Path, folder: Path, archive: Path, keep: set[str]) -> No
             if not any(inner.iterdir()):
                 inner.rmdir()
         elif name not in keep:
-            (archive / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder((archive / name).parent)
             inner.replace(archive / name)
     if not any(path.iterdir()):
         path.rmdir()

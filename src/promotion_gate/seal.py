@@ -7,11 +7,12 @@ from pathlib import Path
 from promotion_gate.bundle import Bundle, list_files, load_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError
-from promotion_gate.files import read_file, sha256, write_atomically
+from promotion_gate.files import read_file, remove_unfinished, sha256, write_atomically
 from promotion_gate.history import SUMS_FILE
+from promotion_gate.index import listable
 from promotion_gate.model import Decision
 from promotion_gate.render import FOLLOW_UP, render
-from promotion_gate.signing import sign
+from promotion_gate.signing import signature_of
 
 SIGNATURE_FILE = SUMS_FILE + ".sig"
 
@@ -28,18 +29,17 @@ def seal(folder: Path) -> Decision:
         )
     bundle = load_bundle(folder)
     decision = decide(bundle)
+    key = bundle.index.settings.get("promotion_signing_key")
     try:
+        remove_unfinished(folder, keep=bundle.index.files)
         _write_records(folder, bundle, decision)
-        write_atomically(folder / SUMS_FILE, checksums(folder, decision))
+        sums = checksums(folder, decision)
+        if key:
+            # Before the seal: what was to be signed is never seen sealed and unsigned.
+            write_atomically(folder / SIGNATURE_FILE, signature_of(sums.encode(), str(key)))
+        write_atomically(folder / SUMS_FILE, sums)
     except OSError as error:
         raise GateError(f"The decision could not be written into {folder} ({error.strerror}); there is none.") from None
-    key = bundle.index.settings.get("promotion_signing_key")
-    if key:
-        try:
-            sign(folder / SUMS_FILE, str(key))
-        except GateError:
-            (folder / SUMS_FILE).unlink(missing_ok=True)
-            raise
     return decision
 
 
@@ -72,12 +72,3 @@ def checksums(folder: Path, decision: Decision) -> str:
             raise BundleError(f"{name!r} is no name that SHA256SUMS can hold.")
         lines.append(f"{sha256(content.data)}  {name}\n")
     return "".join(lines)
-
-
-def listable(name: str) -> bool:
-    """Whether SHA256SUMS can hold a name as it stands: UTF-8, no control character, no backslash."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\\" not in name and all(ord(letter) >= 32 and ord(letter) != 127 for letter in name)

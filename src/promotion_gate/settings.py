@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from promotion_gate.errors import InputError
 from promotion_gate.fields import kind_of, nearest
+from promotion_gate.masking import ENVIRONMENTS, check_not_masked
 from promotion_gate.policy import GATE_NAMES
+from promotion_gate.redact import Redactor
 from promotion_gate.times import parse_duration
 
 # Every variable an operator sets, with its default. REQUIRED ones have none.
@@ -53,15 +57,24 @@ VARIABLES: Mapping[str, Any] = {
     "promotion_risks": [],
     "promotion_waivers": [],
     "promotion_signing_key": None,
+    "promotion_evidence_group": None,
+    "promotion_issue_command": None,
+    "promotion_issue_update_command": None,
+    "promotion_issue_limit_seconds": 60,
 }
 # Of this run only: a resume does not take them from the run that it continues.
 NOT_KEPT = frozenset(
     ("promotion_resume", "promotion_gates", "promotion_run_id", "aiida_vm_first_run", "promotion_reason")
 )
 BOOLEANS = tuple(name for name, default in VARIABLES.items() if isinstance(default, bool))
-COMMANDS = ("workspace_sqlite_smoke_command", "aiida_vm_verdi")
+COMMANDS = (
+    "workspace_sqlite_smoke_command",
+    "aiida_vm_verdi",
+    "promotion_issue_command",
+    "promotion_issue_update_command",
+)
+SECONDS = ("gate_slurm_smoke_job_limit_seconds", "promotion_issue_limit_seconds")
 LISTS = ("workspace_prepare_commands", "aiida_vm_smoke_args", "promotion_risks", "promotion_waivers")
-MAPPINGS = ("workspace_environment", "aiida_vm_environment")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 
 
@@ -82,14 +95,13 @@ def effective(
     `optional` names required variables that this caller can do without; they are null then. Values from `-e` are texts
     and are converted. Raises InputError with one sentence that names the variable.
     """
-    run_id = given.get("promotion_run_id")
-    if isinstance(run_id, str) and not run_id.strip():
-        check_run_id(run_id)  # an empty one is a mistake, most often of a script; it is not "none"
+    _refuse_empty(given)
     merged: dict[str, Any] = {}
     for name, default in VARIABLES.items():
         value = given.get(name)
         if _unset(value) and kept is not None and name not in NOT_KEPT:
             value = kept.get(name)
+            check_not_masked(name, value)
         if _unset(value):
             value = default
         if value is REQUIRED and name in optional:
@@ -102,8 +114,22 @@ def effective(
     return _converted(merged)
 
 
+def _refuse_empty(given: Mapping[str, Any]) -> None:
+    """What names a run or its gates and is empty is a mistake, most often of a script; it does not mean "none"."""
+    if _empty(given.get("promotion_run_id")):
+        check_run_id("")
+    if _empty(given.get("promotion_resume")):
+        raise InputError("promotion_resume is empty; write latest or the newest run's id, or leave it out.")
+    if _empty(given.get("promotion_gates")):
+        chosen_gates("")
+
+
+def _empty(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
 def _unset(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or _empty(value)
 
 
 def _converted(raw: dict[str, Any]) -> dict[str, Any]:
@@ -116,18 +142,19 @@ def _converted(raw: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(raw[name], (list, tuple)):
             raise InputError(f"{name} must be a list, not {kind_of(raw[name])}. Write it as YAML or as -e '{{...}}'.")
         settings[name] = list(raw[name])
-    for name in MAPPINGS:
+    for name in ENVIRONMENTS:
         if not isinstance(raw[name], Mapping):
             raise InputError(f"{name} must be a mapping, not {kind_of(raw[name])}.")
         settings[name] = dict(raw[name])
-    lists = (*LISTS, *MAPPINGS, *COMMANDS, *BOOLEANS, "promotion_gates")
+    lists = (*LISTS, *ENVIRONMENTS, *COMMANDS, *BOOLEANS, "promotion_gates")
     for name in VARIABLES:
         value = settings[name]
         if name not in lists and value is not None:
             if isinstance(value, (bool, list, tuple, Mapping)):
                 raise InputError(f"{name} must be a text, not {kind_of(value)}.")
             settings[name] = str(value).strip()
-    settings["gate_slurm_smoke_job_limit_seconds"] = _seconds(settings, "gate_slurm_smoke_job_limit_seconds")
+    for name in SECONDS:
+        settings[name] = _seconds(settings, name)
     age = parse_duration(settings["promotion_evidence_max_age"], "promotion_evidence_max_age")
     settings["evidence_max_age_seconds"] = int(age.total_seconds())
     settings["promotion_operator"] = settings["promotion_operator"] or getpass.getuser()
@@ -229,26 +256,55 @@ def chosen_gates(value: object) -> tuple[str, ...]:
     return tuple(name for name in GATE_NAMES if name in chosen)
 
 
-def foreign_extra_vars(entries: Iterable[object]) -> list[str]:
-    """What stood in `-e` and is no variable of the gate: an inventory may need it again on a re-run.
+_PLAIN_VALUE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
+# A re-run gets these another way, or must not have them again.
+_NOT_REPEATED = NOT_KEPT | {"promotion_evidence_root"}
 
-    Raw entries as ansible-playbook takes them: `@file`, JSON, or `name=value` pairs.
+
+def repeated_extra_vars(entries: Iterable[object]) -> list[str]:
+    """What stood in `-e` and a re-run needs again: what an inventory asks for, and what overrode the inventory.
+
+    Raw entries as ansible-playbook takes them: `@file`, a mapping as JSON or YAML, or `name=value` pairs. A variable of
+    the gate in which a secret would be masked is left out: a resume asks for it.
     """
     kept: list[str] = []
     for entry in (str(item) for item in entries):
         if entry.startswith("@"):
             kept.append(entry)
-        elif entry.lstrip().startswith(("{", "[")):
-            try:
-                data = json.loads(entry)
-            except ValueError:
-                continue
-            rest = {name: value for name, value in data.items() if name not in VARIABLES} if data else {}
+        elif entry.lstrip().startswith("{"):
+            rest = {name: value for name, value in _mapping(entry).items() if _repeats(name, value)}
             kept += [json.dumps(rest)] if rest else []
         else:
-            try:
-                pairs = shlex.split(entry)
-            except ValueError:
-                continue
-            kept += [pair for pair in pairs if pair.partition("=")[0] not in VARIABLES]
+            kept += [_pair(*pair) for pair in _pairs(entry) if _repeats(*pair)]
     return kept
+
+
+def _mapping(entry: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(entry)
+    except ValueError:
+        try:
+            data = yaml.load(entry, yaml.BaseLoader)  # texts only: a date must come out as it was written
+        except yaml.YAMLError:
+            return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _pairs(entry: str) -> list[tuple[str, str]]:
+    try:
+        words = shlex.split(entry)
+    except ValueError:
+        return []
+    return [(name, value) for name, sign, value in (word.partition("=") for word in words) if sign]
+
+
+def _pair(name: str, value: str) -> str:
+    """One variable for -e: with spaces or quotes in it as JSON, because Ansible would split `name=value` there."""
+    return f"{name}={value}" if _PLAIN_VALUE.fullmatch(value) else json.dumps({name: value})
+
+
+def _repeats(name: str, value: object) -> bool:
+    if name not in VARIABLES:
+        return True
+    text = json.dumps({name: value})
+    return name not in _NOT_REPEATED and Redactor().text(text) == text

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promotion_gate.render import visible
+from promotion_gate.escape import harmless, visible
+
+_WAIVER_HINTS = {
+    "unneeded": ", the check passes or was not judged; remove it",
+    "expired": ", it counts for nothing; mend the check, or renew it",
+    "refused": " by the policy, it counts for nothing; remove it",
+}
 
 
-def text_of(record: Mapping[str, Any]) -> str:
-    """A promotion-decision.json as lines for a terminal; what came from a VM is made harmless."""
-    return "\n".join(_lines(record))
+def text_of(record: Mapping[str, Any], issue: str = "") -> str:
+    """A promotion-decision.json as lines for a terminal; what came from a VM or a tool is made harmless.
+
+    `issue` is what was said of the follow-up issue.
+    """
+    said = [f"issue:   {visible(issue)}"] if issue else []
+    return "\n".join(harmless(line) for line in [*_lines(record), *said])
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
@@ -32,7 +42,15 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
                 yield f"  warning:  {visible(warning)}"
     for objection in record["objections"]:
         yield f"objection: {visible(objection)}"
+    for waiver in record["waivers"]:
+        yield f"waiver: {visible(_waiver(waiver))}"
     yield ""
     yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
     if record["decision"] == "HOLD":
         yield f"re-run:  {visible(record['rerun_command'])}"
+
+
+def _waiver(waiver: Mapping[str, Any]) -> str:
+    """What became of a waiver, and what that asks for."""
+    what = f"{waiver['check']}, by {waiver['owner']} until {waiver['expires']} ({waiver['ticket']}): {waiver['reason']}"
+    return f"{waiver['state']}{_WAIVER_HINTS.get(waiver['state'], '')}: {what}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promotion_gate.errors import GateError, InputError
+from promotion_gate.files import write_atomically
 
 NAMESPACE = "promotion-gate"
 _SECONDS = 30
@@ -55,24 +56,29 @@ def check_signing_key(key: str | None) -> None:
     """Signs a trial text. Raises InputError for a key that cannot be used without asking."""
     if key is None:
         return
-    with tempfile.TemporaryDirectory(prefix="promotion-gate-") as folder:
-        trial = Path(folder) / "trial"
-        trial.write_bytes(b"trial\n")
-        try:
-            sign(trial, key)
-        except GateError as error:
-            raise InputError(f"promotion_signing_key {key} cannot be used: {error}") from None
+    try:
+        signature_of(b"trial\n", key)
+    except GateError as error:
+        raise InputError(f"promotion_signing_key {key} cannot be used: {error}") from None
 
 
 def sign(path: Path, key: str) -> Path:
     """Signs a file; the signature stands beside it as <name>.sig. Raises GateError with ssh-keygen's reason."""
     signature = path.with_name(path.name + ".sig")
-    signature.unlink(missing_ok=True)
-    result = _keygen(["-Y", "sign", "-q", "-f", str(Path(key).expanduser()), "-n", NAMESPACE, str(path)])
-    if result.returncode != 0 or not signature.is_file():
-        raise GateError(f"ssh-keygen could not sign ({_reason(result)}).")
-    signature.chmod(0o600)
+    write_atomically(signature, signature_of(path.read_bytes(), key))
     return signature
+
+
+def signature_of(data: bytes, key: str) -> bytes:
+    """The signature of `data`, as ssh-keygen writes it into a file. Raises GateError with ssh-keygen's reason."""
+    with tempfile.TemporaryDirectory(prefix="promotion-gate-") as folder:
+        path = Path(folder) / "data"
+        path.write_bytes(data)
+        result = _keygen(["-Y", "sign", "-q", "-f", str(Path(key).expanduser()), "-n", NAMESPACE, str(path)])
+        signature = path.with_name("data.sig")
+        if result.returncode != 0 or not signature.is_file():
+            raise GateError(f"ssh-keygen could not sign ({_reason(result)}).")
+        return signature.read_bytes()
 
 
 def parse_signature(armored: bytes) -> Signature:

@@ -41,6 +41,11 @@ def signoff_file(bundle: Path) -> Path:
     return folder.with_name(f"{folder.name}.signoff.json")
 
 
+def void_from_now(bundle: Path) -> str:
+    """What a resume says of the sign-off of the seal that it replaces; empty where there is none."""
+    return " The sign-off of this run is void from now on." if signoff_file(bundle).is_file() else ""
+
+
 def make_signoff(bundle: Path, name: str, key: str | None = None, statement: str = STATEMENT) -> Path:
     """Writes the sign-off of a bundle beside it, signed where a key is given.
 

@@ -21,8 +21,8 @@ IdentityOf = Callable[["Bundle", str], Identity | None]
 def stale_reason(bundle: Bundle, gate: str, identity_of: IdentityOf) -> str | None:
     """Why the evidence of a gate no longer counts, or None.
 
-    A gate is compared with the current state: what the resume probed before anything was re-run (index
-    `current`), else the newest gates of this attempt.
+    A gate is compared with those that were run again since. The commit under judgement is the workspace's: gates 1, 2
+    and 5 are held to one another, gates 3 and 4 to all. That the VM is at another commit is what gate 3 finds.
     """
     record = bundle.index.gates.get(gate)
     if record is None:
@@ -35,7 +35,7 @@ def stale_reason(bundle: Bundle, gate: str, identity_of: IdentityOf) -> str | No
     mine = identity_of(bundle, gate)
     if mine is None:
         return None
-    for other in (*WORKSPACE_GATES, *VM_GATES):
+    for other in WORKSPACE_GATES if gate in WORKSPACE_GATES else (*WORKSPACE_GATES, *VM_GATES):
         newer = bundle.index.gates.get(other)
         theirs = identity_of(bundle, other) if newer and newer.attempt > record.attempt else None
         if theirs is None:

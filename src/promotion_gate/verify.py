@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.bundle import Bundle, list_files, load_bundle
+import yaml
+
+from promotion_gate.baseline import BASELINE_FILE
+from promotion_gate.bundle import POLICY_FILE, Bundle, list_files, load_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError
+from promotion_gate.escape import visible
 from promotion_gate.files import read_file, read_json, sha256
 from promotion_gate.history import ATTEMPTS, SUMS_FILE, broken_links, run_folders
-from promotion_gate.index import safe_name
+from promotion_gate.index import INDEX_FILE, listable, safe_name
 from promotion_gate.model import Decision
-from promotion_gate.render import DECISION_JSON, FOLLOW_UP, render, visible
-from promotion_gate.seal import SIGNATURE_FILE, listable
+from promotion_gate.render import DECISION_JSON, FOLLOW_UP, render
+from promotion_gate.schema import problems
+from promotion_gate.seal import SIGNATURE_FILE
 from promotion_gate.signing import check_allowed_signers, check_signature, verify
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
@@ -203,15 +208,28 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
     name = "index, policy, baseline"
     try:
         bundle = load_bundle(folder)
+        unfit = list(_unfit(folder, bundle))
     except GateError as error:
         return None, Finding(name, False, str(error))
     except Exception as error:  # the bundle is untrusted: what no parser foresaw is a finding, not a traceback
         return None, Finding(name, False, f"they cannot be read ({type(error).__name__}: {error})")
     index = bundle.index
+    if unfit:
+        return None, Finding(name, False, _shown(unfit))
     if index.state != "closed":
         return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is no decision")
     found = f"run {index.run_id}, attempt {index.attempt}, {len(index.files)} evidence files"
     return bundle, Finding(name, True, found)
+
+
+def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
+    """What of the three does not fit its schema; they could be read, so they are JSON and YAML."""
+    found = {INDEX_FILE: ("index", read_json(folder / INDEX_FILE))}
+    found[POLICY_FILE] = ("policy", yaml.safe_load(bundle.policy_text))
+    if bundle.index.baseline_sha256 is not None:
+        found[BASELINE_FILE] = ("baseline", read_json(folder / BASELINE_FILE))
+    for name, (schema, data) in found.items():
+        yield from (f"{name}: {problem}" for problem in problems(schema, data))
 
 
 def _attempts(folder: Path, bundle: Bundle) -> Finding:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from promotion_gate.bounds import within
 from promotion_gate.bundle import Bundle
 from promotion_gate.checks.registry import key_values
 
-_BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*(\d+(?:\.\d+)*)")
+# A Debian epoch (1:4.0.5) stands before the version: the first number with a dot counts, else the first number.
+_VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})+"), re.compile(r"[0-9]{1,9}")
 
 
 def recorded_versions(bundle: Bundle) -> dict[str, str]:
@@ -16,25 +18,10 @@ def recorded_versions(bundle: Bundle) -> dict[str, str]:
     text = bundle.output("vm_bootstrap", "versions") or ""
     found = {}
     for key, value in key_values(text).items():
-        number = re.search(r"\d+(?:\.\d+)+|\d+", value)
+        number = _VERSION[0].search(value) or _VERSION[1].search(value)
         if number:
-            found[key.replace("_", "-")] = number.group(0)
+            found[key] = number.group(0)
     return found
-
-
-def within(version: str, bounds: str) -> bool:
-    """Whether `3.13.5` lies within `>=3.9,<3.14`; missing parts count as 0."""
-    mine = _parts(version)
-    tests = {
-        ">=": lambda a, b: a >= b, "<=": lambda a, b: a <= b, "==": lambda a, b: a == b,
-        "!=": lambda a, b: a != b, "<": lambda a, b: a < b, ">": lambda a, b: a > b,
-    }  # fmt: skip
-    return all(tests[operator](mine, _parts(bound)) for operator, bound in _BOUND.findall(bounds))
-
-
-def _parts(version: str) -> tuple[int, ...]:
-    numbers = [int(part) for part in version.split(".")][:4]
-    return tuple(numbers + [0] * (4 - len(numbers)))
 
 
 def version_objections(bundle: Bundle) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,22 +20,31 @@ class Waivers:
     """The waivers of a run, each with what became of it at the time of the decision."""
 
     entries: tuple[Mapping[str, Any], ...]
-    active: frozenset[str]
-    objections: tuple[str, ...]
+    # Why an entry counts for nothing (`expired`, `refused` by the policy), or an empty text; one for each entry.
+    void: tuple[str, ...]
 
     def covers(self, check_id: str) -> bool:
-        return check_id in self.active
+        return any(not why and entry.get("check") == check_id for entry, why in self._pairs())
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """A waiver that the policy does not allow is no slip: somebody wrote it into the index."""
+        return tuple(
+            f"The waiver of {entry.get('check')} counts for nothing: the policy does not let it be waived."
+            for entry, why in self._pairs()
+            if why == "refused"
+        )
 
     def report(self, failed: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
-        """Each waiver with its `state`: applied, unneeded or expired."""
+        """Each waiver with its `state`: applied, unneeded, expired or refused."""
         failing = set(failed)
-        return tuple({**entry, "state": _state(entry, self.active, failing)} for entry in self.entries)
+        return tuple(
+            {**entry, "state": why or ("applied" if entry.get("check") in failing else "unneeded")}
+            for entry, why in self._pairs()
+        )
 
-
-def _state(entry: Mapping[str, Any], active: frozenset[str], failed: set[str]) -> str:
-    if entry.get("check") not in active:
-        return "expired"
-    return "applied" if entry.get("check") in failed else "unneeded"
+    def _pairs(self) -> Iterator[tuple[Mapping[str, Any], str]]:
+        return zip(self.entries, self.void, strict=True)
 
 
 def _expiry(text: object) -> datetime | None:
@@ -68,15 +77,15 @@ def check_waivers(entries: Iterable[object], policy: Policy) -> tuple[dict[str, 
 
 
 def judge_waivers(entries: Iterable[Mapping[str, Any]], policy: Policy, evaluated_at: str) -> Waivers:
-    """Which waivers count at `evaluated_at`. One that the policy does not allow counts for nothing and is said."""
+    """Which waivers count at `evaluated_at`; each for itself, where a check has several."""
     waivable = {check.id for check in policy.checks() if check.waivable}
     now = parse_stamp(evaluated_at)
-    active, said, kept = set(), [], []
-    for entry in entries:
-        check_id, expiry = str(entry.get("check")), _expiry(entry.get("expires"))
-        kept.append(entry)
-        if check_id not in waivable:
-            said.append(f"The waiver of {check_id} counts for nothing: the policy does not let it be waived.")
-        elif now is not None and expiry is not None and now < expiry:
-            active.add(check_id)
-    return Waivers(tuple(kept), frozenset(active), tuple(said))
+    given = tuple(entries)
+    return Waivers(given, tuple(_void(entry, waivable, now) for entry in given))
+
+
+def _void(entry: Mapping[str, Any], waivable: set[str], now: datetime | None) -> str:
+    expiry = _expiry(entry.get("expires"))
+    if entry.get("check") not in waivable:
+        return "refused"
+    return "" if now is not None and expiry is not None and now < expiry else "expired"

@@ -395,11 +395,16 @@ def open_bundle(root: Path, run_id: str = RUN_ID, **variables: Any) -> Path:
     return Path(open_run(request(root, promotion_run_id=run_id, **variables))["bundle"])
 
 
+def host_of(gate: str) -> str:
+    """The inventory name of the host that a gate runs on."""
+    return "aiida-vm" if gate in ("vm_bootstrap", "slurm_smoke") else "workspace-local"
+
+
 def record(bundle: Path, trips: Mapping[str, Trip], close: bool = True) -> None:
     """Records trips into an open bundle, as the callback does."""
     recorder = Recorder(bundle, {"recorder": "evidence", "check": False, "selection": ""})
     for gate, result in trips.items():
-        recorder.trip(result, "aiida-vm" if gate in ("vm_bootstrap", "slurm_smoke") else "workspace-local")
+        recorder.trip(result, host_of(gate))
     if close:
         recorder.close()
 
@@ -425,12 +430,15 @@ def hold_bundle(root: Path, run_id: str = RUN_ID, **variables: Any) -> Path:
     return make_bundle(root, trips_with("slurm_smoke", "ping", exit=1, output=PING_DOWN), run_id, **variables)
 
 
-def resume_bundle(root: Path, trips: Mapping[str, Trip] | None = None, **variables: Any) -> Path:
+def resume_bundle(
+    root: Path, trips: Mapping[str, Trip] | None = None, sealed: bool = True, **variables: Any
+) -> Path:
     """Resumes the newest run of `root` with what both hosts are in healthy_trips(), and seals it again."""
     plan = open_run(request(root, promotion_resume="latest", **variables))
     probes = {"workspace": workspace_probe(), "aiida_vm": vm_probe()}
     run = begin_resume({"plan": plan, "probes": probes})
     bundle = Path(run["bundle"])
     record(bundle, {gate: (trips or healthy_trips())[gate] for gate in run["gates"]})
-    seal(bundle)
+    if sealed:
+        seal(bundle)
     return bundle

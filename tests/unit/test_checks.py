@@ -27,6 +27,7 @@ STORAGE_DOWN = STATUS.replace(" ✔ storage:     Storage", " ✘ storage:     Un
 NO_BROKER_LINE = "".join(line for line in STATUS.splitlines(keepends=True) if "broker:" not in line)
 DRAINED = "debug*|up|aiida-vm|drained|maintenance work\n"
 PENDING = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="PENDING").replace("Reason=None", "Reason={reason}")
+JOB_RUNS = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="RUNNING")
 FAILED_TEST = bundles.COMPUTER_TEST.replace("[OK]: 0 jobs found in the queue", "[Failed]: squeue: not found").replace(
     "Success: all 6 tests succeeded", "Warning: 1 out of 6 tests failed"
 )
@@ -85,7 +86,8 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
      "FAIL", "0 workers"),
     ("vm_bootstrap", "daemon_status", {"exit": 3, "output": "The daemon is not running.\n"}, "vm_bootstrap.workers",
      "FAIL", "not running"),
-    ("slurm_smoke", "script", {"exit": 2, "output": "BLOCKED: no scontrol\n"}, "slurm_smoke.script", "BLOCKED", "blocked"),
+    ("slurm_smoke", "script", {"exit": 2, "output": "result: BLOCKED: no scontrol\nlogs: /tmp/x\n"}, "slurm_smoke.script",
+     "BLOCKED", "exited 2 (blocked): result: BLOCKED: no scontrol"),
     ("slurm_smoke", "script", {"exit": 1, "output": "hard\n"}, "slurm_smoke.script", "FAIL", "exited 1"),
     ("slurm_smoke", "ping", {"exit": 1, "output": bundles.PING_DOWN}, "slurm_smoke.controller", "FAIL", "DOWN"),
     ("slurm_smoke", "ping", {"output": ""}, "slurm_smoke.controller", "FAIL", "exited 0"),
@@ -199,6 +201,27 @@ def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: s
     trips["slurm_smoke"] = {**trips["slurm_smoke"], "commands": [*trips["slurm_smoke"]["commands"], ran]}
     decision = decided(tmp_path, trips, gate_slurm_smoke_submit_calculation=True)
     holds(decision, "slurm_smoke.calculation", "FAIL", said)
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "check_id", "sentence"),
+    [
+        ("sinfo", "debug*|up|aiida-vm|drained|work\n", "node", "`sudo scontrol update nodename=aiida-vm state=resume`"),
+        ("sinfo", "debug*|up|aiida-vm|down*|none\n", "node", "`sudo systemctl restart slurmd`"),
+        ("sinfo", "debug*|down|aiida-vm|idle|none\n", "node", "partitionname=debug state=up`"),
+        ("sinfo", "debug*|up||n/a|none\n", "node", "`sudo scontrol reconfigure`"),
+        ("job", PENDING.format(reason="PartitionDown"), "job", "`sinfo -R ; scontrol show reservation ; squeue -l`"),
+        ("job", JOB_RUNS, "job", "`sudo systemctl restart slurmd`"),
+        ("job", JOB_RUNS + bundles.JOB_LINE.format(state="COMPLETING"), "job", "`sudo systemctl restart slurmd`"),
+        ("job", PENDING.format(reason="ReqNodeNotAvail,_UnavailableNodes:aiida-vm"), "job", "restart slurmd`"),
+        ("job", PENDING.format(reason="Priority"), "job", "The cluster is busy"),
+    ],
+    ids=["drained", "slurmd-dead", "partition-down", "no-node", "pending", "nobody-runs-it", "nobody-ends-it", "no-answer", "busy"],
+)
+def test_the_sentence_fits_the_fault(tmp_path: Path, command: str, output: str, check_id: str, sentence: str) -> None:
+    decision = decided(tmp_path, bundles.trips_with("slurm_smoke", command, output=output))
+    checks = {check.id: check for check in decision.gate("slurm_smoke").checks}
+    assert sentence in checks[f"slurm_smoke.{check_id}"].unblock
 
 
 def test_every_check_of_the_shipped_policy_is_seen_to_hold(tmp_path: Path) -> None:

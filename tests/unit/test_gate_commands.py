@@ -5,16 +5,18 @@ The file is loaded as it is; `ansible.module_utils.promotion_redact` is promotio
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -514,6 +516,12 @@ def test_a_secret_that_equals_a_name_is_an_objection_and_no_mask(tmp_path: Path)
     assert "vm_profile" not in found["objections"][0]
 
 
+def test_an_error_of_an_artifact_shows_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "x-secret-9").write_text("x")
+    wanted = [{"from": str(tmp_path / "x-secret-9" / "below"), "to": "x"}]
+    assert "x-secret-9" not in json.dumps(trip(secrets=["x-secret-9"], artifacts=wanted))
+
+
 def test_given_secrets_are_masked() -> None:
     assert trip({"run": "echo x-secret-9"}, secrets=["x-secret-9"])["commands"][0]["output"] == "***\n"
 
@@ -694,22 +702,93 @@ DRIVER = """
 import json, sys
 sys.path.insert(0, {tests!r})
 import test_gate_commands
-test_gate_commands.trip({{"run": "touch {ready}; trap '' TERM; sleep {marker} & sleep {marker}", "limit_seconds": 60}})
+test_gate_commands.trip({{"run": "touch {ready}; trap '' TERM; {work}", "limit_seconds": 60}})
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
-def test_nothing_stays_when_the_module_is_killed(tmp_path: Path, marker: str, number: int) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT], ids=["term", "kill", "ctrl-c"])
+@pytest.mark.parametrize(
+    "work",
+    ["sleep {marker} & sleep {marker}", "while :; do (sleep {marker} & sleep {marker} &) ; done"],
+    ids=["sleeps", "goes-on-forking"],
+)
+def test_nothing_stays_when_the_module_is_killed(tmp_path: Path, marker: str, work: str, number: int) -> None:
+    """Ansible hands a Ctrl-C on to the whole process group of the module, its supervisors included."""
     ready = tmp_path / "ready"
-    driver = DRIVER.format(tests=str(Path(__file__).parent), ready=ready, marker=marker)
-    with subprocess.Popen([sys.executable, "-c", driver], env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+    tests = str(Path(__file__).parent)
+    driver = DRIVER.format(tests=tests, ready=ready, work=work.format(marker=marker))
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", driver], env=environment, process_group=0) as process:
         deadline = time.monotonic() + 30
         while not (ready.exists() and alive(f"sleep\0{marker}")) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert alive(f"sleep\0{marker}")
-        process.send_signal(number)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         process.wait()
-    deadline = time.monotonic() + 5
-    while alive(f"sleep\0{marker}") and time.monotonic() < deadline:
+    # The supervisor outlives the module by as long as it takes to end its family; it has the marker in its command
+    # line too, and so has the command's shell.
+    deadline = time.monotonic() + gate_commands.KILL_SECONDS + 5
+    while alive(marker) and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert not alive(marker)
+
+
+def test_a_full_folder_for_temporary_files_is_not_evaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_arguments: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(gate_commands.tempfile, "mkdtemp", full)
+    with pytest.raises(OSError, match="No space left"):
+        gate_commands.make_scratch()
+
+
+@pytest.mark.parametrize("place", ["noexec", "nowhere"])
+def test_where_nothing_can_be_run_the_home_folder_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere") if place == "nowhere" else tempfile.gettempdir())
+    if place == "noexec":
+        monkeypatch.setattr(gate_commands.os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    assert Path(gate_commands.make_scratch()).parent == tmp_path
+
+
+CUT_OFF = """
+import json, sys
+sys.path.insert(0, {tests!r})
+import test_gate_commands
+test_gate_commands.trip(
+    {{"run": "trap 'touch {cleaned}; exit' TERM; touch {ready}; sleep {marker} & wait", "limit_seconds": 60}},
+    {{"run": "touch {second}"}},
+)
+"""
+
+
+def test_nothing_stays_when_the_connection_is_cut(tmp_path: Path, marker: str) -> None:
+    """The other end of standard output is closed: commands get TERM, so that they can clean up, and the trip ends."""
+    ready, cleaned, second = tmp_path / "ready", tmp_path / "cleaned", tmp_path / "second"
+    names = {"ready": ready, "cleaned": cleaned, "second": second, "marker": marker}
+    driver = CUT_OFF.format(tests=str(Path(__file__).parent), **names)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", driver], env=environment, stdout=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 30
+        while not (ready.exists() and alive(f"sleep\0{marker}")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert alive(f"sleep\0{marker}")
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(timeout=20) == 1
     assert not alive(f"sleep\0{marker}")
+    assert cleaned.exists()
+    assert not second.exists(), "the next command was started although nobody listens"
+    assert not list(tmp_path.glob("promotion-gate-*")), "the scratch folder is left"
+
+
+@pytest.mark.parametrize("place", ["a file", "nowhere"])
+def test_a_result_that_goes_to_a_file_is_awaited(tmp_path: Path, place: str) -> None:
+    target = tmp_path / "out" if place == "a file" else Path(os.devnull)
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_gate_commands as t; "
+    code += "sys.exit(t.one('sleep 0.3; exit 5')['exit'])"
+    with target.open("wb") as stream:
+        assert subprocess.run([sys.executable, "-c", code], stdout=stream, check=False, timeout=60).returncode == 5

@@ -87,6 +87,26 @@ def test_a_misspelt_name_is_named_with_its_line_and_the_nearest(old: str, new: s
     assert sentence.startswith(f"mine.yml, line {line_of(text, sentence.split(chr(34))[1])}")
 
 
+BAD_BOUNDS = [">=2.7 or so", "2.9", "", ",", ">=2.7,", "=>2.7", "~=2.7", ">=2.x", "> =2", ">=2.7 <2.10", ">=", ">=-1"]
+
+
+@pytest.mark.parametrize("bounds", BAD_BOUNDS)
+def test_bounds_that_are_not_understood_are_refused_by_component(bounds: str) -> None:
+    """A bound that nobody understands would be a bound that every version meets."""
+    text = SHIPPED.replace("supported_versions: {}", f'supported_versions: {{aiida-core: "{bounds}"}}')
+    sentence = refused(text)
+    assert f'supported_versions bounds aiida-core by "{bounds}"; write bounds joined by commas' in sentence
+    if bounds not in ("", ","):
+        assert sentence.startswith(f"mine.yml, line {line_of(text, bounds)}: ")
+
+
+@pytest.mark.parametrize("value", ["3.10", "2", "null", "[]", "true"])
+def test_a_bound_that_is_no_text_is_refused(value: str) -> None:
+    assert "supported_versions bounds python by" in refused(
+        SHIPPED.replace("supported_versions: {}", f"supported_versions: {{python: {value}}}")
+    )
+
+
 def test_a_key_that_stands_twice_is_named_with_its_own_line() -> None:
     text = SHIPPED.replace("name: aiida\n", "name: aiida\nname: other\n", 1)
     assert refused(text) == f'mine.yml, line {line_of(text, "name: other")}: the key "name" stands twice; keep one.'

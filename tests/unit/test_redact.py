@@ -58,6 +58,14 @@ BY_RULE = [
     ("table-drawn", "│ database_password  │ pw1  │", "│ database_password  │ ***  │"),
     ("query", "GET /x?token=abc&user=me", "GET /x?token=***&user=me"),
     ("npmrc", "//registry/:_authToken=abc", "//registry/:_authToken=***"),
+    (
+        "verdi-profile-show",
+        "broker_username: aiida\nbroker_password: mq 1!\ndatabase_password: 'db:1'\ndatabase_port: 5432\n",
+        "broker_username: aiida\nbroker_password: ***\ndatabase_password: '***'\ndatabase_port: 5432\n",
+    ),
+    ("passphrase-like-a-type", "password: text me now", "password: ***"),
+    ("type-assigned", "DB_PASSWORD=string", "DB_PASSWORD=***"),
+    ("type-option", "--password string", "--password ***"),
     # options
     ("option", "setup --db-password hunter2 --x", "setup --db-password *** --x"),
     ("option-equals", "setup --password=hunter2", "setup --password=***"),
@@ -130,6 +138,11 @@ BY_RULE = [
     ("prompt", "Enter password: \nnext", "Enter password: \nnext"),
     ("pg-error", "FATAL:  password authentication failed for x", "FATAL:  password authentication failed for x"),
     ("etc-passwd", "/etc/passwd: No such file", "/etc/passwd: No such file"),
+    ("contract-bullet", "- `client_secret`: string, required", "- `client_secret`: string, required"),
+    ("contract-table", "| access_token | string | yes |", "| access_token | string | yes |"),
+    ("contract-json", '{"apiKey": "string"}', '{"apiKey": "string"}'),
+    ("contract-ts", "token?: string; x", "token?: string; x"),
+    ("path-of-api-key", "MUNGE_KEY=/etc/munge/munge.key", "MUNGE_KEY=/etc/munge/munge.key"),
     ("null", "broker_password: null", "broker_password: null"),
     ("controller", "Slurmctld(primary) at vm is UP", "Slurmctld(primary) at vm is UP"),
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from promotion_gate.ownership import OwnershipMap, analyse, load_map
 from promotion_gate.redact import MASK, Redactor
 
 sys.path.insert(0, str(Path(__file__).parent / "parsers"))
@@ -26,3 +27,35 @@ def test_a_masked_output_is_read_as_the_output(case: Case) -> None:
 def masked_like(result: object) -> object:
     """The expected result with the one thing that is masked in it: the password of a broker's URL."""
     return json.loads(json.dumps(result).replace("guest:guest@", f"guest:{MASK}@"))
+
+
+OWNERSHIP = Path(__file__).parent / "ownership" / "cases"
+SECRET_FIELDS = """# Update
+
+## Required fields
+
+| Field | Type | Owner |
+| --- | --- | --- |
+| event_id | string | AiiDA |
+| access_token | string | Convex |
+
+## Optional fields
+
+- `client_secret`: string, optional
+- **apiKey**: string; optional, the key of the caller
+- password (string, optional)
+"""
+
+
+@pytest.fixture(scope="module")
+def ownership() -> OwnershipMap:
+    return load_map((OWNERSHIP / "map.yml").read_text(encoding="utf-8"), "map.yml")
+
+
+DOCUMENTS = {path.stem: path.read_bytes().decode("utf-8", "replace") for path in sorted(OWNERSHIP.glob("*.md"))}
+
+
+@pytest.mark.parametrize("text", [SECRET_FIELDS, *DOCUMENTS.values()], ids=["secrets", *DOCUMENTS])
+def test_a_masked_contract_is_analysed_as_the_contract(text: str, ownership: OwnershipMap) -> None:
+    masked = Redactor(SECRETS).text(text)
+    assert analyse(ownership, {"docs/update.md": masked}) == analyse(ownership, {"docs/update.md": text})

@@ -17,6 +17,14 @@ from promotion_gate.render import code, md, sentence
         ("\x1b[31mred\x1b[0m", r"\\u001b\[31mred\\u001b\[0m"),
         ("right\u202eleft", r"right\\u202eleft"),
         ("{{ 7 * 7 }}", r"\{\{ 7 \* 7 \}\}"),
+        ("&lt;b&gt; &#x202e;", r"\&lt;b\&gt; \&\#x202e;"),
+        ("see https://evil.example or www.evil.example", r"see https\://evil.example or www\.evil.example"),
+        ("1. one", r"1\. one"),
+        ("- - x", r"\- - x"),
+        ("1.5 s", "1.5 s"),
+        ("$$\\color{red}x$$", r"\$\$\\color\{red\}x\$\$"),
+        ("tag\U000e0041", r"tag\\udb40\\udc41"),
+        ("bell\x07 csi\x9b31m nul\x00", r"bell\\u0007 csi\\u009b31m nul\\u0000"),
     ],
 )
 def test_text_is_shown_to_the_letter(text: str, shown: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,33 @@ import bundles
 import jsonschema
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from promotion_gate import schema
 from promotion_gate.bundle import load_bundle
 from promotion_gate.errors import GateError
+from promotion_gate.files import sha256, to_json
 from promotion_gate.index import parse_index
 from promotion_gate.recorder import Recorder
 from promotion_gate.signoff import make_signoff
+from promotion_gate.tracker import hand_over, issue_file
 from promotion_gate.verify import verify_bundle
 
 SCHEMAS = bundles.PROJECT / "docs" / "schema"
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
+    text = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(text)
+    return jsonschema.Draft202012Validator(text)
 
 
 def problems(name: str, data: Any) -> list[str]:
-    return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(data)]
+    """By the package jsonschema; what `verify` has of its own must come to the same."""
+    found = [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(data)]
+    assert bool(found) == bool(schema.problems(name, data)), (found, schema.problems(name, data))
+    return found
 
 
 def read(path: Path) -> Any:
@@ -48,7 +57,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_schema_is_read_by_a_test() -> None:
     names = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
-    assert names == {"index", "promotion-decision", "baseline", "policy", "sign-off", "verify-report"}
+    assert names == {"index", "promotion-decision", "baseline", "policy", "sign-off", "issue", "verify-report"}
 
 
 @pytest.mark.parametrize("attempt", ["", "attempts/01"], ids=["promote", "hold"])
@@ -62,6 +71,13 @@ def test_its_baseline_policy_sign_off_and_report_fit(resumed: Path) -> None:
     assert problems("policy", yaml.safe_load((resumed / "policy.yml").read_text(encoding="utf-8"))) == []
     assert problems("sign-off", read(resumed.parent / f"{resumed.name}.signoff.json")) == []
     assert problems("verify-report", verify_bundle(resumed).as_dict()) == []
+
+
+@pytest.mark.parametrize("command", ["echo https://t.example.org/7", "false", "no-such-tool-anywhere", "sleep 20"])
+def test_the_answer_of_a_tracker_fits(tmp_path: Path, command: str) -> None:
+    bundle = bundles.hold_bundle(tmp_path, promotion_issue_command=command, promotion_issue_limit_seconds=1)
+    hand_over(bundle)
+    assert problems("issue", read(issue_file(bundle))) == []
 
 
 def test_a_run_without_evidence_and_an_open_one_fit(tmp_path: Path) -> None:
@@ -133,3 +149,74 @@ def test_the_gates_of_a_policy_stand_in_order(resumed: Path) -> None:
     assert problems("policy", {**data, "gates": data["gates"][::-1]})
     assert problems("policy", {**data, "gates": data["gates"][:4]})
     assert load_bundle(resumed).policy.gates[0].name == data["gates"][0]["name"]
+
+
+# --- any field of any file, replaced, removed or added ----------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-9, 9) | st.text(max_size=5)
+    | st.sampled_from(["closed", "open", "PROMOTE", "0" * 64, "2026-11-24T00:29:30Z", "../x", "preflight"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+PLACES = st.lists(st.integers(0, 10_000), min_size=1, max_size=6)
+HOW = st.sampled_from(["set", "remove", "add"])
+FILES = st.sampled_from(["index", "policy", "baseline"])
+
+
+def mutate(data: Any, places: list[int], value: Any, how: str) -> Any:
+    """A copy of `data` with one thing in it changed: the numbers choose the way down."""
+    if not places or not isinstance(data, (dict, list)) or not data:
+        return value
+    keys = sorted(data) if isinstance(data, dict) else range(len(data))
+    key = keys[places[0] % len(keys)]
+    copied = data.copy()
+    if len(places) == 1 and how == "remove":
+        del copied[key]
+    elif len(places) == 1 and how == "add" and isinstance(copied, dict):
+        copied["extra"] = value
+    else:
+        copied[key] = mutate(data[key], places[1:], value, how)
+    return copied
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["index", "policy", "baseline", "promotion-decision"]),
+    PLACES,
+    JSON,
+    st.sampled_from(["set", "remove", "add"]),
+)
+def test_our_own_validator_agrees_with_jsonschema(
+    resumed: Path, name: str, places: list[int], value: Any, how: str
+) -> None:
+    path = resumed / ("policy.yml" if name == "policy" else f"{name}.json")
+    data = yaml.safe_load(path.read_text(encoding="utf-8")) if name == "policy" else read(path)
+    problems(name, mutate(data, places, value, how))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FILES, PLACES, JSON, HOW)
+def test_verify_never_raises_and_finds_what_does_not_fit(
+    resumed: Path, tmp_path_factory: pytest.TempPathFactory, name: str, places: list[int], value: Any, how: str
+) -> None:
+    """Also where the digests that the index names were made to fit again."""
+    bundle = Path(shutil.copytree(resumed, tmp_path_factory.mktemp("mutated") / resumed.name))
+    index = read(bundle / "index.json")
+    if name == "policy":
+        data = mutate(yaml.safe_load((bundle / "policy.yml").read_text(encoding="utf-8")), places, value, how)
+        (bundle / "policy.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
+        index["policy"]["sha256"] = sha256((bundle / "policy.yml").read_bytes())
+    elif name == "baseline":
+        data = mutate(read(bundle / "baseline.json"), places, value, how)
+        (bundle / "baseline.json").write_text(to_json(data), encoding="utf-8")
+        index["baseline_sha256"] = sha256((bundle / "baseline.json").read_bytes())
+    else:
+        data = index = mutate(index, places, value, how)
+    (bundle / "index.json").write_text(to_json(index), encoding="utf-8")
+    report = verify_bundle(bundle)
+    assert not report.holds or (bundle / "index.json").read_bytes() == (resumed / "index.json").read_bytes()
+    if problems(name, data):
+        assert "index, policy, baseline" in [finding.name for finding in report.findings if not finding.holds]
+    assert not schema.problems("verify-report", report.as_dict())
+    shutil.rmtree(bundle.parent)

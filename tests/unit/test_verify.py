@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -11,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bundles
+import jinja2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import promotion_gate
 from promotion_gate.__main__ import main
 from promotion_gate.bundle import list_files
 from promotion_gate.errors import GateError, InputError
@@ -279,6 +284,21 @@ def test_a_change_that_was_hashed_again_is_found(bundle: Path, change: Callable[
     assert not {SUMS, "files", "digests"} & set(failed(bundle)), "the seal itself looks whole"
 
 
+def test_a_change_that_keeps_the_decision_is_found_by_the_signature(bundle: Path, key: Path, tmp_path: Path) -> None:
+    """Somebody changes what no check reads and hashes everything again: without a signature nobody can see it."""
+    sign(bundle / SUMS, str(key))
+    log, index = bundle / "03-vm-versions.log", bundle / "index.json"
+    before = sha256(log.read_bytes())
+    log.write_bytes(log.read_bytes().replace(b"# host: aiida-vm", b"# host: some-vm"))
+    index.write_text(index.read_text(encoding="utf-8").replace(before, sha256(log.read_bytes())), encoding="utf-8")
+    reseal(bundle)
+    assert failed(bundle) == ["signature"]
+    sign(bundle / SUMS, str(make_key(tmp_path / "mallory")))
+    assert failed(bundle) == []
+    report = verify_bundle(bundle, allowed_signers=allow(tmp_path / "allowed", "alice", key))
+    assert [finding.name for finding in report.findings if not finding.holds] == ["signature"]
+
+
 def test_the_index_of_another_run_is_found(bundle: Path, tmp_path: Path) -> None:
     other = bundles.make_bundle(tmp_path / "other", run_id="20261125T002930Z")
     shutil.copy(other / "index.json", bundle / "index.json")
@@ -357,6 +377,21 @@ GRAMMAR = {
 @pytest.mark.parametrize(("text", "word"), GRAMMAR.values(), ids=GRAMMAR)
 def test_the_grammar_is_strict(text: str, word: str) -> None:
     assert word in parse_sums(text.encode())[1]
+
+
+@given(st.one_of(st.binary(), st.text().map(lambda name: f"{ZEROS}  {name}\n".encode("utf-8", "surrogateescape"))))
+def test_the_checksums_of_anybody_are_read_or_refused(data: bytes) -> None:
+    entries, problem = parse_sums(data)
+    if not problem:
+        assert entries and "".join(f"{digest}  {name}\n" for name, digest in entries.items()).encode() == data
+
+
+@given(st.binary(max_size=200))
+def test_the_signature_of_anybody_is_read_or_refused(data: bytes) -> None:
+    body = base64.b64encode(b"SSHSIG\0\0\0\1" + data)
+    for armored in (data, b"-----BEGIN SSH SIGNATURE-----\n" + body + b"\n-----END SSH SIGNATURE-----\n"):
+        with pytest.raises(GateError):
+            parse_signature(armored)
 
 
 def test_the_seal_is_what_sha256sum_reads(bundle: Path) -> None:
@@ -516,6 +551,66 @@ def test_the_decision_has_the_same_bytes_everywhere(bundle: Path, place: dict[st
     result = subprocess.run(command, cwd=away, env=environment, capture_output=True, check=True)
     assert result.stdout == (bundle / "promotion-decision.json").read_bytes()
     subprocess.run([*command[:3], "verify", str(bundle)], cwd=away, env=environment, capture_output=True, check=True)
+
+
+# Assigned in Unicode 15.0, 15.1 and 16.0: the tables of Python 3.11 to 3.14 differ in them.
+NEW_LETTERS = "\U0001fae8 \u2ffc \U00010d4a"
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HOLD in which letters that not every Python knows, a broken JUnit file and odd names are quoted."""
+    trips = bundles.trips_with("slurm_smoke", "ping", exit=1, output=f"slurm: {NEW_LETTERS} is \x9bDOWN\n")
+    trips["slurm_smoke"]["artifacts"][0]["refused"] = [{"path": f"a {NEW_LETTERS}\u202e.log", "reason": "it is a link"}]
+    trips["contracts"]["artifacts"][0] = bundles.artifact("05-relay-junit.xml", {"": "<testsuite tests='1'"})
+    return bundles.make_bundle(tmp_path_factory.mktemp("odd"), trips)
+
+
+def python(version: str) -> str | None:
+    """An interpreter of that version that runs: a shim on PATH may not."""
+    installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for program in (shutil.which(f"python{version}"), *sorted(installed.glob(f"{version}.*/bin/python"))):
+        if program and subprocess.run([program, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return str(program)
+    return None
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_the_decision_has_the_same_bytes_on_each_python(version: str, bundle: Path, odd: Path, tmp_path: Path) -> None:
+    program = python(version)
+    if program is None:
+        pytest.skip(f"there is no python{version} on this machine")
+    # What the package needs is pure Python as far as it matters, so another interpreter can take it from here.
+    packages = [Path(str(module.__file__)).parents[1] for module in (promotion_gate, jinja2)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, packages)), "PYTHONDONTWRITEBYTECODE": "1"}
+    for sealed in (bundle, odd):
+        call = [program, "-m", "promotion_gate"]
+        decided = subprocess.run([*call, "decide", str(sealed)], cwd=tmp_path, env=environment, capture_output=True)
+        assert decided.stdout == (sealed / "promotion-decision.json").read_bytes(), decided.stderr
+        verified = subprocess.run([*call, "verify", str(sealed)], cwd=tmp_path, env=environment, capture_output=True)
+        assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_a_bundle_is_for_its_owner_alone_whatever_the_umask(mask: int, tmp_path: Path, key: Path) -> None:
+    before = os.umask(mask)
+    try:
+        bundles.hold_bundle(tmp_path, promotion_signing_key=str(key))
+        bundle = bundles.resume_bundle(tmp_path)
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o7777 for path in (bundle, *bundle.rglob("*"))}
+    assert {path: mode for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)} == {}
+    assert len(modes) > 50
+
+
+def test_the_signing_key_is_never_copied(tmp_path: Path, key: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path / "root", promotion_signing_key=str(key))
+    assert (bundle / SIGNATURE_FILE).is_file()
+    secret_lines = key.read_bytes().splitlines()[1:-1]
+    for path in (tmp_path / "root").rglob("*"):
+        assert path.name != key.name
+        assert path.is_dir() or not any(line in path.read_bytes() for line in secret_lines), path
 
 
 def test_a_second_seal_of_a_copy_gives_the_same_bytes(bundle: Path, tmp_path: Path) -> None:

@@ -208,6 +208,8 @@ setup_computer() {
 }
 
 start_daemon() {
+  # By default verdi gives up after 2 s, which a healthy daemon on a small busy VM may need.
+  run "${verdi[@]}" -p "$profile" config set daemon.timeout 20
   # A daemon that runs may still talk to the broker with old settings, or have no workers left.
   # Stopping it is harmless to its jobs: they go on where they were.
   if holds "${verdi[@]}" -p "$profile" daemon status; then

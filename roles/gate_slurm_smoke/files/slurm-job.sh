@@ -15,9 +15,11 @@ waited=0
 last=
 while [ "$waited" -le "$((limit * 2))" ]; do
   seen=$(scontrol show job -o "$job" 2>&1)
-  if [ "$seen" != "$last" ]; then
+  # A job that only goes on running is no news, although its RunTime is another one each time.
+  state=$(printf '%s\n' "$seen" | sed 's/.* \(JobState=[^ ]* Reason=[^ ]*\) .*/\1/')
+  if [ "$state" != "$last" ]; then
     printf '%s\n' "$seen"
-    last=$seen
+    last=$state
   fi
   case $seen in
     *JobState=COMPLETED* | *JobState=FAILED* | *JobState=CANCELLED* | *JobState=TIMEOUT* | *JobState=NODE_FAIL* | \

@@ -61,6 +61,7 @@ def client_drift(case: Case) -> Finding:
             Status.MISSING,
             f"nothing was generated ({generated.ending}), so an empty diff would prove nothing",
             generated.record.file,
+            "not_generated",
         )
     for command in ("diff", "diff_head"):
         output = case.command(command)

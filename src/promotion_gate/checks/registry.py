@@ -63,6 +63,13 @@ class Output:
         return f"was killed by signal {self.record.signal}" if self.record.signal else "did not end"
 
     @property
+    def failure(self) -> Status:
+        """What a failure of the command means: BLOCKED if the tool is not there or cannot start, else FAIL."""
+        # `uv run` says it with exit status 2.
+        not_started = self.exit in (126, 127) or "error: Failed to spawn" in self.text
+        return Status.BLOCKED if not_started else Status.FAIL
+
+    @property
     def whole(self) -> str:
         """The output if nothing of it was cut. Absence of a line may only be concluded from this."""
         if self.record.truncated:
@@ -78,7 +85,7 @@ class Output:
         if self.exit == 0:
             _ = self.whole
             return self
-        status = Status.BLOCKED if self.exit in (126, 127) else Status.FAIL
+        status = self.failure
         last = last_line(self.text)
         raise Unproven(
             status, f"`{self.record.shown}` {self.ending}" + (f": {last}" if last else ""), self.record.file, hint
@@ -219,6 +226,6 @@ def key_values(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, separator, value = line.partition(": ")
-        if separator and key.replace("_", "").isalnum():
+        if separator and key.isascii() and key.translate({ord("_"): None, ord("-"): None}).isalnum():
             found.setdefault(key, value.strip())
     return found

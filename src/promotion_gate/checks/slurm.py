@@ -16,11 +16,16 @@ ARTIFACTS = "slurm-smoke"
 def smoke_script(case: Case) -> Finding:
     output = case.command("script")
     if output.exit == 2:
-        raise Unproven(Status.BLOCKED, f"exited 2 (blocked): {last_line(output.text)}", output.record.file)
+        raise Unproven(Status.BLOCKED, f"exited 2 (blocked): {_why_blocked(output.text)}", output.record.file)
     if output.exit == 126:
         raise Unproven(Status.BLOCKED, last_line(output.text), output.record.file, "not_executable")
     output.succeeded()
     return Finding(Status.PASS, "exited 0", (output.record.file,))
+
+
+def _why_blocked(text: str) -> str:
+    """The line that says BLOCKED, else the last one; the script goes on to say where its logs are."""
+    return last_line("\n".join(row for row in text.splitlines() if "BLOCKED" in row)) or last_line(text)
 
 
 @check("smoke_artifacts", expected="the artifact directory with its logs, whole, no log empty")
@@ -29,7 +34,7 @@ def smoke_artifacts(case: Case) -> Finding:
     if not found.found:
         raise Unproven(Status.MISSING, f"the script left no artifact directory ({found.error or 'not there'})")
     if found.refused:
-        shown = "; ".join(f"{path!r}: {reason}" for path, reason in found.refused[:5])
+        shown = "; ".join(f'"{path}": {reason}' for path, reason in found.refused[:5])
         raise Unproven(Status.INVALID, f"refused: {shown}")
     files = [item for item in case.bundle.index.artifacts if item.file.startswith(f"{ARTIFACTS}/")]
     if not files:
@@ -50,7 +55,7 @@ def controller(case: Case) -> Finding:
     up = [item for item in found.controllers if item.up]
     if output.exit != 0 or not up:
         shown = ", ".join(f"{item.role} at {item.host} is DOWN" for item in found.controllers if not item.up)
-        status = Status.BLOCKED if output.exit in (126, 127) else Status.FAIL
+        status = output.failure
         raise Unproven(status, shown or last_line(output.text) or f"scontrol {output.ending}", output.record.file)
     shown = ", ".join(f"{item.role} at {item.host} is {'UP' if item.up else 'DOWN'}" for item in found.controllers)
     return Finding(Status.PASS, shown, (output.record.file,))
@@ -64,7 +69,7 @@ def controller(case: Case) -> Finding:
 def schedulable_node(case: Case) -> Finding:
     output = case.command("sinfo")
     if output.exit != 0:
-        status = Status.BLOCKED if output.exit in (126, 127) else Status.FAIL
+        status = output.failure
         observed = f"sinfo {output.ending}: {last_line(output.text)}"
         return Finding(status, observed, (output.record.file,), hint="slurmctld")
     power_saving = bool(case.limit("allow_power_saving", False))
@@ -98,6 +103,8 @@ def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, p
         hint = "partition"
     elif any({"MAINTENANCE", "RESERVED"} & {node.state, *node.flags} for node in mine):
         hint = "reserved"
+    elif any({"NOT_RESPONDING", "UNKNOWN"} & {node.state, *node.flags} for node in mine):
+        hint = "slurmd"
     observed = "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "sinfo lists no node"
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
 
@@ -118,7 +125,7 @@ def computer_test(case: Case) -> Finding:
     found = verdi.computer_test(output.whole)
     if output.exit == 0 and found.passed:
         return Finding(Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,))
-    status = Status.BLOCKED if output.exit in (126, 127) else Status.FAIL
+    status = output.failure
     why = "; ".join([*found.failures, *found.errors][:5]) or last_line(output.text)
     raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
 
@@ -135,7 +142,7 @@ def slurm_job(case: Case) -> Finding:
     submitted = slurm.submission(output.whole)
     if submitted.job_id is None:
         why = "; ".join(submitted.errors) or last_line(output.text)
-        status = Status.BLOCKED if output.exit in (126, 127) else Status.FAIL
+        status = output.failure
         raise Unproven(status, f"no job was accepted: {why}", output.record.file)
     found = slurm.job(output.text, submitted.job_id)
     if found.completed and output.exit == 0:
@@ -153,7 +160,11 @@ def slurm_job(case: Case) -> Finding:
             hint="reserved" if reserved else "busy",
             values=values,
         )
-    hint = "reserved" if "reserv" in found.reason.lower() and values["reservation"] != "NAME" else "default"
+    # Started and not ended, or waiting for a node that has just stopped to answer.
+    stuck = found.state in ("RUNNING", "COMPLETING") or "UnavailableNodes" in found.reason
+    hint = "stuck" if stuck else "default"
+    if "reserv" in found.reason.lower() and values["reservation"] != "NAME":
+        hint = "reserved"
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
 
 

@@ -120,7 +120,9 @@ def status_service(case: Case) -> Finding:
         hint = "hangs" if name in ("broker", "storage") and slow else "default"
         raise Unproven(Status.FAIL, missing, output.record.file, hint)
     if not found.is_up(name):
-        raise Unproven(Status.FAIL, f"{name}: {service.text or service.symbol} ({service.symbol})", output.record.file)
+        hint = "hangs" if "timed out" in service.text else "default"
+        shown = f"{name}: {service.text or service.symbol} ({service.symbol})"
+        raise Unproven(Status.FAIL, shown, output.record.file, hint)
     if name == "profile" and found.profile != target_profile(case):
         raise Unproven(Status.FAIL, f"it is about {found.profile}, not {target_profile(case)}", output.record.file)
     if output.exit != 0 and not _judged_elsewhere(case, found):

@@ -53,7 +53,7 @@ class _Reader:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         parent = self.path[-1] if self.path else None
         if parent is None and tag not in ("testsuites", "testsuite"):
-            raise _Refused(f"its root element is {tag!r}, not testsuites or testsuite")
+            raise _Refused(f"its root element is '{tag}', not testsuites or testsuite")
         if len(self.path) >= _MAX_DEPTH:
             raise _Refused("its elements are nested too deeply")
         if tag == "testsuite":
@@ -64,7 +64,7 @@ class _Reader:
             self.cases.append(_Case("::".join(filter(None, map(attributes.get, ("classname", "name"))))))
         elif tag in _OUTCOMES:
             if parent != "testcase":
-                raise _Refused(f"a {tag!r} element stands outside a test case")
+                raise _Refused(f"a '{tag}' element stands outside a test case")
             self.cases[-1].outcomes.add(tag)
         self.path.append(tag)
 
@@ -90,8 +90,10 @@ def parse(text: str) -> JUnit:
         _read(text, reader)
     except _Refused as refused:
         return _unbelievable(reader, f"the JUnit file is not readable: {refused}")
-    except (expat.ExpatError, UnicodeError) as error:
-        return _unbelievable(reader, f"the JUnit file is not well-formed XML: {error}")
+    except expat.ExpatError as error:  # its words are those of the expat that Python was built with
+        return _unbelievable(reader, f"the JUnit file is not well-formed XML (line {error.lineno})")
+    except UnicodeError:
+        return _unbelievable(reader, "the JUnit file is not well-formed XML")
     return _counted(reader)
 
 

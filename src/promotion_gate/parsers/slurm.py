@@ -230,7 +230,8 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
     reasons += [flag for flag in node.flags if flag not in allowed]
     if not reasons:
         return True, ""
-    why = " and ".join(_WHY_NOT.get(word, f"is in the unknown state {word}") for word in reasons)
+    # sinfo and scontrol may both say it.
+    why = " and ".join(dict.fromkeys(_WHY_NOT.get(word, f"is in the unknown state {word}") for word in reasons))
     said = f" (reason: {node.reason})" if node.reason else ""
     return False, f"node {node.name} {why}{said}"
 

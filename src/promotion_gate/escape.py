@@ -1,0 +1,37 @@
+"""Escapes what a reader would not see: control characters, marks that reorder text, characters without a glyph.
+
+The ranges stand here in full. Python's own tables (unicodedata, isprintable, repr) change with its version, and one
+bundle must give the same bytes on all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_BEYOND_ASCII = (
+    "\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\uf8ff\ufeff"
+    "\ufff0-\ufffb\ufffe\uffff\U000110bd\U000110cd\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff"
+)
+_UNSEEN = re.compile(f"[\x00-\x1f{_BEYOND_ASCII}]")
+_UNSEEN_IN_JSON = re.compile(f"[{_BEYOND_ASCII}]")
+
+
+def visible(text: object) -> str:
+    """One line of text in which everything invisible or reordering stands as an escape."""
+    return harmless(" ".join(str(text).split()))
+
+
+def harmless(line: str) -> str:
+    """The same with the line's blanks as they are: for a line of ours that quotes what may come from anywhere."""
+    return _UNSEEN.sub(_escape, line)
+
+
+def visible_json(text: str) -> str:
+    """The same for a JSON document, whose own line ends stay; it says what it said before."""
+    return _UNSEEN_IN_JSON.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\u{code:04x}" if code < 0x10000 else json.dumps(found.group())[1:-1]

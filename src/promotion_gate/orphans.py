@@ -1,0 +1,55 @@
+"""What a run starts ends with it, and a run ends with what it cannot go on without.
+
+Ansible's workers outlive an ansible-playbook that is killed: they wait for their task, keep the run's lock (it is
+inherited, so it says truly that something of the run goes on) and let the VM work for nobody. The other way round,
+its strategy `free` waits for ever for a worker that was killed, by the kernel for want of memory, say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing.process
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1
+
+
+def tie_children_to_us() -> None:
+    """From here on the kernel sends TERM to every process that this one forks, at the moment that this one dies.
+
+    A worker passes it on to its group, the connection included. Linux only; elsewhere a killed run's tasks end by
+    themselves.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is None:
+        return
+    parent = os.getpid()
+
+    def note_parent() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the kernel was told
+            os._exit(1)
+
+    os.register_at_fork(before=note_parent, after_in_child=tie)
+
+
+def end_with_killed_children() -> None:
+    """From here on a worker that is killed interrupts this process, as ^C does; the bundle stays open."""
+
+    def look(_number: int, _frame: object) -> None:
+        # There is no public list that still has the children that ended.
+        for child in list(getattr(multiprocessing.process, "_children", ())):
+            if child.exitcode == -signal.SIGKILL:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                with contextlib.suppress(OSError):
+                    os.killpg(child.pid, signal.SIGTERM)  # its connection
+                os.write(2, b"HOLD: a worker of this run was killed, so the run ends; resume it.\n")
+                raise KeyboardInterrupt
+
+    signal.signal(signal.SIGCHLD, look)

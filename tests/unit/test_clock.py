@@ -1,0 +1,73 @@
+"""A VM whose clock is wrong changes nothing: every stamp that counts is the controller's."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate import opening, recorder
+from promotion_gate.bundle import load_bundle
+from promotion_gate.decide import decide
+from promotion_gate.files import read_json, to_json
+
+NOW = datetime(2026, 11, 24, 0, 31, 30, tzinfo=UTC)
+# Every form in which the tools print a time: verdi, the smoke script's folder, pytest's report.
+STAMPS = {
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d": "%Y-%m-%d %H:%M:%S",
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d": "%Y-%m-%dT%H:%M:%S",
+    r"\d{8}T\d{6}(?=-vm-slurm)": "%Y%m%dT%H%M%S",
+}
+
+
+def shifted(value: Any, hours: int) -> Any:
+    """What the VM would have printed with its clock `hours` ahead."""
+    if isinstance(value, dict):
+        return {shifted(key, hours): shifted(item, hours) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shifted(item, hours) for item in value]
+    if not isinstance(value, str):
+        return value
+    for pattern, form in STAMPS.items():
+        for stamp in set(re.findall(pattern, value)):
+            later = datetime.strptime(stamp, form) + timedelta(hours=hours)
+            value = value.replace(stamp, later.strftime(form))
+    return value
+
+
+def decided(root: Path, hours: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    trips = bundles.healthy_trips()
+    trips |= {gate: shifted(trips[gate], hours) for gate in ("vm_bootstrap", "slurm_smoke")}
+    folder = bundles.closed_bundle(root, trips)
+    return dict(decide(load_bundle(folder)).as_dict()), read_json(folder / "index.json")
+
+
+def stamps(index: dict[str, Any]) -> list[str]:
+    """Every stamp of the index that anything is judged by."""
+    gates = [gate[key] for gate in index["gates"].values() for key in ("started", "ended")]
+    return [index["opened_at"], index["evaluated_at"], *gates, *(c["started"] for c in index["commands"])]
+
+
+def unnamed(gates: Any) -> str:
+    """The judged gates; the folder that the smoke script named by its own clock is a name and nothing more."""
+    return re.sub(r"\d{8}T\d{6}-vm-slurm", "RUN", to_json(gates))
+
+
+@pytest.mark.parametrize("hours", [1, -1, 24 * 365], ids=["an-hour-ahead", "an-hour-behind", "a-year-ahead"])
+def test_what_the_clock_of_the_vm_says_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    for module in (opening, recorder):
+        monkeypatch.setattr(module, "utc_now", lambda: NOW)
+    right, index = decided(tmp_path / "right", 0)
+    wrong, other = decided(tmp_path / "wrong", hours)
+    assert other["files"] != index["files"], "the VM did print other times"
+    assert stamps(other) == stamps(index)
+    assert unnamed(wrong["gates"]) == unnamed(right["gates"])
+    assert (wrong["decision"], wrong["decided_at"]) == (right["decision"], right["decided_at"]) == (
+        "PROMOTE", "2026-11-24T00:31:30Z"
+    )  # fmt: skip

@@ -1,0 +1,458 @@
+"""Killed between any two writes: the bundle is readable, decides nothing it has not sealed, and a resume finishes it.
+
+A child process runs what a run does (open, record, close, seal, or a resume of it) and sends itself SIGKILL right
+before its Nth change of the file system, for every N until it gets through. After each kill the commands of operators
+are asked what they say, and a resume has to end where an uncut run ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+import yaml
+
+from promotion_gate import bundle as bundle_module
+from promotion_gate import opening, policy, render
+from promotion_gate.__main__ import main
+from promotion_gate.baseline import read_baseline_dir, write_baseline
+from promotion_gate.bundle import list_files
+from promotion_gate.check import Wanted, check
+from promotion_gate.checks.registry import placeholders_by_check
+from promotion_gate.errors import InputError
+from promotion_gate.files import UNFINISHED, read_file, sha256
+from promotion_gate.history import ATTEMPTS, SUMS_FILE, broken_links, is_sealed, newest_run, previous_seal, read_run
+from promotion_gate.opening import open_run
+from promotion_gate.resume import begin_resume
+from promotion_gate.signoff import make_signoff
+from promotion_gate.verify import parse_sums, verify_bundle, verify_history
+
+COMMANDS = ("check", "verify", "show", "decide")
+KEPT_CHECKS = (
+    "preflight.branch",
+    "sqlite_smoke.p95",
+    "vm_bootstrap.checkout",
+    "slurm_smoke.script",
+    "slurm_smoke.artifacts",
+    "contracts.openapi",
+)
+KEPT_COMMANDS = ("identity", "run_1", "run_2", "run_3", "tracked", "script", "openapi")
+LOGS = dict(list(bundles.SMOKE_LOGS.items())[:2])
+OTHER = {"commit": "b" * 40, "content": "b" * 64}
+Action = Callable[[Path], object]
+
+
+# --- the killing ------------------------------------------------------------------------------------------------
+
+
+def changes(event: str, arguments: tuple[Any, ...], root: Path) -> bool:
+    """Whether an audit event of Python is a change of the file system below `root`."""
+    if event == "open":
+        path, _, flags = arguments
+        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return False
+    elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"):
+        path = arguments[0]
+    else:
+        return False
+    return isinstance(path, str | bytes | os.PathLike) and os.fsdecode(path).startswith(f"{root}/")
+
+
+def killed_at(number: int, action: Action, root: Path) -> bool:
+    """Runs `action` in a child that is killed right before its change `number`; False if it gets through before it."""
+    pid = os.fork()
+    if pid == 0:
+        child(number, action, root)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback is above"
+    return False
+
+
+def child(number: int, action: Action, root: Path) -> None:
+    seen = 0
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if changes(event, arguments, root):
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        sys.addaudithook(hook)
+        action(root)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def kill_points(action: Action, start: Path, folder: Path) -> Iterator[Path]:
+    """An evidence root for each kill point of `action`, which starts from a copy of `start`."""
+    number = 1
+    while True:
+        root = Path(shutil.copytree(start, folder / str(number)))
+        if not killed_at(number, action, root):
+            return
+        yield root
+        shutil.rmtree(root)
+        number += 1
+
+
+# --- what is run ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evidence root with a baseline and a small policy, so that hundreds of kill points take a minute."""
+    root = tmp_path_factory.mktemp("start") / "root"
+    write_baseline(root / "baseline", bundles.known_good())
+    data = yaml.safe_load((bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8"))
+    trips = small_trips()
+    for gate in data["gates"]:
+        written = {command["file"] for command in trips[gate["name"]]["commands"]}
+        gate["checks"] = [entry for entry in gate["checks"] if entry["id"] in KEPT_CHECKS]
+        gate["evidence"] = [name for name in gate["evidence"] if name in written or name.endswith("/")]
+    (root / "policy.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL loses nothing that was written, so no disk is waited for; policy and templates are parsed once."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(bundle_module, "load_policy", load_once)
+    monkeypatch.setattr(opening, "load_policy", load_once)
+    monkeypatch.setattr(render, "_environment", functools.cache(render._environment))
+
+
+@functools.cache
+def parsed(text: str) -> policy.Policy:
+    return policy.load_policy(text, "policy.yml", placeholders_by_check())
+
+
+def load_once(text: str, _name: str, _placeholders: object) -> policy.Policy:
+    return parsed(text)
+
+
+def small_trips(**identity: str) -> bundles.Trips:
+    """healthy_trips() with a few commands of each gate; `identity` is what the hosts are."""
+    trips = bundles.healthy_trips()
+    for gate, result in trips.items():
+        result["commands"] = [command for command in result["commands"] if command["id"] in KEPT_COMMANDS]
+        result["artifacts"] = [bundles.artifact("slurm-smoke", LOGS)] if gate == "slurm_smoke" else []
+        probe = bundles.vm_probe if gate in ("vm_bootstrap", "slurm_smoke") else bundles.workspace_probe
+        trips[gate] = bundles.changed(result, "identity", output=probe(**identity))
+    return trips
+
+
+def request(root: Path, **variables: Any) -> dict[str, Any]:
+    here = {"promotion_policy": str(root / "policy.yml"), "promotion_baseline_dir": str(root / "baseline")}
+    return bundles.request(root, **here, **variables)
+
+
+def collect_and_seal(run: dict[str, Any], **identity: str) -> None:
+    trips = small_trips(**identity)
+    bundles.record(Path(run["bundle"]), {gate: trips[gate] for gate in run["gates"]})
+    assert main(["seal", run["bundle"]]) == 0
+
+
+def first_run(root: Path, **variables: Any) -> None:
+    collect_and_seal(open_run(request(root, promotion_run_id=bundles.RUN_ID, **variables)))
+
+
+def resume(root: Path, gates: str | None = None, **identity: str) -> list[str]:
+    plan = open_run(request(root, promotion_resume="latest", promotion_gates=gates))
+    probes = {"workspace": bundles.workspace_probe(**identity), "aiida_vm": bundles.vm_probe(**identity)}
+    run = begin_resume({"plan": plan, "probes": probes})
+    collect_and_seal(run, **identity)
+    return list(run["gates"])
+
+
+# --- what must be true ------------------------------------------------------------------------------------------
+
+
+def bundle_of(root: Path) -> Path:
+    return root / bundles.RUN_ID
+
+
+def sayings(bundle: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, bool]:
+    """Whether each command of operators says PROMOTE, by exit status and in words."""
+    said = {}
+    capsys.readouterr()  # what runs printed before
+    for name in COMMANDS:
+        status = main([name, str(bundle)])
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        said[name] = status == 0
+        if status != 0:
+            assert "PROMOTE" not in printed.out.rstrip().rpartition("\n")[2], f"{name} exits {status}: {printed.out}"
+    return said
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in list_files(folder)}
+
+
+def names(bundle: Path) -> list[str]:
+    """The files of a bundle without those of earlier attempts."""
+    return [name for name in list_files(bundle) if not name.startswith(f"{ATTEMPTS}/")]
+
+
+def outcome(bundle: Path) -> dict[str, Any]:
+    """What a decision says, without what tells an attempt from another."""
+    record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
+    gates = [(gate["name"], gate["status"], [check["status"] for check in gate["checks"]]) for gate in record["gates"]]
+    return {key: record[key] for key in ("decision", "commit", "objections", "run_id", "reviewer")} | {"gates": gates}
+
+
+def assert_like(bundle: Path, uncut: Path, seals: int) -> None:
+    """The bundle is sealed, verifies, and is what an uncut run leaves, with `seals` earlier seals in its attempts."""
+    report = verify_bundle(bundle)
+    assert report.holds, report.problem
+    assert names(bundle) == names(uncut)
+    assert outcome(bundle) == outcome(uncut)
+    index = read_run(bundle).index
+    assert [entry["number"] for entry in index.attempts] == list(range(1, index.attempt))
+    assert len([entry for entry in index.attempts if entry["sha256"]]) == seals
+    assert not [name for name in list_files(bundle) if Path(name).name.startswith(UNFINISHED)]
+    assert_nothing_is_lost(bundle, index.attempt)
+    assert verify_history(bundle.parent).holds
+
+
+def assert_nothing_is_lost(bundle: Path, attempt: int) -> None:
+    """Every file that an earlier seal names is still there, where it was or where a resume moved it."""
+    for path in (bundle / ATTEMPTS).glob(f"*/{SUMS_FILE}"):
+        later = [bundle / ATTEMPTS / f"{number:02d}" for number in range(int(path.parent.name), attempt)]
+        sums, problem = parse_sums(path.read_bytes())
+        assert not problem
+        for name, digest in sums.items():
+            assert digest in {sha256(read_file(place / name).data) for place in (bundle, *later)}, name
+
+
+def assert_readable(root: Path) -> None:
+    """The history of the evidence root holds, and so do its baselines; nothing of a killed write is in them."""
+    assert list(broken_links(root)) == []
+    bundle = bundle_of(root)
+    if bundle.exists():
+        assert newest_run(root, "latest").folder == bundle
+        assert verify_history(root).findings[0].holds
+    else:
+        with pytest.raises(InputError, match="has no run"):
+            newest_run(root, "latest")
+        assert previous_seal(root, "20261125T000000Z") is None
+    assert read_baseline_dir(root / "baseline")
+
+
+def finish(root: Path, identity: dict[str, str]) -> list[str]:
+    """A resume as the operator calls it, and the gates that it ran; if nothing was cut off, it says so."""
+    try:
+        return resume(root, **identity)
+    except InputError as error:
+        assert "needs a re-run: all gates passed" in str(error)
+        assert is_sealed(bundle_of(root))
+        return []
+
+
+# --- the tests --------------------------------------------------------------------------------------------------
+
+
+def test_a_first_run(start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    uncut = Path(shutil.copytree(start, tmp_path / "uncut"))
+    first_run(uncut)
+    points = 0
+    for root in kill_points(first_run, start, tmp_path):
+        points += 1
+        assert_readable(root)
+        bundle = bundle_of(root)
+        if not bundle.exists():
+            first_run(root)  # the same run id is free: there is no half run
+        else:
+            said = sayings(bundle, capsys)
+            assert said == dict.fromkeys(COMMANDS, is_sealed(bundle))
+            finish(root, {})
+        assert_like(bundle, bundle_of(uncut), seals=0)
+    assert points >= 70
+    assert len(read_baseline_dir(uncut / "baseline")) == 2
+
+
+def later(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(start, tmp_path_factory.mktemp("later") / "root"))
+
+
+@pytest.fixture(scope="module")
+def promoted(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evidence root with a sealed PROMOTE."""
+    root = later(start, tmp_path_factory)
+    first_run(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def promoted_twice(promoted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a resume."""
+    root = later(promoted, tmp_path_factory)
+    resume(root, "1,4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def signed(start: Path, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sealed PROMOTE of a run that signs; so does its resume."""
+    root = later(start, tmp_path_factory)
+    first_run(root, promotion_signing_key=str(key))
+    return root
+
+
+@pytest.fixture(scope="module")
+def cut_off(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A first run that was killed after two gates, in the middle of the third."""
+    folder = tmp_path_factory.mktemp("cut")
+    for root in kill_points(first_run, start, folder):
+        if (bundle_of(root) / "03-vm-checkout.log").exists():
+            return root
+    raise AssertionError("no kill point leaves gate 3 half recorded")
+
+
+@pytest.fixture(scope="module")
+def half_reopened(promoted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A resume of a PROMOTE that was killed while it moved the old records away."""
+    folder = tmp_path_factory.mktemp("half")
+    for root in kill_points(lambda root: resume(root, "3,4"), promoted, folder):
+        bundle = bundle_of(root)
+        if (bundle / "04-slurm-smoke.log").exists() and not (bundle / "03-vm-checkout.log").exists():
+            return root
+    raise AssertionError("no kill point leaves the bundle half reopened")
+
+
+RESUMES: dict[str, tuple[str, str | None, dict[str, str], int]] = {
+    "of chosen gates": ("promoted", "3,4", {}, 65),
+    "of what became stale": ("promoted", None, OTHER, 100),
+    "of a resume": ("promoted_twice", "4", {}, 65),
+    "with a signing key": ("signed", "4", {}, 65),
+    "of a run that was killed": ("cut_off", None, {}, 65),
+    "of a resume that was killed": ("half_reopened", None, {}, 65),
+}
+
+
+@pytest.mark.parametrize(("earlier", "again", "identity", "at_least"), RESUMES.values(), ids=RESUMES)
+def test_a_resume(
+    earlier: str,
+    again: str | None,
+    identity: dict[str, str],
+    at_least: int,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before: Path = request.getfixturevalue(earlier)
+    untouched, attempts = tree(bundle_of(before)), read_run(bundle_of(before)).index.attempt
+    stands = is_sealed(bundle_of(before))
+    uncut = Path(shutil.copytree(before, tmp_path / "uncut"))
+    gates = resume(uncut, again, **identity)
+    seals = len([entry for entry in read_run(bundle_of(uncut)).index.attempts if entry["sha256"]])
+    points = standing = 0
+    for root in kill_points(lambda root: resume(root, again, **identity), before, tmp_path):
+        points += 1
+        assert_readable(root)
+        bundle = bundle_of(root)
+        said = sayings(bundle, capsys)
+        if stands and tree(bundle) == untouched:
+            # Nothing was touched yet: the earlier decision stands, and all commands agree on it.
+            assert said == dict.fromkeys(COMMANDS, True)
+            standing += 1
+            resume(root, again, **identity)
+        else:
+            sealed_anew = is_sealed(bundle) and (not stands or read_run(bundle).index.attempt > attempts)
+            assert said == dict.fromkeys(COMMANDS, sealed_anew)
+            assert set(finish(root, identity)) <= set(gates), "what was kept is not run again"
+        assert_like(bundle, bundle_of(uncut), seals)
+        assert earlier != "signed" or verify_bundle(bundle, require_signature=True).holds
+    assert points >= at_least
+    # One rename ends the earlier decision; before it come the lock and the empty folder that the seal goes to.
+    assert standing <= 10
+
+
+def test_sealing_with_a_key_is_never_seen_unsigned(
+    start: Path, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = Path(shutil.copytree(start, tmp_path / "closed"))
+    run = open_run(request(closed, promotion_run_id=bundles.RUN_ID, promotion_signing_key=str(key)))
+    bundles.record(Path(run["bundle"]), small_trips())
+    points = 0
+    for root in kill_points(seal_of, closed, tmp_path):
+        points += 1
+        bundle = bundle_of(root)
+        assert sayings(bundle, capsys) == dict.fromkeys(COMMANDS, is_sealed(bundle))
+        assert verify_bundle(bundle, require_signature=True).holds == is_sealed(bundle)
+        finish(root, {})
+        assert verify_bundle(bundle, require_signature=True).holds
+    assert points >= 20
+
+
+def seal_of(root: Path) -> None:
+    assert main(["seal", str(bundle_of(root))]) == 0
+
+
+def test_opening_a_second_run(promoted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Until the second run is there the first one speaks; from then on it does not."""
+    second = "20261125T000000Z"
+    points = 0
+    for root in kill_points(lambda root: open_second(root, second), promoted, tmp_path):
+        points += 1
+        there = (root / second).exists()
+        assert main(["check", "latest", "--root", str(root)]) == (3 if there else 0)
+        capsys.readouterr()
+        assert verify_history(root).holds
+        assert newest_run(root, "latest").folder.name == (second if there else bundles.RUN_ID)
+        if not there:
+            open_second(root, second)
+        previous = read_run(root / second).index.previous
+        assert previous is not None
+        assert previous["run_id"] == bundles.RUN_ID
+    assert points >= 10
+
+
+def open_second(root: Path, run_id: str) -> None:
+    open_run(request(root, promotion_run_id=run_id))
+
+
+def test_signing_off(promoted: Path, key: Path, tmp_path: Path) -> None:
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"bob {key.with_suffix('.pub').read_text(encoding='utf-8')}", encoding="utf-8")
+    wanted = Wanted(sign_off=True, allowed_signers=allowed)
+    points = 0
+    for root in kill_points(lambda root: sign_off_of(root, key), promoted, tmp_path):
+        points += 1
+        bundle = bundle_of(root)
+        report = verify_bundle(bundle)
+        assert report.holds, "a sign-off changes nothing in the bundle"
+        assert check(bundle, wanted).status == 3, "half a sign-off counts for nothing"
+        sign_off_of(root, key)
+        assert check(bundle, wanted).status == 0
+    assert points >= 4
+
+
+def sign_off_of(root: Path, key: Path) -> None:
+    make_signoff(bundle_of(root), "bob", str(key))

@@ -1,0 +1,110 @@
+"""What the index keeps of the settings: everything but the secrets in them; and what a resume makes of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate.__main__ import main
+from promotion_gate.errors import InputError
+from promotion_gate.files import to_json
+from promotion_gate.masking import check_not_masked, masked
+from promotion_gate.verify import verify_bundle
+
+SECRET = "Zq-canary'7$x y"
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "an environment": (
+        {"workspace_environment": {"NPM_TOKEN": SECRET, "PATH": "/usr/bin:/bin", "UV_FROZEN": "1"}},
+        {"workspace_environment": {"NPM_TOKEN": "***", "PATH": "/usr/bin:/bin", "UV_FROZEN": "1"}},
+    ),
+    "a short one": (
+        {"aiida_vm_environment": {"DB_PASSWORD": "abc", "PIN_SECRET": 1234}},
+        {"aiida_vm_environment": {"DB_PASSWORD": "***", "PIN_SECRET": "***"}},
+    ),
+    "a URL": (
+        {"aiida_vm_environment": {"BROKER": "amqp://aiida:pw1@vm/"}},
+        {"aiida_vm_environment": {"BROKER": "amqp://aiida:***@vm/"}},
+    ),
+    "a path of a key": (
+        {"workspace_environment": {"DEPLOY_SSH_KEY": "/home/me/.ssh/id_ed25519"}, "promotion_signing_key": "key"},
+        {"workspace_environment": {"DEPLOY_SSH_KEY": "/home/me/.ssh/id_ed25519"}, "promotion_signing_key": "key"},
+    ),
+    "a command": (
+        {"workspace_sqlite_smoke_command": ["smoke", "--api-token", "a b"], "aiida_vm_verdi": "env X_TOKEN=abc verdi"},
+        {"workspace_sqlite_smoke_command": ["smoke", "--api-token", "***"], "aiida_vm_verdi": "env X_TOKEN=*** verdi"},
+    ),
+    "a secret of an environment elsewhere": (
+        {"workspace_environment": {"X_TOKEN": SECRET}, "words": {"verdi": f"run {SECRET} verdi"}},
+        {"workspace_environment": {"X_TOKEN": "***"}, "words": {"verdi": "run *** verdi"}},
+    ),
+    "a list of mappings": (
+        {"promotion_risks": [{"risk": "a known one", "mitigation": "password: abc"}]},
+        {"promotion_risks": [{"risk": "a known one", "mitigation": "password: ***"}]},
+    ),
+    "a secret that equals a name": (
+        {"aiida_vm_environment": {"DB_PASSWORD": "production"}, "vm": "production", "words": {"vm": "production"}},
+        {"aiida_vm_environment": {"DB_PASSWORD": "***"}, "vm": "production", "words": {"vm": "production"}},
+    ),
+    "what is no secret": (
+        {"aiida_vm_first_run": False, "evidence_max_age_seconds": 86400, "promotion_gates": None, "inventory": ["x"]},
+        {"aiida_vm_first_run": False, "evidence_max_age_seconds": 86400, "promotion_gates": None, "inventory": ["x"]},
+    ),
+    "what is empty": (
+        {"workspace_environment": {"NPM_TOKEN": "", "X_SECRET": None}},
+        {"workspace_environment": {"NPM_TOKEN": "", "X_SECRET": None}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("settings", "kept"), CASES.values(), ids=CASES)
+def test_what_is_kept(settings: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert masked(settings) == kept
+    assert masked(kept) == kept
+
+
+SETTINGS: dict[str, Any] = {
+    "workspace_environment": {"NPM_TOKEN": SECRET, "PATH": "/usr/bin"},
+    "aiida_vm_smoke_args": ["--api-token", SECRET],
+}
+
+
+def test_no_file_of_a_bundle_has_the_secret_and_the_decision_does_not_need_it(tmp_path: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path, **SETTINGS)
+    report = verify_bundle(bundle)
+    assert report.holds and report.decision is not None and report.decision.decision == "PROMOTE"
+    for path in bundle.rglob("*"):
+        assert path.is_dir() or b"Zq-canary" not in path.read_bytes(), path
+
+
+def test_a_resume_wants_a_secret_again_and_takes_the_rest_from_the_index(tmp_path: Path) -> None:
+    bundle = bundles.hold_bundle(tmp_path, promotion_ticket="gra-7", **SETTINGS)
+    with pytest.raises(InputError, match=r"^workspace_environment holds a secret \(NPM_TOKEN\).*Set it again"):
+        bundles.resume_bundle(tmp_path)
+    with pytest.raises(InputError, match=r"^aiida_vm_smoke_args holds a secret, which"):
+        bundles.resume_bundle(tmp_path, workspace_environment=SETTINGS["workspace_environment"])
+    assert bundles.resume_bundle(tmp_path, **SETTINGS) == bundle
+    index = json.loads((bundle / "index.json").read_text(encoding="utf-8"))
+    assert index["ticket"] == "gra-7"
+    assert index["settings"]["workspace_environment"] == {"NPM_TOKEN": "***", "PATH": "/usr/bin"}
+    for path in bundle.rglob("*"):
+        assert path.is_dir() or b"Zq-canary" not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("value", [None, "text", 7, [], {"A": "b"}, [{"risk": "x"}]])
+def test_a_setting_without_a_mask_is_taken(value: object) -> None:
+    check_not_masked("name", value)
+
+
+def test_the_sentence_of_an_input_error_quotes_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = bundles.request(tmp_path, workspace_environment="NPM_TOKEN=canary")
+    monkeypatch.setattr("sys.stdin", io.StringIO(to_json(request)))
+    assert main(["open"]) == 2
+    said = capsys.readouterr().err
+    assert "workspace_environment must be a mapping" in said and "canary" not in said

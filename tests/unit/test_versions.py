@@ -1,0 +1,96 @@
+"""`supported_versions`: none by default; outside its bounds, or a version that is not known, is an objection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import bundles
+import pytest
+
+from promotion_gate.bounds import parse_bounds, within
+from promotion_gate.bundle import load_bundle
+from promotion_gate.decide import decide
+from promotion_gate.model import Decision
+from promotion_gate.policy import COMPONENTS
+from promotion_gate.versions import recorded_versions
+
+SHIPPED = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("version", "bounds", "expected"),
+    [
+        ("2.9.4", ">=2.7,<2.10", True),
+        ("2.10", ">=2.7,<2.10", False),
+        ("2.6.9", ">=2.7", False),
+        ("2.7", ">=2.7.0", True),
+        ("2.7.0.1", "<=2.7", False),
+        ("17.12", "==17.12", True),
+        ("17.12.0", "==17.12", True),
+        ("17.12", "!=17.12", False),
+        ("24.11.5", "> 24.5 , < 25", True),
+        ("10", ">9.99", True),
+    ],
+)
+def test_bounds_compare_numbers(version: str, bounds: str, expected: bool) -> None:
+    assert within(version, bounds) is expected
+
+
+def test_bounds_that_are_not_understood_raise() -> None:
+    with pytest.raises(ValueError, match="or so"):
+        parse_bounds(">=2.7 or so")
+
+
+def decided(root: Path, bounds: Mapping[str, str], versions: str = bundles.VERSIONS) -> Decision:
+    """The decision of a healthy run on a VM of these versions, under a policy with these bounds."""
+    policy = root / "policy.yml"
+    written = ", ".join(f"{component}: '{text}'" for component, text in bounds.items())
+    policy.write_text(SHIPPED.replace("supported_versions: {}", f"supported_versions: {{{written}}}"), encoding="utf-8")
+    trips = bundles.trips_with("vm_bootstrap", "versions", output=versions)
+    return decide(load_bundle(bundles.closed_bundle(root / "root", trips, promotion_policy=str(policy))))
+
+
+def test_each_component_is_read_from_what_the_vm_printed(tmp_path: Path) -> None:
+    found = recorded_versions(load_bundle(bundles.closed_bundle(tmp_path)))
+    assert found == {
+        "aiida-core": "2.9.4", "python": "3.13.5", "slurm": "24.11.5", "postgresql": "17.12", "rabbitmq": "4.0.5"
+    }  # fmt: skip
+    assert set(found) == set(COMPONENTS)
+
+
+def test_the_epoch_of_a_package_is_not_its_version(tmp_path: Path) -> None:
+    decision = decided(tmp_path, {"rabbitmq": ">=4"}, bundles.VERSIONS.replace("4.0.5-6", "1:4.0.5-6"))
+    assert decision.decision == "PROMOTE"
+
+
+def test_without_bounds_no_version_matters(tmp_path: Path) -> None:
+    assert decided(tmp_path, {}, "").decision == "PROMOTE"
+
+
+def test_within_the_bounds_is_no_objection(tmp_path: Path) -> None:
+    bounds = {"python": ">=3.9,<3.14", "aiida-core": ">=2.7,<2.10", "slurm": ">=24", "postgresql": "==17.12"}
+    assert decided(tmp_path, bounds).decision == "PROMOTE"
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_outside_the_bounds_is_an_objection(tmp_path: Path, component: str) -> None:
+    decision = decided(tmp_path, {component: "<2"})
+    assert decision.decision == "HOLD"
+    [objection] = decision.objections
+    assert objection.startswith(f"{component} ") and objection.endswith(" is outside <2, which the policy supports.")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("said", ["", "not found"], ids=["nothing", "no-number"])
+def test_a_version_that_is_not_known_is_an_objection(tmp_path: Path, component: str, said: str) -> None:
+    lines = bundles.VERSIONS.splitlines()
+    others = [line for line in lines if not line.startswith(component)]
+    decision = decided(tmp_path, {component: ">=1"}, "\n".join([*others, f"{component}: {said}"]) + "\n")
+    assert decision.decision == "HOLD"
+    assert decision.objections == (f"The policy bounds {component} to >=1, and its version on the VM is not known.",)
+
+
+def test_the_versions_are_recorded_by_gate_3(tmp_path: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path)
+    assert "aiida-core: 2.9.4" in (bundle / "03-vm-versions.log").read_text(encoding="utf-8")
