@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,11 @@ class Run:
     decision: Mapping[str, Any] | None
 
     @property
+    def word(self) -> str:
+        """PROMOTE or HOLD as the record says, or none."""
+        return str(self.decision["decision"]) if self.decision else "none"
+
+    @property
     def words(self) -> str:
         """The output with every run of white space as one space: Ansible folds long sentences."""
         return " ".join(self.output.split())
@@ -111,6 +117,7 @@ class Ground:
     folder: Path
     sshd: Sshd
     variables: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)  # ANSIBLE_... of one test
 
     @property
     def workspace(self) -> Path:
@@ -187,6 +194,7 @@ class Ground:
             # Masters of another ground would answer for a VM that is gone.
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
             "LC_ALL": "C.UTF-8",
+            **self.settings,
         }
 
     def gate(self, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any) -> Run:
@@ -206,9 +214,19 @@ class Ground:
         """Resumes the newest run and re-runs `gates`, whatever they were."""
         return self.gate(project=project, cwd=cwd, **self.resumption(gates))
 
-    def play(
+    def play(self, playbook: str, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any) -> Run:
+        process = self.start(playbook, *options, project=project, cwd=cwd, **extra)
+        try:
+            output, _ = process.communicate(timeout=300)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return self.outcome(process.returncode, output)
+
+    def start(
         self, playbook: str, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any
-    ) -> Run:
+    ) -> subprocess.Popen[str]:
+        """Starts ansible-playbook, with its process group to itself, as a shell does for a command of a terminal."""
         inventory = self.folder / "inventory"
         if not (inventory / "hosts.yml").exists():
             self.inventory()
@@ -216,7 +234,7 @@ class Ground:
         command = [program, str(project / playbook), "-i", str(inventory), *options]
         if extra:
             command += ["-e", json.dumps(extra)]
-        done = subprocess.run(
+        return subprocess.Popen(
             command,
             cwd=cwd or project,
             env=self.environment(),
@@ -225,10 +243,8 @@ class Ground:
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
-            timeout=300,
-            check=False,
+            process_group=0,
         )
-        return self.outcome(done.returncode, done.stdout)
 
     def outcome(self, status: int, output: str) -> Run:
         bundles = self.bundles()
@@ -279,7 +295,7 @@ def build(folder: Path, sshd: Sshd) -> Ground:
         (folder / place).mkdir()
         for tool in tools:
             shutil.copy(HERE / "recorded.sh", folder / place / tool)
-    _answers(ground)
+    healthy_answers(ground)
     return settle(ground)
 
 
@@ -330,7 +346,7 @@ def _application(workspace: Path) -> None:
     git(workspace, "commit", "--quiet", "--message=Application")
 
 
-def _answers(ground: Ground) -> None:
+def healthy_answers(ground: Ground) -> None:
     for name, case in HEALTHY.items():
         ground.say(name, case)
     job = (CASES / "job" / "scontrol-completed.txt").read_text(encoding="utf-8").splitlines()

@@ -3,8 +3,12 @@
 # status in answers/NAME.exit. answers/NAME.hook, if there, is run first, where the tool would have run.
 answers=$(dirname "$0")/../answers
 
-answer() {
+hook() {
   if [ -f "$answers/$1.hook" ]; then sh "$answers/$1.hook"; fi
+}
+
+answer() {
+  hook "$1"
   cat "$answers/$1"
   exit "$(cat "$answers/$1.exit")"
 }
@@ -15,11 +19,12 @@ case "$(basename "$0") $*" in
   "verdi -p "*" daemon status") answer daemon_status ;;
   "verdi -p "*" status") answer verdi_status ;;
   "verdi -p "*" computer test "*) answer computer_test ;;
+  "verdi -p "*" profile show "* | "verdi -p "*" storage version" | "verdi -p "*" computer show "*) echo "it is there" ;;
   "scontrol ping") answer scontrol_ping ;;
   "scontrol show node -o") answer scontrol_nodes ;;
   "scontrol show reservation -o") answer reservations ;;
   "scontrol show job -o "*) answer job ;;
-  "sinfo -h -N "*) answer sinfo ;;
+  "sinfo " | "sinfo -h -N "*) answer sinfo ;;
   "sinfo -h -o "*) answer partitions ;;
   "sinfo --version") answer slurm_version ;;
   "sbatch "*) answer sbatch ;;
@@ -33,6 +38,7 @@ case "$(basename "$0") $*" in
   "uv run sqlite-smoke")
     count=$(($(cat "$answers/sqlite.count" 2>/dev/null || echo 0) + 1))
     echo "$count" >"$answers/sqlite.count"
+    hook sqlite
     sleep "$(cat "$answers/sqlite.seconds")"
     [ "$count" != "$(cat "$answers/sqlite.fails_at")" ] || { echo "Critical: run $count of the smoke failed"; exit 1; }
     echo "sqlite smoke: finished [0]"

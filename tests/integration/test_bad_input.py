@@ -32,6 +32,10 @@ ROWS: list[tuple[str, Mapping[str, Any], str]] = [
     ("run-id-dots", {"promotion_run_id": ".."}, 'promotion_run_id is ".."'),
     ("run-id-empty", {"promotion_run_id": ""}, "promotion_run_id is"),
     ("root-is-a-file", {"promotion_evidence_root": "{folder}/ssh_config"}, "which is a file; it must be a folder"),
+    ("resume-empty", {"promotion_resume": ""}, "promotion_resume is empty"),
+    ("no-such-group", {"promotion_evidence_group": "no-such-group"}, "this machine has no such group"),
+    ("issue-placeholder", {"promotion_issue_command": ["gh", "{fiel}"]}, "unknown placeholder {fiel}; did you mean"),
+    ("update-alone", {"promotion_issue_update_command": "gh x"}, "is set without promotion_issue_command"),
     ("key-is-missing", {"promotion_signing_key": "{folder}/nowhere"}, "promotion_signing_key"),
 ]
 

@@ -102,6 +102,14 @@ def test_verify_and_check_agree(promoted: Run) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_bundle_is_for_its_owner_alone(promoted: Run) -> None:
+    assert promoted.bundle is not None
+    for path in (promoted.bundle, *promoted.bundle.rglob("*")):
+        assert path.stat().st_mode & 0o7777 == (0o700 if path.is_dir() else 0o600), path
+    for path in (*promoted.bundle.parent.glob("baseline/*"), promoted.bundle.parent / ".promotion-gate.lock"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
 def test_nothing_stays_on_the_vm(promoted: Run, healthy_ground: Ground) -> None:
     assert promoted.decision is not None
     listed = sorted(path.relative_to(healthy_ground.vm).parts[0] for path in healthy_ground.vm.iterdir())
