@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down test lint unit integration molecule
+.PHONY: help demo demo-down test lint unit integration molecule some-faults faults
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -22,7 +22,7 @@ demo: $(STAMP) ## start the container VM and run the gate against it
 demo-down: ## remove the container VMs, their image and .demo/
 	@$(PYTHON) -m demo down
 
-test: lint unit integration molecule ## everything
+test: lint unit integration molecule some-faults ## everything, and of the fault matrix a representative part
 
 lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint
 	$(VENV)/bin/ruff check
@@ -38,3 +38,10 @@ integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd
 
 molecule: $(STAMP) ## a promote and a hold against the container VM
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all
+
+some-faults: $(STAMP) ## a representative part of the fault matrix
+	$(VENV)/bin/python -m pytest -q tests/faults -m representative
+
+faults: $(STAMP) ## the whole fault matrix (two hours), and docs/fault-matrix.md from it
+	rm -rf .demo/faults
+	$(VENV)/bin/python -m pytest -q tests/faults --fault-matrix docs/fault-matrix.md

@@ -1,0 +1,206 @@
+"""A container VM with the real services, a workspace of its own, and the gate run against both."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ground import Run
+from matrix import PROJECT
+
+from demo import podman
+from demo.paths import DEMO
+from demo.vm import Vm
+
+ENTER = "cd /home/aiida/app && set -a && . ops/aiida-vm/aiida-vm.env && set +a"
+VERDI = f'{ENTER} && uv run --frozen --project apps/api --group aiida verdi -p "$AIIDA_PROFILE"'
+# They cannot be met by a fault that hangs, so they need not be waited for; healthy commands take a fraction.
+SHORT_LIMITS = {
+    "gate_slurm_smoke_job_limit_seconds": 15,
+    "gate_slurm_smoke_calculation_limit_seconds": 20,
+    "gate_slurm_smoke_script_limit_seconds": 90,
+    "gate_slurm_smoke_verdi_limit_seconds": 30,
+    "gate_vm_bootstrap_verdi_limit_seconds": 40,
+}
+RUN_SECONDS = 600
+
+
+class LiveVm:
+    """The VM `name` of this checkout (`python3 -m demo up --name NAME`), bootstrapped by the application itself."""
+
+    def __init__(self, name: str, suite: str = "trixie") -> None:
+        self.vm = Vm(name)
+        self.folder = DEMO / "faults-ground" / name
+        self.workspace, self.evidence = self.folder / "workspace", self.folder / "evidence"
+        self.policy = self.folder / "policy.yml"
+        _checked([sys.executable, "-m", "demo", "up", "--name", name, "--suite", suite])
+        self._lay_out()
+
+    # --- the VM ---
+
+    def root(self, script: str) -> str:
+        """Runs a script as root in the container, whatever became of SSH; it must succeed."""
+        done = podman.execute(self.vm.container, ["bash", "-c", script])
+        assert done.returncode == 0, f"{script}\n{done.stdout}"
+        return done.stdout
+
+    def shell(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Types a command into the operator's login shell on the VM."""
+        return subprocess.run(
+            self.vm.ssh("bash", "-lc", shlex.quote(command)),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=RUN_SECONDS,
+        )  # fmt: skip
+
+    def heal(self) -> None:
+        """Brings the VM back after a test that did not; what is healthy stays as it is."""
+        podman.call("unpause", self.vm.container)
+        self.root(HEAL)
+        self._bootstrap()
+
+    # --- the gate ---
+
+    def gate(self, **extra: Any) -> Run:
+        """The whole gate; `extra` are -e variables."""
+        process = self._started(extra)
+        output = process.communicate(timeout=RUN_SECONDS)[0]
+        return self._outcome(process.returncode, output)
+
+    def gate_with(self, then: Callable[[], object], gate: str, **extra: Any) -> Run:
+        """The gate, and `then` as soon as the evidence of `gate` is on disk: something that happens in mid-run."""
+        before = set(self._bundles())
+        process = self._started(extra)
+        happened = threading.Event()
+
+        def watch() -> None:
+            while process.poll() is None and not happened.is_set():
+                for bundle in self._bundles():
+                    if (bundle not in before or extra.get("promotion_resume")) and _has_gate(bundle, gate):
+                        happened.set()
+                        then()
+                        return
+                time.sleep(0.05)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        output = process.communicate(timeout=RUN_SECONDS)[0]
+        watcher.join()
+        assert happened.is_set(), f"{gate} was never recorded\n{output}"
+        return self._outcome(process.returncode, output)
+
+    def resume(self, **extra: Any) -> Run:
+        return self.gate(promotion_resume="latest", **extra)
+
+    def _started(self, extra: Mapping[str, Any]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command("promotion-gate.yml", {**SHORT_LIMITS, **extra}), cwd=PROJECT, env=_environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def _command(self, playbook: str, extra: Mapping[str, Any]) -> list[str]:
+        variables = {
+            "demo_vm": self.vm.name,
+            "workspace_dir": str(self.workspace),
+            "promotion_evidence_root": str(self.evidence),
+            "promotion_policy": str(self.policy),
+            **extra,
+        }
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        return [program, playbook, "-i", "inventory/container", "-e", json.dumps(variables)]
+
+    def _outcome(self, status: int, output: str) -> Run:
+        bundles = self._bundles()
+        record = bundles[-1] / "promotion-decision.json" if bundles else None
+        decision = json.loads(record.read_text(encoding="utf-8")) if record and record.is_file() else None
+        return Run(status, output, bundles[-1] if bundles else None, decision)
+
+    def _bundles(self) -> list[Path]:
+        return sorted(path.parent for path in self.evidence.glob("*/index.json"))
+
+    # --- once per VM ---
+
+    def _lay_out(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.workspace / ".git").is_dir():
+            _checked(["git", "clone", "--quiet", str(DEMO / "workspace"), str(self.workspace)])
+        _checked(["git", "-C", str(self.workspace), "fetch", "--quiet", "origin"])
+        _checked(["git", "-C", str(self.workspace), "reset", "--quiet", "--hard", "origin/main"])
+        shipped = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+        # Here services are broken, on a machine that does other things meanwhile; the 25 % have tests of their own.
+        assert "max_regression_percent: 25" in shipped
+        policy = shipped.replace("max_regression_percent: 25", "max_regression_percent: 400")
+        self.policy.write_text(policy, encoding="utf-8")
+        for command in ("uv sync --quiet --frozen --all-packages --all-groups",
+                        "pnpm --dir packages/api-client install --silent --frozen-lockfile"):  # fmt: skip
+            _checked(shlex.split(command), cwd=self.workspace)
+        self._bootstrap()
+        if not list((self.evidence / "baseline").glob("*.json")):
+            _checked(self._command("playbooks/record-baseline.yml", {"promotion_reason": "fault matrix"}))
+
+    def _bootstrap(self) -> None:
+        done = self.shell(f"{ENTER} && scripts/aiida-vm-bootstrap.sh --apply --env-file ops/aiida-vm/aiida-vm.env "
+                          "--init-profile --sanity-check")  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What may be left by a fault: stopped services, a broken node or partition, full disks, odd programs.
+# A pattern with brackets in it does not match the script that it stands in.
+HEAL = """
+rm -f /usr/local/bin/sinfo
+pkill -f '/dev/zer[o]'; rm -f /tmp/filler; mount -o remount,size=50% /tmp; systemctl start ssh
+pkill -KILL -u aiida -f 'verdi -p [^ ]* daemon|circus'
+systemctl kill --kill-whom=all --signal=SIGCONT rabbitmq-server 'postgresql@*' 2>/dev/null
+systemctl start postgresql rabbitmq-server munge
+mv -n /home/aiida/app/.venv.away /home/aiida/app/.venv 2>/dev/null
+mv -n /home/aiida/app/ops/aiida-vm/aiida-vm.env.away /home/aiida/app/ops/aiida-vm/aiida-vm.env 2>/dev/null
+systemctl restart slurmctld slurmd
+sleep 2
+scancel --user=aiida; scancel --user=root
+for name in $(scontrol show reservation -o | sed -n 's/^ReservationName=\\([^ ]*\\).*/\\1/p'); do
+  scontrol delete reservation="$name"
+done
+scontrol update partitionname=debug state=up
+scontrol update nodename=aiida-vm state=resume 2>/dev/null
+scontrol update nodename=aiida-vm state=idle 2>/dev/null
+runuser -u aiida -- git -C /home/aiida/app checkout --quiet --force main
+true
+"""
+
+
+def commands_of(unblock: str) -> list[str]:
+    """The commands of an unblock sentence: what stands in back quotes, as it stands."""
+    return re.findall(r"`([^`]+)`", unblock)
+
+
+def _has_gate(bundle: Path, gate: str) -> bool:
+    """Whether this attempt has recorded a gate."""
+    try:
+        index = json.loads((bundle / "index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return index["state"] == "open" and gate in index["gates"] and index["gates"][gate]["attempt"] == index["attempt"]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    path = f"{DEMO / 'bin'}:{kept.get('PATH', os.defpath)}"
+    return {
+        **kept, "PATH": path, "CI": "true", "UV_FROZEN": "1", "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+    }  # fmt: skip
+
+
+def _checked(command: list[str], cwd: Path = PROJECT) -> None:
+    done = subprocess.run(
+        command, cwd=cwd, env=_environment(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}"

@@ -1,0 +1,155 @@
+"""The rows of the fault matrix and the table made of them.
+
+A row is written before its test asserts anything, so that a false PROMOTE stands in the table and is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+ROWS = PROJECT / ".demo" / "faults"
+TABLE = PROJECT / "docs" / "fault-matrix.md"
+PARTS = {
+    "vm": "On the VM (real services)",
+    "workspace": "On the workspace",
+    "bundle": "On the bundle",
+    "controller": "On the controller",
+    "healthy": "Healthy variants, which must promote",
+}
+TIME_CHECK = "sqlite_smoke.p95"
+BY_COMMANDS, BY_A_PERSON, NOT_TRIED = "its commands", "a person", "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one fault led to. `decision` is PROMOTE, HOLD or none; `unblocked` says what brought the PASS back."""
+
+    part: str
+    fault: str
+    wanted: str
+    decision: str
+    gate: str
+    check: str
+    status: str
+    sentence: str
+    unblocked: str = NOT_TRIED
+
+    @property
+    def for_time(self) -> bool:
+        """A HOLD of a healthy VM for nothing but the time of the smoke: a loaded machine, counted apart."""
+        return self.wanted == "PROMOTE" and self.check == TIME_CHECK
+
+
+def row_of(
+    part: str, fault: str, wanted: str, decision: Mapping[str, Any] | None, check_id: str = "", said: str = ""
+) -> Row:
+    """The row of a run: what its record says of `check_id`, or of the first check that did not pass.
+
+    `decision` is promotion-decision.json, None where there is none; then `said` is what the operator was told.
+    """
+    if decision is None:
+        return Row(part, fault, wanted, "none", "-", "-", "no decision", portable(said))
+    gates = [dict(gate) for gate in decision["gates"]]
+    failing = [(gate, check) for gate in gates for check in gate["checks"] if check["status"] != "PASS"]
+    named = [(gate, check) for gate, check in failing if check["id"] == check_id] or failing[:1]
+    if named and not said:
+        gate, check = named[0]
+        return Row(
+            part, fault, wanted, decision["decision"], str(gate["id"]), check["id"], check["status"],
+            portable(check["observed"]),
+        )  # fmt: skip
+    objection = said or next(iter(decision["objections"]), "")
+    gate_id = "6" if objection else "-"
+    return Row(part, fault, wanted, decision["decision"], gate_id, "-", decision["decision"], portable(objection))
+
+
+def portable(text: str) -> str:
+    """A sentence without what belongs to this machine and this run: folders, host name, process ids, run ids."""
+    for path, name in ((str(PROJECT), "CHECKOUT"), (tempfile.gettempdir(), "TMP"), (str(Path.home()), "HOME")):
+        text = text.replace(path, name)
+    text = re.sub(r"TMP/pytest-of-[^/ ]+/pytest-[^/ ]+/[^/ ]+/(g/)?", "TMP/", text)
+    text = re.sub(r"TMP/[\w./-]*?/g/", "TMP/", text)
+    if platform.node() not in ("", "localhost"):
+        text = re.sub(rf"(?<![\w-]){re.escape(platform.node())}(?![\w-])", "HOST", text)
+    text = re.sub(r"\bport \d+", "port N", text)
+    text = re.sub(r"\b[0-9a-f]{40}\b", "COMMIT", text)
+    text = re.sub(r"\bPID \d+", "PID N", text)
+    text = re.sub(r"\b0x[0-9a-f]{6,}\b", "0x...", text)
+    return re.sub(r"\b\d{8}T\d{6}Z?\b", "RUN", text)
+
+
+def record(row: Row) -> None:
+    """Writes the row of a test; one of an earlier run of the same test is replaced."""
+    path = ROWS / row.part / (re.sub(r"[^a-z0-9]+", "-", row.fault.lower()).strip("-") + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(row), indent=1) + "\n", encoding="utf-8")
+
+
+def rows() -> list[Row]:
+    """Every row on disk, in the order of the parts."""
+    found = [Row(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(ROWS.glob("*/*.json"))]
+    return sorted(found, key=lambda row: (list(PARTS).index(row.part), row.gate, row.fault))
+
+
+def render(found: Sequence[Row], versions: str) -> str:
+    """docs/fault-matrix.md. `versions` says what the VM ran, in one sentence."""
+    return "\n".join([*_head(found, versions), *_tables(found)]) + "\n"
+
+
+def _head(found: Sequence[Row], versions: str) -> Iterator[str]:
+    faults = [row for row in found if row.wanted == "HOLD"]
+    healthy = [row for row in found if row.wanted == "PROMOTE"]
+    tried = [row for row in faults if row.part == "vm"]
+    yield "# The fault matrix"
+    yield ""
+    yield "Each fault is injected by itself; its row is written from the record of the run, before a test judges it."
+    yield "On the VM the whole gate runs; on the workspace and the controller the gates that a fault touches re-run in"
+    yield f"a promoted run. `make faults` makes this page anew. {versions}"
+    yield ""
+    yield "| Count | |"
+    yield "| --- | --- |"
+    yield f"| faults injected | {len(faults)} |"
+    yield f"| **false PROMOTE** | **{_count(row.decision == 'PROMOTE' for row in faults)}** |"
+    yield f"| healthy variants | {len(healthy)} |"
+    yield f"| **false HOLD** | **{_count(row.decision != 'PROMOTE' and not row.for_time for row in healthy)}** |"
+    yield f"| HOLD of a healthy VM for time alone (a loaded machine) | {_count(row.for_time for row in healthy)} |"
+    yield (
+        f"| faults of the VM that the commands of the unblock sentence mended, run as they stand "
+        f"| {_count(row.unblocked == BY_COMMANDS for row in tried)} of {len(tried)} |"
+    )
+    by_a_person = _count(row.unblocked == BY_A_PERSON for row in tried)
+    yield f"| faults of the VM that a person mended (who knows a password, or reaches the machine) | {by_a_person} |"
+
+
+def _count(values: Iterable[bool]) -> int:
+    return sum(1 for value in values if value)
+
+
+def _tables(found: Sequence[Row]) -> Iterator[str]:
+    for part, title in PARTS.items():
+        mine = [row for row in found if row.part == part]
+        if not mine:
+            continue
+        mended = part == "vm"
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| Fault | Decision | Gate | Check | Status | Sentence |" + (" Mended by |" if mended else "")
+        yield "| --- | --- | --- | --- | --- | --- |" + (" --- |" if mended else "")
+        for row in mine:
+            cells = [row.fault, row.decision, row.gate, row.check, row.status, row.sentence]
+            cells += [row.unblocked] if mended else []
+            yield "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    line = " ".join(text.split())
+    return (line if len(line) <= 300 else line[:297] + "...").replace("|", "\\|").replace("<", "&lt;")
