@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from demo import host, image, podman, tools, vm, workspace
 from demo.console import DemoError, say
+from demo.lock import alone
 from demo.paths import CHECKOUT, DEFAULT_VM, DEMO, INVENTORY, WORKSPACE
 
 EVIDENCE = WORKSPACE / "investigations" / "artifacts" / "gra-125"
@@ -64,19 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Two at once would build the same image or write the same workspace twice."""
-    DEMO.mkdir(exist_ok=True)
-    with (DEMO / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another demo command is at work in this checkout; waiting for it to end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _up(options: argparse.Namespace) -> int:
     machine = _bring_up(options)
     say(f"the VM {machine.name} is up: ssh -F {machine.ssh_config} {machine.name}")
@@ -85,7 +71,7 @@ def _up(options: argparse.Namespace) -> int:
 
 def _bring_up(options: argparse.Namespace) -> vm.Vm:
     machine = vm.Vm(options.name)
-    with _alone():
+    with alone():
         settings = host.detect()
         uv = tools.ensure(settings)
         booted = vm.ensure(machine, options.suite, settings, uv)
@@ -134,7 +120,7 @@ def _down(options: argparse.Namespace) -> int:
     if not shutil.which("podman"):
         podman.remove_tree(DEMO)
         return 0
-    with _alone():
+    with alone():
         for machine in vm.all_vms() if options.name is None else [vm.Vm(options.name)]:
             vm.remove(machine)
         if options.name is None:

@@ -31,6 +31,7 @@ from ground import (
 )
 
 from demo import host, tools, workspace
+from demo.lock import alone
 from demo.paths import WORKSPACE
 from promotion_gate.baseline import write_baseline
 from promotion_gate.checks.sqlite import command_sha256
@@ -122,8 +123,9 @@ def follow(ground: Ground, run: Run) -> Run:
 
 
 def _build(folder: Path, sshd: Sshd) -> Ground:
-    tools.ensure(host.detect())
-    workspace.ensure()
+    with alone():
+        tools.ensure(host.detect())
+        workspace.ensure()
     ground = Ground(folder, sshd)
     for name in ("answers", "cp", "workspace-bin", "vm-bin"):
         (folder / name).mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from demo.paths import DEMO
 from promotion_gate.bundle import load_bundle
 from promotion_gate.versions import recorded_versions
 
-VM_NAME = "faults"
+# Each process of pytest-xdist breaks a VM of its own.
+VM_NAME = "-".join(filter(None, ["faults", os.environ.get("PYTEST_XDIST_WORKER", "")]))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,14 +41,15 @@ def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--fault-matrix", default=None)
-    if path is not None:
+    if path is not None and "PYTEST_XDIST_WORKER" not in os.environ:
         path.write_text(matrix.render(matrix.rows(), f"The VM ran {_versions()}."), encoding="utf-8")
 
 
 def _versions() -> str:
     """What the newest run on the VM recorded of its components."""
-    bundles = sorted((DEMO / "faults-ground" / VM_NAME / "evidence").glob("*/03-vm-versions.log"))
-    if not bundles:
+    logs = (DEMO / "faults-ground").glob("faults*/evidence/*/03-vm-versions.log")
+    newest = max((path.parent for path in logs), key=lambda bundle: bundle.name, default=None)
+    if newest is None:
         return "nothing: no fault of the VM was tried"
-    found = recorded_versions(load_bundle(bundles[-1].parent))
+    found = recorded_versions(load_bundle(newest))
     return ", ".join(f"{component} {version}" for component, version in sorted(found.items()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from live import VERDI
-from matrix import BY_A_PERSON, BY_COMMANDS
+from matrix import BY_A_PERSON, BY_COMMANDS, PROJECT
 
 AS_AIIDA = "runuser -l aiida -c"
 BEFORE, IN_GATE_4 = "before the run", "as gate 4 begins"
@@ -69,6 +69,13 @@ BROKER_PASSWORD = (
 SLURM_CONF_AGAIN = "cd /etc/slurm && cp -p slurm.conf.away slurm.conf && rm slurm.conf.away && scontrol reconfigure; sleep 3"
 END_SSH_SESSIONS = "pkill -KILL -f '[s]shd(-session)?: aiida' || true"
 
+# The gate's own calculation, for a daemon that has worked before something happens to it.
+CALCULATION = (PROJECT / "roles" / "gate_slurm_smoke" / "files" / "calculation.py").read_text(encoding="utf-8")
+WORK = (
+    f"cat >/tmp/calculation.py <<'END'\n{CALCULATION}END\n"
+    + verdi('run /tmp/calculation.py "$AIIDA_COMPUTER_LABEL" 60') + " | grep -qx 'exit_status: 0'"
+)  # fmt: skip
+
 # As on a VM that was never bootstrapped: neither a profile nor what it stored.
 PROFILE_GONE = (
     verdi("daemon stop") + "; " + verdi('profile delete --force --keep-data "$AIIDA_PROFILE"')
@@ -112,9 +119,10 @@ SERVICES = (
         "vm_bootstrap.storage", "BLOCKED", says="did not end within", also=STORAGE,
     ),
     Fault(
-        # Everything but a calculation calls this VM healthy: verdi status, the daemon with its worker, the computer.
-        "PostgreSQL restarted under the daemon",
-        "systemctl restart postgresql; sleep 2",
+        # Everything but a calculation calls this VM healthy: verdi status, the daemon with its worker, the computer. A
+        # worker that has not worked yet would survive it: it has no connection that can be lost.
+        "PostgreSQL restarted under a daemon that has worked",
+        WORK + " && systemctl restart postgresql && sleep 2",
         "slurm_smoke.calculation", "FAIL", says="created",
     ),
     Fault(

@@ -132,13 +132,15 @@ def with_aiida_2_7(live: LiveVm) -> dict[str, object]:
 @pytest.fixture(scope="session")
 def bookworm() -> LiveVm:
     """Debian 12: Python 3.11, for which AiiDA 2.7 has its NumPy; PostgreSQL 15, RabbitMQ 3.10, Slurm 22.05."""
-    return LiveVm("faults-bookworm", suite="bookworm")
+    return LiveVm("bookworm", suite="bookworm")
 
 
+@pytest.mark.xdist_group("bookworm")
 def test_debian_12_promotes(bookworm: LiveVm) -> None:
     judge(bookworm.gate(), "Debian 12 as the VM", "slurm-wlm 22.05")
 
 
+@pytest.mark.xdist_group("bookworm")
 def test_aiida_2_7_promotes(bookworm: LiveVm) -> None:
     """The first run makes its profile, the second one finds it: both paths of the spec."""
     extra = with_aiida_2_7(bookworm)
