@@ -226,6 +226,8 @@ postgresql: psql (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)
 rabbitmq: 4.0.5-6+deb13u2
 """
 
+AGES = "postgresql_seconds: 3600\nworker_seconds: 1800\n"
+
 
 def vm_bootstrap() -> Trip:
     checkout, log, status = "03-vm-checkout.log", "03-vm-bootstrap.log", "03-verdi-status.log"
@@ -240,6 +242,7 @@ def vm_bootstrap() -> Trip:
             command("profile_list", "03-verdi-profile-list.log", [*VERDI, "profile", "list"], PROFILE_LIST),
             command("status", status, [*VERDI, "-p", "vm-psql", "status"], STATUS),
             command("daemon_status", status, [*VERDI, "-p", "vm-psql", "daemon", "status"], DAEMON_STATUS),
+            command("ages", status, ["ages.sh", "vm-psql"], AGES),
             command("versions", "03-vm-versions.log", ["versions.sh"], VERSIONS),
         ],
     )

@@ -146,6 +146,27 @@ def test_a_fault_holds(
     holds(decided(tmp_path, bundles.trips_with(gate, command, **fields)), check_id, status, said)
 
 
+@pytest.mark.parametrize(
+    ("ages", "calculation", "warned"),
+    [
+        ("postgresql_seconds: 60\nworker_seconds: 1800\n", False, True),
+        ("postgresql_seconds: 60\nworker_seconds: 1800\n", True, False),
+        ("postgresql_seconds: 60\nworker_seconds: 60\n", False, False),
+        ("worker_seconds: 1800\n", False, False),
+        ("postgresql_seconds: x\nworker_seconds: 1800\n", False, False),
+        ("", False, False),
+    ],
+    ids=["restarted", "a calculation proves it", "started together", "a remote database", "hostile", "nothing seen"],
+)
+def test_a_database_younger_than_its_daemon_is_a_warning(
+    tmp_path: Path, ages: str, calculation: bool, warned: bool
+) -> None:
+    trips = bundles.trips_with("vm_bootstrap", "ages", output=ages)
+    workers = results(decided(tmp_path, trips, gate_slurm_smoke_submit_calculation=calculation))["vm_bootstrap.workers"]
+    assert workers.status is Status.PASS
+    assert ["60 s ago, the daemon's oldest worker 1800 s ago" in text for text in workers.warnings] == [True] * warned
+
+
 @pytest.mark.parametrize("attribute", ["failures", "errors", "skipped"])
 def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) -> None:
     tag = {"failures": "failure", "errors": "error", "skipped": "skipped"}[attribute]

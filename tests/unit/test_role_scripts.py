@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from promotion_gate.identity import identity
 ROLES = Path(__file__).parents[2] / "roles"
 WORKTREE = ROLES / "gate_contracts" / "files" / "worktree.sh"
 BASE = ROLES / "gate_contracts" / "files" / "base-documents.sh"
+AGES = ROLES / "gate_vm_bootstrap" / "files" / "ages.sh"
 IDENTITY = ROLES / "gate_common" / "files" / "identity.sh"
 
 
@@ -126,3 +128,34 @@ def test_a_detached_head_has_no_branch(repo: Path) -> None:
     git(repo, "switch", "-q", "--detach", "HEAD")
     found = identity(run(IDENTITY, repo, "", "main"))
     assert found.branch is None and found.commit == found.target_commit
+
+
+PROCESSES = """\
+    940 /usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/main -c config_file=/etc/postgresql/17/main/x.conf
+   5000 postgres: checkpointer
+   5000 /home/aiida/app/.venv/bin/python /home/aiida/app/.venv/bin/verdi -p vm-psql daemon start-circus 2
+   1200 /home/aiida/app/.venv/bin/python /home/aiida/app/.venv/bin/verdi -p vm-psql daemon worker
+    300 /home/aiida/app/.venv/bin/python /home/aiida/app/.venv/bin/verdi -p vm-psql daemon worker
+   7000 /home/aiida/app/.venv/bin/python /home/aiida/app/.venv/bin/verdi -p vm-psql-old daemon worker
+   8000 grep postgres
+"""
+
+
+@pytest.mark.parametrize(
+    ("processes", "profile", "printed"),
+    [
+        (PROCESSES, "vm-psql", "postgresql_seconds: 940\nworker_seconds: 1200\n"),
+        (PROCESSES, "vm-ps", "postgresql_seconds: 940\n"),
+        (PROCESSES.replace("940", "      2", 1) + "  9400 /usr/bin/postmaster\n", "x", "postgresql_seconds: 9400\n"),
+        ("      3 /sbin/init\n", "vm-psql", ""),
+    ],
+    ids=["both", "another profile", "two servers", "neither"],
+)
+def test_the_ages_of_database_and_worker(tmp_path: Path, processes: str, profile: str, printed: str) -> None:
+    (tmp_path / "ps").write_text(f"#!/bin/sh\ncat <<'END'\n{processes}END\n", encoding="utf-8")
+    (tmp_path / "ps").chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(AGES), profile], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == printed

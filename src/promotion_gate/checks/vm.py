@@ -6,7 +6,7 @@ status is one check among many; what counts is what verdi prints about the targe
 
 from __future__ import annotations
 
-from promotion_gate.checks.registry import Case, Finding, Output, Unproven, check, last_line
+from promotion_gate.checks.registry import Case, Finding, Output, Unproven, check, key_values, last_line
 from promotion_gate.identity import Identity, identity
 from promotion_gate.model import Status
 from promotion_gate.parsers import git, verdi
@@ -152,7 +152,28 @@ def daemon_workers(case: Case) -> Finding:
     if found.workers is None or found.workers < int(case.limit("min_workers", 1)):
         shown = "no worker count is shown" if found.workers is None else f"{found.workers} workers"
         raise Unproven(Status.FAIL, f"the daemon runs with {shown}", output.record.file)
-    return Finding(Status.PASS, f"{found.workers} worker(s), PID {found.pid}", (output.record.file,))
+    observed = f"{found.workers} worker(s), PID {found.pid}"
+    return Finding(Status.PASS, observed, (output.record.file,), warnings=_database_restarted(case))
+
+
+def _database_restarted(case: Case) -> tuple[str, ...]:
+    """A warning where PostgreSQL was started after the daemon's workers, as far as roles/gate_vm_bootstrap can see.
+
+    A worker that worked before that has lost its database for good (aiida-core 2.9.4) and verdi calls it up; one that
+    did not work yet survives it. So this alone is no fault, and only a calculation can tell.
+    """
+    if case.settings.get("gate_slurm_smoke_submit_calculation"):
+        return ()
+    record = case.bundle.index.command(case.gate.name, "ages")
+    ages = key_values(case.command("ages").text) if record and record.exit == 0 else {}
+    worker, database = ages.get("worker_seconds", ""), ages.get("postgresql_seconds", "")
+    if not (worker.isdecimal() and database.isdecimal() and int(worker) > int(database)):
+        return ()
+    return (
+        f"PostgreSQL was started {database} s ago, the daemon's oldest worker {worker} s ago: one that has worked "
+        "before has lost its database and leaves jobs CREATED. Restart the daemon, or let "
+        "gate_slurm_smoke_submit_calculation=true show that it works.",
+    )
 
 
 def _not_running(output: Output, found: verdi.DaemonStatus) -> str:
