@@ -26,6 +26,7 @@ test: lint unit integration molecule some-faults ## everything, and of the fault
 
 lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint
 	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/yamllint --strict .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/ansible-lint --offline

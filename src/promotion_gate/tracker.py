@@ -220,9 +220,7 @@ def _by_hand(bundle: Path) -> str:
 # --- what stands beside the bundles -------------------------------------------------------------------------------
 
 
-def _written(
-    bundle: Path, record: _Record, issue: str | None, calls: list[dict[str, Any]], handed: Handed
-) -> Handed:
+def _written(bundle: Path, record: _Record, issue: str | None, calls: list[dict[str, Any]], handed: Handed) -> Handed:
     path = issue_file(bundle)
     content = {
         "schema": ISSUE_SCHEMA,

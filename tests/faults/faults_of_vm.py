@@ -14,7 +14,13 @@ BEFORE, IN_GATE_4 = "before the run", "as gate 4 begins"
 # What else cannot work when the named thing does not: allowed to fail beside the named check, never instead of it.
 VERDI_CHECKS = ("vm_bootstrap.*", "slurm_smoke.*")
 BROKER = ("vm_bootstrap.daemon", "vm_bootstrap.workers", "slurm_smoke.calculation")
-STORAGE = ("vm_bootstrap.*", "slurm_smoke.script", "slurm_smoke.computer_test", "slurm_smoke.calculation", "slurm_smoke.artifacts")
+STORAGE = (
+    "vm_bootstrap.*",
+    "slurm_smoke.script",
+    "slurm_smoke.computer_test",
+    "slurm_smoke.calculation",
+    "slurm_smoke.artifacts",
+)
 DAEMON = ("vm_bootstrap.daemon", "vm_bootstrap.workers", "slurm_smoke.calculation")
 SLURM = ("slurm_smoke.*",)
 JOBS = ("slurm_smoke.node", "slurm_smoke.job", "slurm_smoke.calculation")
@@ -61,12 +67,14 @@ def until_node_is(pattern: str) -> str:
 
 ALTER_PASSWORD = (
     "set -a; . /home/aiida/app/ops/aiida-vm/aiida-vm.env; "
-    'runuser -u postgres -- psql -q -c "ALTER ROLE $AIIDA_DB_USER PASSWORD \'{}\'"'
+    "runuser -u postgres -- psql -q -c \"ALTER ROLE $AIIDA_DB_USER PASSWORD '{}'\""
 )
 BROKER_PASSWORD = (
     "set -a; . /home/aiida/app/ops/aiida-vm/aiida-vm.env; rabbitmqctl -q change_password $AIIDA_RABBITMQ_USER {}"
 )
-SLURM_CONF_AGAIN = "cd /etc/slurm && cp -p slurm.conf.away slurm.conf && rm slurm.conf.away && scontrol reconfigure; sleep 3"
+SLURM_CONF_AGAIN = (
+    "cd /etc/slurm && cp -p slurm.conf.away slurm.conf && rm slurm.conf.away && scontrol reconfigure; sleep 3"
+)
 END_SSH_SESSIONS = "pkill -KILL -f '[s]shd(-session)?: aiida' || true"
 
 # The gate's own calculation, for a daemon that has worked before something happens to it.
@@ -78,7 +86,9 @@ WORK = (
 
 # As on a VM that was never bootstrapped: neither a profile nor what it stored.
 PROFILE_GONE = (
-    verdi("daemon stop") + "; " + verdi('profile delete --force --keep-data "$AIIDA_PROFILE"')
+    verdi("daemon stop")
+    + "; "
+    + verdi('profile delete --force --keep-data "$AIIDA_PROFILE"')
     + "; runuser -u postgres -- psql -qc 'DROP DATABASE aiida_vm WITH (FORCE)'"
     " && rm -r /home/aiida/.aiida-gate/.aiida/repository/vm-psql"
 )

@@ -433,9 +433,7 @@ def hold_bundle(root: Path, run_id: str = RUN_ID, **variables: Any) -> Path:
     return make_bundle(root, trips_with("slurm_smoke", "ping", exit=1, output=PING_DOWN), run_id, **variables)
 
 
-def resume_bundle(
-    root: Path, trips: Mapping[str, Trip] | None = None, sealed: bool = True, **variables: Any
-) -> Path:
+def resume_bundle(root: Path, trips: Mapping[str, Trip] | None = None, sealed: bool = True, **variables: Any) -> Path:
     """Resumes the newest run of `root` with what both hosts are in healthy_trips(), and seals it again."""
     plan = open_run(request(root, promotion_resume="latest", **variables))
     probes = {"workspace": workspace_probe(), "aiida_vm": vm_probe()}

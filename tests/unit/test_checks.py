@@ -237,7 +237,17 @@ def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: s
         ("job", PENDING.format(reason="ReqNodeNotAvail,_UnavailableNodes:aiida-vm"), "job", "restart slurmd`"),
         ("job", PENDING.format(reason="Priority"), "job", "The cluster is busy"),
     ],
-    ids=["drained", "slurmd-dead", "partition-down", "no-node", "pending", "nobody-runs-it", "nobody-ends-it", "no-answer", "busy"],
+    ids=[
+        "drained",
+        "slurmd-dead",
+        "partition-down",
+        "no-node",
+        "pending",
+        "nobody-runs-it",
+        "nobody-ends-it",
+        "no-answer",
+        "busy",
+    ],
 )
 def test_the_sentence_fits_the_fault(tmp_path: Path, command: str, output: str, check_id: str, sentence: str) -> None:
     decision = decided(tmp_path, bundles.trips_with("slurm_smoke", command, output=output))
