@@ -14,7 +14,7 @@ options: {}
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ from ansible.plugins.callback import CallbackBase
 
 from promotion_gate import __version__
 from promotion_gate.backstop import Backstop
+from promotion_gate.errors import GateError
 from promotion_gate.escape import harmless, visible
 from promotion_gate.lock import RunLock
+from promotion_gate.opening import abandon
 from promotion_gate.orphans import end_with_killed_children, tie_children_to_us
 from promotion_gate.recorder import Recorder
 from promotion_gate.settings import repeated_extra_vars
@@ -82,7 +84,11 @@ class CallbackModule(CallbackBase):
             self._recorder.trip(evidence, result.host.get_name())
 
     def _open(self, bundle: Path) -> None:
-        self._lock = RunLock(bundle.parent, bundle.name)
+        try:
+            self._lock = RunLock(bundle.parent, bundle.name)
+        except GateError:
+            abandon(bundle)  # somebody was faster, and nothing is to stand behind their run
+            raise
         tie_children_to_us()
         end_with_killed_children()
         self._recorder = Recorder(bundle, _run_options())
@@ -126,4 +132,37 @@ def _run_options() -> dict[str, Any]:
         "check": bool(options.get("check")),
         "selection": " ".join(chosen),
         "extra_vars": repeated_extra_vars(options.get("extra_vars") or ()),
+        "options": _connection_options(options),
     }
+
+
+# What a re-run needs again to reach the hosts and to read the inventory, each with what stands for "not given".
+_WITH_VALUE = (
+    ("--user", "remote_user", C.DEFAULT_REMOTE_USER),
+    ("--private-key", "private_key_file", C.DEFAULT_PRIVATE_KEY_FILE),
+    ("--connection", "connection", C.DEFAULT_TRANSPORT),
+    ("--timeout", "timeout", None),
+    ("--ssh-common-args", "ssh_common_args", None),
+    ("--ssh-extra-args", "ssh_extra_args", None),
+    ("--sftp-extra-args", "sftp_extra_args", None),
+    ("--scp-extra-args", "scp_extra_args", None),
+    ("--connection-password-file", "connection_password_file", C.CONNECTION_PASSWORD_FILE),
+    ("--become-method", "become_method", C.DEFAULT_BECOME_METHOD),
+    ("--become-user", "become_user", None),
+    ("--become-password-file", "become_password_file", C.BECOME_PASSWORD_FILE),
+)
+_FLAGS = (
+    ("--become", "become", C.DEFAULT_BECOME),
+    ("--ask-pass", "ask_pass", C.DEFAULT_ASK_PASS),
+    ("--ask-become-pass", "become_ask_pass", C.DEFAULT_BECOME_ASK_PASS),
+    ("--ask-vault-pass", "ask_vault_pass", C.DEFAULT_ASK_VAULT_PASS),
+)
+_LISTS = (("--vault-id", "vault_ids"), ("--vault-password-file", "vault_password_files"))
+
+
+def _connection_options(options: Mapping[str, Any]) -> list[str]:
+    """`--name=value` for each that was given; a value may begin with a dash."""
+    given = [(name, options.get(key), unset) for name, key, unset in _WITH_VALUE]
+    words = [f"{name}={value}" for name, value, unset in given if value is not None and value != unset]
+    words += [name for name, key, unset in _FLAGS if options.get(key) and not unset]
+    return words + [f"{name}={value}" for name, key in _LISTS for value in options.get(key) or ()]

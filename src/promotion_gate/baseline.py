@@ -7,6 +7,8 @@ them (baseline.json); the newest of the same command and host is the reference, 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,11 +94,13 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
     path = folder / f"{baseline.run_id}-{baseline.source}.json"
     try:
         make_folder(folder)
-        if path.exists():
+        for number in itertools.count(2):
+            if not os.path.lexists(path):
+                break
             with contextlib.suppress(GateError):
                 if parse_baseline(Fields(read_json(path), str(path), BundleError)) == baseline:
                     return path
-            path = folder / f"{baseline.run_id}-{baseline.source}-{len(list(folder.iterdir()))}.json"
+            path = folder / f"{baseline.run_id}-{baseline.source}-{number}.json"
         write_atomically(path, to_json(baseline.as_dict()))
     except OSError as error:
         raise GateError(f"The baseline could not be written to {path} ({error.strerror}).") from None

@@ -12,13 +12,11 @@ from promotion_gate.errors import GateError, InputError
 from promotion_gate.history import newest_folder
 from promotion_gate.model import Decision
 from promotion_gate.signoff import read_signoff
-from promotion_gate.times import parse_duration, parse_stamp, stamp, utc_now
+from promotion_gate.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
 from promotion_gate.verify import verify_bundle
 
 PROMOTE, HOLD, NO_DECISION = 0, 1, 3
 LATEST = "latest"
-# A decision that lies this far ahead of the clock here was made with a wrong clock; less is ordinary skew.
-MAX_CLOCK_SKEW = timedelta(minutes=5)
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 
 

@@ -72,7 +72,7 @@ def rerun_command(index: Index) -> str:
     """The command that re-runs what did not pass, as it can be pasted.
 
     Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
-    overrode the inventory, which would win now.
+    overrode the inventory, which would win now. So are the options without which no host is reached.
     """
     words = ["ansible-playbook", "promotion-gate.yml"]
     for source in index.settings.get("inventory") or ["inventory/vm"]:
@@ -82,6 +82,7 @@ def rerun_command(index: Index) -> str:
         words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
     for entry in index.run.get("extra_vars") or ():
         words += ["-e", str(entry)]
+    words += map(str, index.run.get("options") or ())
     return shlex.join(words)
 
 
@@ -153,12 +154,18 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; the re-run command does it."
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
-    sentence = policy.unblock.get(finding.hint) or policy.unblock["default"]
+    sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
     words = {**bundle.index.settings.get("words", {}), **_harmless(finding.values)}
     workspace = gate_identity(bundle, "preflight")
     if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
         words["commit"] = workspace.commit
     return sentence.format_map(_Words(words))
+
+
+# What mends any check, unless the policy has a sentence of its own for it.
+_SENTENCES = {
+    "unreachable": "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run.",
+}
 
 
 def _harmless(values: Mapping[str, str]) -> dict[str, str]:

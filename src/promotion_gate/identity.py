@@ -15,6 +15,8 @@ from promotion_gate.files import sha256
 class Identity:
     """`content` digests the tracked tree without the evidence folder: two commits that differ only there are equal.
 
+    `changes` and `untracked` digest what is not committed (tracked files; names of others), `none` if nothing is, None
+    where it was not asked for; `env_file` is when the VM's environment file was written, and its size.
     `fingerprint` is the SHA-256 of the machine id and the SSH host key, `timing_fingerprint` of the machine id
     (else the host key) and the processor; None where neither id nor key is known.
     """
@@ -23,6 +25,9 @@ class Identity:
     branch: str | None
     target_commit: str | None
     content: str | None
+    changes: str | None
+    untracked: str | None
+    env_file: str | None
     fingerprint: str | None
     timing_fingerprint: str | None
 
@@ -39,6 +44,9 @@ def identity(text: str) -> Identity:
         branch=values.get("branch") or None,
         target_commit=values.get("target_commit") or None,
         content=values.get("content") or None,
+        changes=values.get("changes") or None,
+        untracked=values.get("untracked") or None,
+        env_file=values.get("env_file") or None,
         fingerprint=sha256(machine.encode()) if machine else None,
         timing_fingerprint=sha256(timing.encode()) if timed_on else None,
     )

@@ -84,6 +84,7 @@ class GateRecord:
     env_names: tuple[str, ...]
     objections: tuple[str, ...]
     policy_sha256: str
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Index:
     baseline_sha256: str | None
     previous: Mapping[str, str] | None
     attempts: tuple[Mapping[str, Any], ...]
+    probes: Mapping[str, str]
     run: Mapping[str, Any]
     gates: Mapping[str, GateRecord]
     commands: tuple[Command, ...]
@@ -182,6 +184,7 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         baseline_sha256=fields.optional_text("baseline_sha256"),
         previous=fields.mapping("previous") or None,
         attempts=tuple(fields.sequence("attempts")),
+        probes=fields.mapping("probes"),
         run=fields.mapping("run"),
         gates=gates,
         commands=fields.each("commands", _command),
@@ -209,6 +212,7 @@ def _gate(fields: Fields) -> GateRecord:
         env_names=fields.texts("env_names"),
         objections=fields.texts("objections"),
         policy_sha256=fields.text("policy_sha256"),
+        settings=fields.mapping("settings"),
     )
 
 

@@ -41,17 +41,31 @@ def check_free(root: Path) -> None:
 
 def _locked(root: Path) -> IO[str]:
     path = root / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise GateError(
+            f"The lock {path} cannot be opened ({error.strerror}). It belongs to the account that made it: run the "
+            "gate as that one; or remove the file, if nobody runs the gate in this evidence root."
+        ) from None
     stream = os.fdopen(descriptor, "r+", encoding="utf-8")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder: dict[str, object] = {}
-        with contextlib.suppress(ValueError):
-            holder = json.loads(stream.read() or "{}")
+    except BlockingIOError:
+        with stream:
+            holder = _holder(stream)
+        raise GateError(f"Another run is under way in {root}: {holder}. Wait for it, or end it first.") from None
+    except OSError as error:
         stream.close()
-        raise GateError(
-            f"Another run is under way in {root}: run {holder.get('run', '?')} on {holder.get('host', '?')}, "
-            f"pid {holder.get('pid', '?')}, started {holder.get('start', '?')}. Wait for it, or end it first."
-        ) from None
+        raise GateError(f"{path} cannot be locked ({error.strerror}); its file system must support flock.") from None
     return stream
+
+
+def _holder(stream: IO[str]) -> str:
+    """Who wrote the lock's entry; a run that has just taken the lock may not have written it yet."""
+    entry: object = None
+    with contextlib.suppress(ValueError):
+        entry = json.loads(stream.read())
+    known = entry if isinstance(entry, dict) else {}
+    run, host, pid, start = (known.get(key, "?") for key in ("run", "host", "pid", "start"))
+    return f"run {run} on {host}, pid {pid}, started {start}"

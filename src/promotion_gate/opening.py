@@ -18,9 +18,9 @@ from promotion_gate.baseline import BASELINE_FILE, baselines_to_json, read_basel
 from promotion_gate.bundle import POLICY_FILE
 from promotion_gate.checks.registry import placeholders_by_check
 from promotion_gate.errors import GateError, InputError
-from promotion_gate.fields import Fields
+from promotion_gate.fields import Fields, kind_of
 from promotion_gate.files import UNFINISHED, sha256, sync_folder, to_json, write_atomically
-from promotion_gate.history import newest_run, previous_seal
+from promotion_gate.history import newest_run, previous_seal, read_run
 from promotion_gate.index import INDEX_FILE, INDEX_SCHEMA
 from promotion_gate.lock import check_free
 from promotion_gate.masking import masked
@@ -125,10 +125,16 @@ def _hosts(fields: Fields) -> tuple[str, str]:
 def _for_root(given: Mapping[str, Any]) -> dict[str, Any]:
     """What finding the evidence root of a resume needs, before the kept settings are known."""
     return {
-        "promotion_evidence_root": given.get("promotion_evidence_root"),
-        "workspace_dir": given.get("workspace_dir") or "",
-        "promotion_ticket": given.get("promotion_ticket") or "gra-125",
+        name: _text(given, name) or default
+        for name, default in (("promotion_evidence_root", None), ("workspace_dir", ""), ("promotion_ticket", "gra-125"))
     }
+
+
+def _text(given: Mapping[str, Any], name: str) -> str:
+    value = given.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{name} must be a text, not {kind_of(value)}.")
+    return (value or "").strip()
 
 
 def _evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
@@ -167,6 +173,13 @@ def _writable(root: Path, group: str | None) -> None:
         raise InputError(
             f"promotion_evidence_root {root} cannot be written ({error.strerror}); make it writable or set another."
         ) from None
+
+
+def abandon(bundle: Path) -> None:
+    """Removes a run that was opened and in which nothing will ever be recorded: it would stand as the newest one."""
+    index = read_run(bundle).index
+    if index.attempt == 1 and not index.run and index.state == "open":
+        shutil.rmtree(bundle)
 
 
 def _below(path: str, folder: str) -> str:
@@ -233,6 +246,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
         "baseline_sha256": sha256(baseline_text.encode()),
         "previous": previous_seal(root, run_id),
         "attempts": [],
+        "probes": {},
         "run": {},
         "gates": {},
         "commands": [],

@@ -23,6 +23,7 @@ from promotion_gate.policy import GATE_NAMES
 from promotion_gate.redact import Redactor
 from promotion_gate.render import DECISION_JSON, DECISION_MD, FOLLOW_UP
 from promotion_gate.seal import SIGNATURE_FILE
+from promotion_gate.settings import gate_settings
 from promotion_gate.stale import WORKSPACE_GATES
 from promotion_gate.times import human_seconds, stamp, utc_now
 
@@ -54,8 +55,11 @@ class Recorder:
             raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
         self._index: dict[str, Any] = data
         if run is not None:
-            extra = [self._redactor.text(str(entry)) for entry in run.get("extra_vars", ())]
-            self._index["run"] = {**self._index["run"], **run, "extra_vars": extra}
+            words = {
+                name: [self._redactor.text(str(entry)) for entry in run.get(name, ())]
+                for name in ("extra_vars", "options")
+            }
+            self._index["run"] = {**self._index["run"], **run, **words}
         self._save()
 
     def trip(self, result: Mapping[str, Any], host: str) -> None:
@@ -119,6 +123,7 @@ class Recorder:
             "env_names": list(env_file.texts("names")),
             "objections": [self._redactor.text(text) for text in fields.texts("objections")],
             "policy_sha256": self._index["policy"]["sha256"],
+            "settings": gate_settings(gate, self._index["settings"]),
         }
         if earlier and earlier["attempt"] == record["attempt"]:
             record["started"] = earlier["started"]

@@ -8,14 +8,14 @@ and decides nothing, and a resume ends it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.baseline import BASELINE_FILE, baselines_to_json, read_baseline_dir
-from promotion_gate.bundle import POLICY_FILE, Bundle, load_bundle
-from promotion_gate.decide import decide, gate_identity
+from promotion_gate.bundle import POLICY_FILE, load_bundle
+from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError, InputError
 from promotion_gate.fields import Fields
 from promotion_gate.files import (
@@ -29,21 +29,23 @@ from promotion_gate.files import (
     write_atomically,
 )
 from promotion_gate.history import ATTEMPTS, SUMS_FILE, is_sealed, newest_run
-from promotion_gate.identity import Identity, identity
 from promotion_gate.index import INDEX_FILE, Index, parse_index
 from promotion_gate.lock import RunLock
 from promotion_gate.masking import masked
 from promotion_gate.model import GateResult, Status
 from promotion_gate.policy import GATE_NAMES
+from promotion_gate.redact import Redactor
 from promotion_gate.settings import chosen_gates
 from promotion_gate.signoff import void_from_now
-from promotion_gate.stale import WORKSPACE_GATES, changed
 from promotion_gate.times import stamp, utc_now
+
+_LONGEST_ANSWER = 4000
 
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
     """Checks the choice of gates; the gates themselves are chosen by begin_resume(), once both hosts were probed."""
     run = newest_run(root, str(settings["promotion_resume"]))
+    read_baseline_dir(Path(settings["promotion_baseline_dir"]))  # what cannot be read is said before it is needed
     if settings["promotion_gates"] is not None:
         chosen_gates(settings["promotion_gates"])
     return {
@@ -66,7 +68,7 @@ def begin_resume(request: object) -> dict[str, Any]:
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     plan = Fields(fields.mapping("plan"), "the plan of the resume", InputError)
-    probes = {group: identity(str(text)) for group, text in fields.mapping("probes").items()}
+    probes = {str(group): _answer(text) for group, text in fields.mapping("probes").items()}
     folder, settings = Path(plan.text("bundle")), plan.mapping("settings")
     policy = plan.mapping("policy")
     lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
@@ -74,17 +76,15 @@ def begin_resume(request: object) -> dict[str, Any]:
         _still_planned(folder, plan.integer("attempt"))
         if not _has_begun(_index(folder)):
             # A resume was killed while it reopened the bundle; once that is finished, it can be judged.
-            reopen(folder, settings, policy["text"], policy["name"], gates=())
-        reasons = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
-        if settings["promotion_gates"] is not None:
-            chosen = chosen_gates(settings["promotion_gates"])
-            reasons = {name: reasons.get(name, "chosen with promotion_gates") for name in chosen}
+            reopen(folder, settings, policy["text"], policy["name"], (), probes)
+        needed = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
+        reasons, passed_over = _chosen(needed, settings["promotion_gates"])
         if not reasons and is_sealed(folder):
             raise InputError(
                 f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
                 f"`promotion-gate check {folder}` whether the decision still holds."
             )
-        reopen(folder, settings, policy["text"], policy["name"], tuple(reasons))
+        reopen(folder, settings, policy["text"], policy["name"], tuple(reasons), probes)
     except OSError as error:
         raise GateError(f"The bundle {folder} cannot be reopened ({error.strerror}).") from None
     finally:
@@ -95,8 +95,22 @@ def begin_resume(request: object) -> dict[str, Any]:
         "run_id": folder.name,
         "gates": [name for name in GATE_NAMES if name in reasons],
         "settings": settings,
-        "said": said + void_from_now(folder),
+        "said": said + passed_over + void_from_now(folder),
     }
+
+
+def _answer(text: object) -> str:
+    """What a host said of itself, as the index keeps it: short, and without what looks like a secret."""
+    return Redactor().text(str(text))[:_LONGEST_ANSWER]
+
+
+def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str]:
+    """The gates to re-run, and a sentence on those that promotion_gates leaves out although they need it."""
+    if choice is None:
+        return needed, ""
+    chosen = {name: needed.get(name, "chosen with promotion_gates") for name in chosen_gates(choice)}
+    left = ", ".join(str(GATE_NAMES.index(name) + 1) for name in needed if name not in chosen)
+    return chosen, f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
 
 
 def _still_planned(folder: Path, attempt: int) -> None:
@@ -118,44 +132,40 @@ def _has_begun(index: Index) -> bool:
 
 
 def rerun_reasons(
-    folder: Path, settings: Mapping[str, Any], policy_sha256: str, probes: Mapping[str, Identity]
+    folder: Path, settings: Mapping[str, Any], policy_sha256: str, probes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Which gates must be re-run, and why. A bundle that cannot be judged any more is re-run whole."""
+    """Which gates must be re-run, and why: those that would not pass if nothing was run again.
+
+    A bundle that cannot be judged any more is re-run whole, and so is one that met an error of no gate.
+    """
     try:
         bundle = load_bundle(folder)
     except (BundleError, InputError) as error:
         return dict.fromkeys(GATE_NAMES, f"the bundle cannot be judged ({error})")
-    now = stamp(utc_now())
     index = replace(
         bundle.index,
         state="closed",
-        evaluated_at=now,
-        settings={**bundle.index.settings, "evidence_max_age_seconds": settings["evidence_max_age_seconds"]},
+        evaluated_at=stamp(utc_now()),
+        attempt=bundle.index.attempt + 1,
+        settings=masked(settings),
         policy={**bundle.index.policy, "sha256": policy_sha256},
+        probes=probes,
     )
-    current = replace(bundle, index=index)
-    reasons = {}
-    decision = decide(current)
-    for gate in decision.gates:
-        moved = _moved(bundle, gate.name, probes)
-        if moved or gate.status is not Status.PASS:
-            reasons[gate.name] = moved or _why(gate)
+    decision = decide(replace(bundle, index=index))
+    reasons = {gate.name: _why(gate) for gate in decision.gates if gate.status is not Status.PASS}
+    # It may be evidence that was lost, and nobody can say of which gate.
+    of_no_gate = _of_no_gate(bundle.index)
+    if of_no_gate:
+        return dict.fromkeys(GATE_NAMES, f"something went wrong that belongs to no gate ({of_no_gate.rstrip('.')})")
     if not reasons and decision.objections:
-        # It may be evidence that was lost: nobody can say of which gate.
-        reasons = dict.fromkeys(GATE_NAMES, f"there are objections, the first: {decision.objections[0].rstrip('.')}")
+        return dict.fromkeys(GATE_NAMES, f"there are objections, the first: {decision.objections[0].rstrip('.')}")
     return reasons
 
 
-def _moved(bundle: Bundle, gate: str, probes: Mapping[str, Identity]) -> str | None:
-    """What changed since a gate's evidence was collected, as both hosts say now; the rule is that of stale_reason()."""
-    kept, before = gate_identity(bundle, gate), gate_identity(bundle, "preflight")
-    own, workspace = probes.get("workspace" if gate in WORKSPACE_GATES else "aiida_vm"), probes.get("workspace")
-    reason = changed(kept, own, same_machine=True) if kept and own else None
-    if reason or not (kept and before and workspace):
-        return reason
-    if changed(kept, workspace, same_machine=False):
-        return changed(before, workspace, same_machine=False)
-    return None
+def _of_no_gate(index: Index) -> str:
+    """The first thing that went wrong and belongs to no gate; an empty text where there is none."""
+    events = [f"{event.task} on {event.host}: {event.message}" for event in index.events if event.gate is None]
+    return next(iter([*index.collector_errors, *events]), "")
 
 
 def _why(gate: GateResult) -> str:
@@ -176,11 +186,19 @@ def sentence(reasons: Mapping[str, str]) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def reopen(folder: Path, settings: Mapping[str, Any], policy_text: str, policy_name: str, gates: Iterable[str]) -> None:
+def reopen(
+    folder: Path,
+    settings: Mapping[str, Any],
+    policy_text: str,
+    policy_name: str,
+    gates: Collection[str],
+    probes: Mapping[str, str],
+) -> None:
     """Makes the bundle an open one in which the given gates have no evidence.
 
     An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
     """
+    baselines = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))  # before anything moves
     again, kept = set(gates), masked(settings)
     data: dict[str, Any] = read_json(folder / INDEX_FILE)
     index = parse_index(data)
@@ -190,12 +208,12 @@ def reopen(folder: Path, settings: Mapping[str, Any], policy_text: str, policy_n
         data["attempts"] = [*data["attempts"], {"number": number, "sha256": _unseal(folder, archive)}]
         for name in (INDEX_FILE, POLICY_FILE, BASELINE_FILE):  # written anew below
             write_atomically(archive / name, read_file(folder / name).data)
-    baselines = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))
     data.update(_without(data, again))
     data.update(
         state="open",
         evaluated_at=None,
         attempt=number + 1,
+        ticket=kept["promotion_ticket"],
         operator=kept["promotion_operator"],
         reviewer=kept["promotion_reviewer"],
         risks=kept["promotion_risks"],
@@ -203,7 +221,7 @@ def reopen(folder: Path, settings: Mapping[str, Any], policy_text: str, policy_n
         settings=kept,
         policy={"path": policy_name, "sha256": sha256(policy_text.encode())},
         baseline_sha256=sha256(baselines.encode()),
-        collector_errors=[],
+        probes=dict(probes),
         run={},
     )
     write_atomically(folder / INDEX_FILE, to_json(data))
@@ -228,13 +246,15 @@ def _unseal(folder: Path, archive: Path) -> str:
 
 
 def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
-    """The collected parts of an index without the records of `gates`."""
+    """The collected parts of an index without the records of `gates`, and of no gate if all are run again."""
+    afresh = gates == set(GATE_NAMES)
     files = {c["file"] for c in data["commands"] if c["gate"] in gates}
     files |= {a["file"] for a in data["artifacts"] if a["gate"] in gates}
     kept = {key: [e for e in data[key] if e["gate"] not in gates] for key in ("commands", "artifacts", "artifact_sets")}
     return {
         **kept,
-        "events": [e for e in data["events"] if e["gate"] is not None and e["gate"] not in gates],
+        "events": [e for e in data["events"] if not afresh and e["gate"] not in gates],
+        "collector_errors": [] if afresh else data["collector_errors"],
         "gates": {name: gate for name, gate in data["gates"].items() if name not in gates},
         "files": {name: digest for name, digest in data["files"].items() if name not in files},
     }

@@ -75,6 +75,25 @@ COMMANDS = (
 )
 SECONDS = ("gate_slurm_smoke_job_limit_seconds", "promotion_issue_limit_seconds")
 LISTS = ("workspace_prepare_commands", "aiida_vm_smoke_args", "promotion_risks", "promotion_waivers")
+_OF_WORKSPACE = ("workspace_dir", "workspace_target_branch", "workspace_checkout", "workspace_environment")
+_OF_VM = ("aiida_vm_repo_dir", "aiida_vm_env_file", "aiida_vm_verdi", "aiida_vm_profile", "aiida_vm_environment")
+# What says what a gate's evidence is of. Limits are no part of it.
+GATE_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "preflight": (*_OF_WORKSPACE, "workspace_prepare_commands"),
+    "sqlite_smoke": (*_OF_WORKSPACE, "workspace_sqlite_smoke_command"),
+    "vm_bootstrap": _OF_VM,
+    "slurm_smoke": (
+        *_OF_VM,
+        "aiida_vm_smoke_args",
+        "gate_slurm_smoke_submit_job",
+        "gate_slurm_smoke_partition",
+        "gate_slurm_smoke_account",
+        "gate_slurm_smoke_qos",
+        "gate_slurm_smoke_submit_calculation",
+        "gate_slurm_smoke_computer_label",
+    ),
+    "contracts": _OF_WORKSPACE,
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 
 
@@ -112,6 +131,15 @@ def effective(
             )
         merged[name] = value
     return _converted(merged)
+
+
+def gate_settings(gate: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a gate's evidence depends on, as the index keeps them; without PATH, which is the shell's."""
+    found = {name: settings.get(name) for name in GATE_SETTINGS[gate]}
+    for name in ENVIRONMENTS:
+        if isinstance(found.get(name), Mapping):
+            found[name] = {key: value for key, value in dict(found[name] or {}).items() if key != "PATH"}
+    return found
 
 
 def _refuse_empty(given: Mapping[str, Any]) -> None:
@@ -245,7 +273,7 @@ def chosen_gates(value: object) -> tuple[str, ...]:
     words = value if isinstance(value, (list, tuple)) else str(value).split(",")
     chosen = []
     for word in (str(item).strip() for item in words):
-        if word.isdigit() and 1 <= int(word) <= len(GATE_NAMES):
+        if word.isascii() and word.isdigit() and 1 <= int(word) <= len(GATE_NAMES):
             chosen.append(GATE_NAMES[int(word) - 1])
         elif word in GATE_NAMES:
             chosen.append(word)

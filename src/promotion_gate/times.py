@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from promotion_gate.errors import InputError
 
 RUN_ID_FORMAT = "%Y%m%dT%H%M%SZ"
+# What lies this far ahead was written with a wrong clock; less is ordinary skew.
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 _STAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

@@ -202,13 +202,7 @@ class Ground:
         return self.play("promotion-gate.yml", *options, project=project, cwd=cwd, **extra)
 
     def resumption(self, gates: str) -> dict[str, Any]:
-        """The variables of a resume; the run was copied, so its own folders would be those of the original."""
-        return {
-            "promotion_resume": "latest",
-            "promotion_gates": gates,
-            "promotion_evidence_root": str(self.evidence),
-            "promotion_baseline_dir": str(self.evidence / "baseline"),
-        }
+        return {"promotion_resume": "latest", "promotion_gates": gates}
 
     def again(self, gates: str, project: Path = PROJECT, cwd: Path | None = None) -> Run:
         """Resumes the newest run and re-runs `gates`, whatever they were."""

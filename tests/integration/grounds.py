@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ __all__ = [
     "decided",
     "ground",
     "healthy_ground",
+    "pristine",
     "promoted",
     "pytest_collection_modifyitems",
     "sshd",
@@ -132,10 +134,23 @@ def promoted(healthy_ground: Ground) -> Run:
     return healthy_ground.gate()
 
 
-@pytest.fixture
-def decided(promoted: Run, healthy_ground: Ground, tmp_path: Path) -> Iterator[Ground]:
-    """A ground with a promoted run in it, to re-run single gates of: `decided.again("3")`."""
+@pytest.fixture(scope="session")
+def pristine(promoted: Run, healthy_ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folder of `healthy_ground` with its promoted run, to put things back from."""
     assert promoted.status == 0, promoted.output
-    copied = copy_of(healthy_ground, tmp_path / "g")
-    yield copied
-    copied.close()
+    healthy_ground.close()  # a socket cannot be copied
+    return Path(shutil.copytree(healthy_ground.folder, tmp_path_factory.mktemp("pristine") / "g", symlinks=True))
+
+
+@pytest.fixture
+def decided(pristine: Path, healthy_ground: Ground) -> Iterator[Ground]:
+    """A ground with a promoted run in it, to re-run single gates of: `decided.again("3")`.
+
+    It stays where it is, and is put back afterwards: evidence that was kept counts for its own folders only.
+    """
+    ground = replace(healthy_ground, variables=dict(healthy_ground.variables), settings=dict(healthy_ground.settings))
+    (ground.folder / "inventory" / "hosts.yml").unlink()  # written anew, with the variables of the test
+    yield ground
+    ground.close()
+    shutil.rmtree(ground.folder)
+    shutil.copytree(pristine, ground.folder, symlinks=True)

@@ -158,7 +158,8 @@ def test_a_vm_that_is_not_ready_holds_with_its_reason(
     assert run.status != 0
     assert run.decision is not None, run.output
     assert run.decision["decision"] == "HOLD"
-    assert {name.split(".")[0] for name in run.failing()} == {"vm_bootstrap"}
+    assert {name.split(".")[0] for name in run.failing()} == {"vm_bootstrap", "slurm_smoke"}
+    assert run.gate("slurm_smoke")["status"] == "STALE", "it was run before the VM became what it is"
     check = run.check(check_id)
     assert (check["status"], observed in check["observed"]) == (status, True), check
     assert check["unblock"]

@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -127,8 +128,14 @@ def test_the_printed_command_runs_as_it_stands(decided: Ground) -> None:
     """What -e overrode in the inventory is repeated: the inventory would win over the index now."""
     decided.variables["promotion_reviewer"] = "somebody-else"
     drain(decided)
-    held = decided.gate(**decided.resumption("4"), promotion_reviewer="test-reviewer")
+    options = ["--user", decided.sshd.user, "--ssh-extra-args=-o LogLevel=ERROR", "--timeout=20"]
+    held = decided.gate(*options, **decided.resumption("4"), promotion_reviewer="test-reviewer")
     assert decision(held) == "HOLD" and held.decision is not None
+    assert shlex.split(held.decision["rerun_command"])[-3:] == [
+        f"--user={decided.sshd.user}",
+        "--timeout=20",
+        "--ssh-extra-args=-o LogLevel=ERROR",
+    ]
     mend(decided)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -177,6 +184,36 @@ def test_a_resume_with_nothing_left_points_to_check(decided: Ground) -> None:
     assert promotion_gate("check", decided.bundles()[-1]).returncode == 0
 
 
+def test_gates_of_a_vm_that_does_not_answer_are_not_kept(decided: Ground) -> None:
+    """Gate 5 alone had failed; the VM may have become another one since, and nobody can say."""
+    decided.say_text("openapi", "drift: apps/api/openapi.json\n", 1)
+    assert decided.again("5").status != 0
+    decided.say_text("openapi", "up to date: apps/api/openapi.json\n")
+    decided.close()
+    decided.ssh(known_hosts="known_hosts_of_another")
+    variables = decided.resumption("")
+    del variables["promotion_gates"]
+    run = decided.gate(**variables)
+    assert run.status != 0 and decision(run) == "HOLD", run.output
+    assert "The VM did not say what it is now, so gates 3, 4 are run again; it was " in run.words
+    assert run.attempts() == {"preflight": 1, "sqlite_smoke": 1, "vm_bootstrap": 3, "slurm_smoke": 3, "contracts": 3}
+
+
+def test_a_change_that_nobody_committed_is_seen_before_a_gate_is_kept(decided: Ground) -> None:
+    drain(decided)
+    assert decided.again("4").status != 0
+    mend(decided)
+    (decided.workspace / "docs" / "README.txt").write_text("new\n", encoding="utf-8")
+    variables = decided.resumption("")
+    del variables["promotion_gates"]
+    run = decided.gate(**variables)
+    assert run.status != 0 and decision(run) == "HOLD", run.output
+    assert (
+        "What is not committed is something else than when this evidence was collected, so gates 1, 2, 5" in run.words
+    )
+    assert run.check("preflight.worktree")["status"] == "FAIL"
+
+
 # --- sign-off, two operators --------------------------------------------------------------------------------------
 
 
@@ -186,7 +223,11 @@ def test_only_the_reviewer_signs_off_and_a_re_run_makes_it_void(decided: Ground)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     allowed = decided.folder / "allowed"
     allowed.write_text(f"test-reviewer {key.with_suffix('.pub').read_text(encoding='utf-8')}", encoding="utf-8")
-    where: dict[str, Any] = {"promotion_run_id": bundle.name, "promotion_evidence_root": str(decided.evidence)}
+    where: dict[str, Any] = {"promotion_run_id": bundle.name}
+    # As inventory/vm lays it out: where the evidence is stands with the workspace group.
+    groups = decided.groups()
+    groups["workspace"]["vars"] = {"workspace_dir": decided.variables.pop("workspace_dir")}
+    decided.inventory(groups)
 
     other = decided.play("playbooks/sign-off.yml", promotion_operator="carol", **where)
     assert other.status != 0 and 'names test-reviewer as its reviewer, not "carol"' in other.words

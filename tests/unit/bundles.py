@@ -41,6 +41,7 @@ Trips = dict[str, Trip]
 def probe(commit: str = COMMIT, content: str = CONTENT, machine: str = "", branch: str = "main") -> str:
     """The output of identity.sh; `machine` are its lines about the host."""
     lines = f"commit: {commit}\nbranch: {branch}\ntarget_commit: {commit}\ncontent: {content}\n"
+    lines += "changes: none\nuntracked: none\n"
     return lines + machine + "processor: x86_64 x2 Intel(R) Xeon(R) Processor\n"
 
 
@@ -50,7 +51,8 @@ def workspace_probe(commit: str = COMMIT, content: str = CONTENT) -> str:
 
 def vm_probe(commit: str = COMMIT, content: str = CONTENT, machine_id: str = "77ceb62a43ada30304ea3dd09c8dd263") -> str:
     host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIODgzAYfy2sF89QBBFYrkbwIQKhSLM6PZ"
-    return probe(commit, content, f"machine_id: {machine_id}\nhost_key: {host_key}\n")
+    env_file = "env_file: 1795478400.123456789 412\n"
+    return probe(commit, content, f"{env_file}machine_id: {machine_id}\nhost_key: {host_key}\n")
 
 
 # --- the module's results ---------------------------------------------------------------------------------------

@@ -13,15 +13,18 @@ import pytest
 import yaml
 
 from promotion_gate.__main__ import main
-from promotion_gate.baseline import write_baseline
+from promotion_gate.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle import load_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import GateError, InputError
 from promotion_gate.files import read_json, to_json
-from promotion_gate.lock import RunLock
-from promotion_gate.opening import open_run
+from promotion_gate.lock import LOCK_FILE, RunLock
+from promotion_gate.model import Decision
+from promotion_gate.opening import abandon, open_run
 from promotion_gate.policy import GATE_NAMES
+from promotion_gate.recorder import Recorder
 from promotion_gate.resume import begin_resume, rerun_reasons
+from promotion_gate.seal import seal
 from promotion_gate.settings import effective, repeated_extra_vars
 from promotion_gate.show import text_of
 from promotion_gate.signoff import make_signoff
@@ -35,9 +38,29 @@ def plan(root: Path, **variables: Any) -> dict[str, Any]:
     return open_run(bundles.request(root, promotion_resume="latest", **variables))
 
 
-def begin(prepared: dict[str, Any], workspace: str = "", vm: str = "") -> dict[str, Any]:
-    probes = {"workspace": workspace or bundles.workspace_probe(), "aiida_vm": vm or bundles.vm_probe()}
+def begin(prepared: dict[str, Any], workspace: str | None = None, vm: str | None = None) -> dict[str, Any]:
+    """Begins a resume; a host says what it said before, unless told otherwise (an empty text: it does not answer)."""
+    probes = {
+        "workspace": bundles.workspace_probe() if workspace is None else workspace,
+        "aiida_vm": bundles.vm_probe() if vm is None else vm,
+    }
     return begin_resume({"plan": prepared, "probes": probes})
+
+
+def rerun(root: Path, run: dict[str, Any], trips: bundles.Trips | None = None) -> Decision:
+    """Records what begin() chose, closes, and decides."""
+    bundle = Path(run["bundle"])
+    bundles.record(bundle, {gate: (trips or bundles.healthy_trips())[gate] for gate in run["gates"]})
+    return decide(load_bundle(bundle))
+
+
+def statuses(decision: Decision) -> dict[str, str]:
+    return {gate.name: str(gate.status) for gate in decision.gates}
+
+
+def edit_index(bundle: Path, **fields: Any) -> None:
+    index = read_json(bundle / "index.json")
+    (bundle / "index.json").write_text(to_json({**index, **fields}), encoding="utf-8")
 
 
 # --- which gates, and why -----------------------------------------------------------------------------------------
@@ -104,6 +127,165 @@ def test_another_machine_runs_its_own_gates_again(tmp_path: Path) -> None:
     assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
 
 
+# Gates that were kept, by what the host that they ran on says when the resume begins: none of it may promote.
+NOT_THE_SAME = {
+    "the VM does not answer": ({"vm": ""}, "The VM did not say what it is now, so gates 3, 4 are run again."),
+    "the workspace does not answer": (
+        {"workspace": ""},
+        "The workspace host did not say what it is now, so gates 1, 2, 5 are run again; it was FAIL, so gate 4 is",
+    ),
+    "the VM has no host key any more": (
+        {"vm": bundles.vm_probe().replace("host_key: ", "other: ")},
+        "The machine is another one than when this evidence was collected (host key and machine id differ), so gates ",
+    ),
+    "the environment file was written": (
+        {"vm": bundles.vm_probe().replace(" 412\n", " 413\n")},
+        "The environment file was written anew since this evidence was collected, so gates 3, 4 are run again.",
+    ),
+    "a tracked file of the VM was changed": (
+        {"vm": bundles.vm_probe().replace("changes: none", f"changes: {OTHER}")},
+        "What is not committed is something else than when this evidence was collected, so gates 3, 4 are",
+    ),
+    "a tracked file of the workspace was changed": (
+        {"workspace": bundles.workspace_probe().replace("changes: none", f"changes: {OTHER}")},
+        "What is not committed is something else than when this evidence was collected, so gates 1, 2, 5 are",
+    ),
+    "a file was added to the workspace": (
+        {"workspace": bundles.workspace_probe().replace("untracked: none", f"untracked: {OTHER}")},
+        "What is not committed is something else than when this evidence was collected, so gates 1, 2, 5 are",
+    ),
+}
+
+
+@pytest.mark.parametrize(("now", "said"), NOT_THE_SAME.values(), ids=NOT_THE_SAME)
+def test_a_host_that_is_not_what_it_was_is_not_taken_at_its_old_word(
+    tmp_path: Path, now: dict[str, str], said: str
+) -> None:
+    bundles.hold_bundle(tmp_path)
+    assert begin(plan(tmp_path), **now)["said"].startswith(said)
+
+
+@pytest.mark.parametrize("now", [now for now, _ in NOT_THE_SAME.values()], ids=NOT_THE_SAME)
+def test_a_choice_of_gates_does_not_keep_what_no_longer_counts(tmp_path: Path, now: dict[str, str]) -> None:
+    bundles.hold_bundle(tmp_path)
+    run = begin(plan(tmp_path, promotion_gates="4"), **now)
+    assert run["gates"] == ["slurm_smoke"]
+    left = "3" if "vm" in now else "1, 2, 5"
+    assert run["said"].endswith(f" Not chosen, though the decision cannot be PROMOTE without them: {left}.")
+    decision = rerun(tmp_path, run)
+    assert decision.decision == "HOLD"
+    assert [name for name, status in statuses(decision).items() if status == "STALE"] == (
+        ["vm_bootstrap"] if "vm" in now else ["preflight", "sqlite_smoke", "contracts"]
+    )
+
+
+def test_what_the_vm_has_beside_the_commit_is_its_own(tmp_path: Path) -> None:
+    bundles.hold_bundle(tmp_path)
+    run = begin(plan(tmp_path), vm=bundles.vm_probe().replace("untracked: none", f"untracked: {OTHER}"))
+    assert run["gates"] == ["slurm_smoke"]
+    assert rerun(tmp_path, run).decision == "PROMOTE"
+
+
+@pytest.mark.parametrize("gate", ["sqlite_smoke", "slurm_smoke", "contracts"])
+def test_evidence_that_does_not_say_what_it_is_of_is_not_kept(tmp_path: Path, gate: str) -> None:
+    """Where Git could not be asked, nobody sees that the commit moved."""
+    trips = bundles.healthy_trips()
+    trips["vm_bootstrap"] = bundles.changed(trips["vm_bootstrap"], "status", exit=1)
+    trips[gate] = bundles.changed(trips[gate], "identity", exit=128, output="fatal: not a git repository\n")
+    bundles.make_bundle(tmp_path, trips)
+    run = begin(plan(tmp_path))
+    assert {gate, "vm_bootstrap"} == set(run["gates"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "gates"),
+    [
+        ("aiida_vm_profile", "another", {"vm_bootstrap", "slurm_smoke"}),
+        ("aiida_vm_env_file", "ops/other.env", {"vm_bootstrap", "slurm_smoke"}),
+        ("workspace_sqlite_smoke_command", "true", {"sqlite_smoke", "slurm_smoke"}),
+        ("aiida_vm_environment", {"AIIDA_PATH": "/other"}, {"vm_bootstrap", "slurm_smoke"}),
+        ("workspace_environment", {"PATH": "/opt/bin"}, {"slurm_smoke"}),
+        ("gate_slurm_smoke_job_limit_seconds", "90", {"slurm_smoke"}),
+    ],
+)
+def test_evidence_of_other_settings_is_not_kept(tmp_path: Path, name: str, value: Any, gates: set[str]) -> None:
+    bundles.hold_bundle(tmp_path)
+    run = begin(plan(tmp_path, **{name: value}))
+    assert set(run["gates"]) == gates
+    if len(gates) > 1:
+        assert f"{name} is set to something else than when this evidence was collected" in run["said"].lower()
+
+
+def test_evidence_from_the_future_is_not_fresh_for_ever(tmp_path: Path) -> None:
+    bundle = bundles.hold_bundle(tmp_path)
+    index = read_json(bundle / "index.json")
+    index["gates"]["contracts"]["ended"] = "2099-01-01T00:00:00Z"
+    edit_index(bundle, gates=index["gates"])
+    assert begin(plan(tmp_path))["said"].startswith(
+        "It was FAIL, so gate 4 is run again; it was collected at 2099-01-01T00:00:00Z, which is after the decision; "
+    )
+
+
+LOST = {
+    "collector_errors": ["OSError: No space left on device"],
+    "events": [
+        {
+            "kind": "failed",
+            "gate": None,
+            "host": "workspace-local",
+            "task": "Make the temporary worktree",
+            "message": "x",
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("field", LOST)
+def test_what_belongs_to_no_gate_does_not_vanish_with_the_re_run_of_one(tmp_path: Path, field: str) -> None:
+    bundle = bundles.closed_bundle(tmp_path, HELD)
+    edit_index(bundle, **{field: LOST[field]})
+    seal(bundle)
+    run = begin(plan(tmp_path, promotion_gates="4"))
+    decision = rerun(tmp_path, run)
+    assert decision.decision == "HOLD" and len(decision.objections) == 1
+    seal(bundle)
+    run = begin(plan(tmp_path))
+    assert run["gates"] == list(GATE_NAMES)
+    assert run["said"].startswith("Something went wrong that belongs to no gate (")
+    assert rerun(tmp_path, run).decision == "PROMOTE"
+
+
+def test_a_baseline_that_cannot_be_read_does_not_touch_a_decision(tmp_path: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path)
+    prepared = plan(tmp_path, promotion_gates="4")
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    (tmp_path / "baseline" / "notes.json").write_text("{", encoding="utf-8")
+    with pytest.raises(GateError, match=r"notes\.json is not JSON"):
+        begin(prepared)
+    with pytest.raises(GateError, match=r"notes\.json is not JSON"):
+        plan(tmp_path, promotion_gates="4")
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+
+
+def test_a_resume_for_another_ticket_is_recorded_as_that(tmp_path: Path) -> None:
+    bundles.hold_bundle(tmp_path)
+    assert rerun(tmp_path, begin(plan(tmp_path, promotion_ticket="gra-200"))).ticket == "gra-200"
+
+
+@pytest.mark.parametrize("choice", ["²", "6", "0", "-1"])
+def test_a_gate_that_there_is_not_is_named(tmp_path: Path, choice: str) -> None:
+    bundles.hold_bundle(tmp_path)
+    with pytest.raises(InputError, match=f'there is no gate "{choice}"'):
+        plan(tmp_path, promotion_gates=choice)
+
+
+@pytest.mark.parametrize("name", ["promotion_evidence_root", "workspace_dir", "promotion_ticket"])
+def test_what_says_where_the_run_is_must_be_a_text(tmp_path: Path, name: str) -> None:
+    bundles.hold_bundle(tmp_path)
+    with pytest.raises(InputError, match=f"{name} must be a text, not the number 5"):
+        plan(tmp_path, **{name: 5})
+
+
 def test_evidence_that_is_too_old_or_of_another_policy_is_run_again(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root")
     index = read_json(bundle / "index.json")
@@ -148,9 +330,9 @@ def test_objections_alone_leave_something_to_re_run(tmp_path: Path) -> None:
     (bundle / "index.json").write_text(to_json({**index, "collector_errors": ["disk full"]}), encoding="utf-8")
     decision = decide(load_bundle(bundle))
     assert decision.decision == "HOLD" and all(gate.status == "PASS" for gate in decision.gates)
-    reasons = rerun_reasons(bundle, index["settings"], index["policy"]["sha256"], {})
-    assert list(reasons) == list(GATE_NAMES)
-    assert set(reasons.values()) == {f"there are objections, the first: {decision.objections[0].rstrip('.')}"}
+    probes = {"workspace": bundles.workspace_probe(), "aiida_vm": bundles.vm_probe()}
+    reasons = rerun_reasons(bundle, index["settings"], index["policy"]["sha256"], probes)
+    assert reasons == dict.fromkeys(GATE_NAMES, "something went wrong that belongs to no gate (disk full)")
 
 
 def test_a_sign_off_is_said_to_be_void_from_the_resume_on(tmp_path: Path) -> None:
@@ -196,6 +378,32 @@ def test_a_run_that_began_while_both_hosts_were_asked_is_named(tmp_path: Path) -
     assert begin(prepared)["gates"] == ["slurm_smoke"]
 
 
+def test_who_comes_second_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Both have opened a run before either has the lock; the second one's must not stand as the newest."""
+    first, second = (bundles.open_bundle(tmp_path, f"20261124T00000{n}Z") for n in (1, 2))
+    bundles.record(first, bundles.healthy_trips(), close=False)
+    abandon(second)
+    assert not second.exists()
+    abandon(first)
+    assert first.exists(), "something was recorded in it"
+    assert plan(tmp_path)["bundle"] == str(first)
+
+
+@pytest.mark.parametrize("entry", ["", "[1]", "{", "7", '{"run": "a"}'])
+def test_a_lock_with_an_entry_that_says_little_is_a_sentence(tmp_path: Path, entry: str) -> None:
+    lock = RunLock(tmp_path, "a")
+    (tmp_path / LOCK_FILE).write_text(entry, encoding="utf-8")
+    with pytest.raises(GateError, match=r"Another run is under way in .*: run [a?] on \?, pid \?, started \?\."):
+        RunLock(tmp_path, "b")
+    lock.release()
+
+
+def test_a_lock_that_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).mkdir()
+    with pytest.raises(GateError, match=r"cannot be opened \(Is a directory\)\. .* or remove the file"):
+        RunLock(tmp_path, "a")
+
+
 # --- the printed command ------------------------------------------------------------------------------------------
 
 
@@ -224,6 +432,15 @@ def test_ansible_reads_a_repeated_pair_as_what_it_was(value: str) -> None:
     [entry] = repeated_extra_vars([f"demo={shlex.quote(value)}"])
     read = yaml.safe_load(entry) if entry.startswith("{") else parse_kv(entry)
     assert read == {"demo": value}
+
+
+def test_the_printed_command_repeats_how_the_hosts_are_reached(tmp_path: Path) -> None:
+    bundle = bundles.open_bundle(tmp_path)
+    options = ["--ssh-common-args=-o ProxyJump=bastion", "--ask-become-pass", "--vault-password-file=/home/a/vault"]
+    recorder = Recorder(bundle, {"recorder": "evidence", "options": options})
+    recorder.close()
+    command = decide(load_bundle(bundle)).rerun_command
+    assert shlex.split(command)[-3:] == options
 
 
 # --- waivers ------------------------------------------------------------------------------------------------------
@@ -302,6 +519,19 @@ def test_24_percent_slower_every_week_does_not_pass_unseen(tmp_path: Path) -> No
     assert len(before) == 5
     assert main(["seal", str(held)]) == 1
     assert sorted(path.name for path in baselines.iterdir()) == before, "a HOLD records nothing, and earlier ones stay"
+
+
+def test_an_earlier_baseline_is_never_overwritten(tmp_path: Path) -> None:
+    """Whatever else lies in the folder."""
+    times = [[bundles.SECOND * n] * 3 for n in range(1, 6)]
+    (tmp_path / "README").touch()
+    for number, taken in enumerate(times):
+        write_baseline(tmp_path, bundles.known_good(taken))
+        if number == 2:
+            (tmp_path / "README").unlink()
+    assert sorted(baseline.median_ns // bundles.SECOND for baseline in read_baseline_dir(tmp_path)) == [1, 2, 3, 4, 5]
+    write_baseline(tmp_path, bundles.known_good(times[3]))
+    assert len(read_baseline_dir(tmp_path)) == 5, "the same again is the same"
 
 
 # --- the follow-up issue ------------------------------------------------------------------------------------------

@@ -35,9 +35,11 @@ class Finding:
 class Unproven(Exception):
     """The evidence for a check is not there or cannot be used; carries the status and the sentence."""
 
-    def __init__(self, status: Status, observed: str, file: str | None = None, hint: str = "default") -> None:
+    def __init__(
+        self, status: Status, observed: str, file: str | None = None, hint: str = "default", **values: str
+    ) -> None:
         super().__init__(observed)
-        self.finding = Finding(status, observed, (file,) if file else (), hint=hint)
+        self.finding = Finding(status, observed, (file,) if file else (), hint=hint, values=values)
 
 
 class SwitchedOff(Exception):
@@ -170,7 +172,7 @@ class Case:
         for event in reversed([event for event in index.events if event.gate == self.gate.name]):
             if event.kind == "unreachable":
                 reason = f"{event.host} could not be reached: {event.message}"
-                return Unproven(Status.BLOCKED, reason, hint="unreachable")
+                return Unproven(Status.BLOCKED, reason, hint="unreachable", host=event.host)
             if event.kind == "failed":
                 return Unproven(Status.BLOCKED, f'the task "{event.task}" failed on {event.host}: {event.message}')
         if self.record is None and (index.run.get("check") or index.run.get("selection")):
