@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from packaging.specifiers import SpecifierSet
 
-from promotion_gate.bounds import GRAMMAR, parse_bounds
 from promotion_gate.errors import InputError
 from promotion_gate.fields import Fields, nearest
 
@@ -154,10 +154,12 @@ def _versions(fields: Fields) -> dict[str, str]:
         try:
             if not isinstance(bounds, str):  # YAML makes a number of 3.10, which is 3.1
                 raise ValueError
-            parse_bounds(bounds)
-        except ValueError:
+            if not all(SpecifierSet(part) for part in bounds.split(",")):  # an empty one lets every version pass
+                raise ValueError
+        except ValueError:  # InvalidSpecifier is one
             raise InputError(
-                f'{fields.where}: supported_versions bounds {component} by "{bounds}"; write {GRAMMAR}: ">=2.7,<2.10".'
+                f'{fields.where}: supported_versions bounds {component} by "{bounds}"; write bounds joined by commas, '
+                'as a text: ">=2.7,<2.10".'
             ) from None
     return versions
 

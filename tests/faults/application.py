@@ -1,7 +1,7 @@
 """The real example application as a ground: real uv, pnpm and node; behind SSH, the VM of recorded output.
 
-It is laid out, run and promoted once. A test breaks a copy of it and runs the gates again, by a resume of the
-promoted run: what it re-runs is the whole of these gates, and what it keeps is that of a run a minute ago.
+It is laid out, run and promoted once. A test breaks it and runs the gates again, by a resume of the promoted
+run: what it re-runs is the whole of these gates, and what it keeps is that of a run a minute ago.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from ground import (
     Ground,
     Run,
     Sshd,
-    copy_of,
     git,
     healthy_answers,
+    in_place,
+    kept_aside,
     settle,
 )
 
@@ -58,12 +59,16 @@ def healthy_application(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) ->
     ground.close()
 
 
+@pytest.fixture(scope="session")
+def pristine_application(healthy_application: Ground, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kept_aside(healthy_application, tmp_path_factory.mktemp("pristine-application"))
+
+
 @pytest.fixture
-def application(healthy_application: Ground, tmp_path: Path) -> Iterator[Ground]:
-    """A copy of the application and its promoted run, to break."""
-    ground = _settled(copy_of(healthy_application, tmp_path / "g"), healthy_application.folder.parent)
-    yield ground
-    ground.close()
+def application(healthy_application: Ground, pristine_application: Path) -> Iterator[Ground]:
+    """The application and its promoted run, to break; it is put back afterwards."""
+    with in_place(healthy_application, pristine_application) as ground:
+        yield ground
 
 
 # --- what a test does with it -----------------------------------------------------------------------------------
@@ -133,7 +138,7 @@ def _build(folder: Path, sshd: Sshd) -> Ground:
         git(folder, "clone", "--quiet", str(source), str(target))
         git(target, "config", "user.name", "A. Nyone")
         git(target, "config", "user.email", "anyone@example.org")
-    # The VM gets its commits from the workspace, here and in every copy.
+    # The VM gets its commits from the workspace.
     git(ground.workspace, "remote", "remove", "origin")
     git(ground.vm, "remote", "set-url", "origin", "../workspace")
     _tools(ground)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import grounds
 import matrix
 import pytest
-from application import application, healthy_application  # noqa: F401
-from grounds import *  # noqa: F403
+from application import application, healthy_application, pristine_application  # noqa: F401
+from grounds import decided, ground, healthy_ground, pristine, promoted, sshd, template  # noqa: F401
 from live import LiveVm
 
 from demo.paths import DEMO
@@ -39,10 +42,50 @@ def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
         live_vm.heal()
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    path = session.config.getoption("--fault-matrix", default=None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    grounds.pytest_collection_modifyitems(items)
+    # Each process of pytest-xdist collects the same tests; one of them says which.
+    if config.getoption("--fault-matrix") and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        matrix.forget(_test(item.nodeid) for item in items)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    path = config.getoption("--fault-matrix", default=None)
     if path is not None and "PYTEST_XDIST_WORKER" not in os.environ:
-        path.write_text(matrix.render(matrix.rows(), f"The VM ran {_versions()}."), encoding="utf-8")
+        config.pluginmanager.register(TableWriter(path))
+
+
+class TableWriter:
+    """Notes how each test ended, and writes the table if all of them passed: no row of it is then a mere claim."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            matrix.note(_test(report.nodeid), report.outcome)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        ended = matrix.outcomes()
+        bad = sorted(f"{test}: {outcome}" for test, outcome in ended.items() if outcome != "passed")
+        if bad or not ended:
+            terminalreporter.write_line(f"{self._path} is left as it was, because not all tests passed:")
+            terminalreporter.write_line("\n".join(bad))
+            return
+        said = f"The gate was at commit {_commit()}, the VM ran {_versions()}."
+        text = matrix.render(matrix.rows(), said, len(ended))
+        self._path.write_text(text, encoding="utf-8")
+
+
+def _test(nodeid: str) -> str:
+    """A test's id without the group that pytest-xdist adds."""
+    return re.sub(r"@\w+$", "", nodeid)
+
+
+def _commit() -> str:
+    """Of which gate the rows speak; `+` where something is not committed."""
+    shown = ["git", "-C", str(matrix.PROJECT), "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"]
+    return subprocess.run(shown, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def _versions() -> str:

@@ -28,8 +28,8 @@ JOBS = ("slurm_smoke.node", "slurm_smoke.job", "slurm_smoke.calculation")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing to break. `inject` and `restore` are scripts for root on the VM; `restore` puts back what the commands
-    of the unblock sentence do not, or what only a person could know."""
+    """One thing to break. `inject` and `restore` are scripts for root on the VM; `restore` is what a person does, or
+    where commands mend the fault, what is put back once they have done so."""
 
     name: str
     inject: str
@@ -75,7 +75,7 @@ BROKER_PASSWORD = (
 SLURM_CONF_AGAIN = (
     "cd /etc/slurm && cp -p slurm.conf.away slurm.conf && rm slurm.conf.away && scontrol reconfigure; sleep 3"
 )
-END_SSH_SESSIONS = "pkill -KILL -f '[s]shd(-session)?: aiida' || true"
+SSH_GONE = "systemctl stop ssh.socket ssh.service 2>/dev/null; pkill -KILL -f '[s]shd(-session)?: aiida' || true"
 
 # The gate's own calculation, for a daemon that has worked before something happens to it.
 CALCULATION = (PROJECT / "roles" / "gate_slurm_smoke" / "files" / "calculation.py").read_text(encoding="utf-8")
@@ -315,13 +315,13 @@ MACHINE = (
     ),
     Fault(
         "sshd stopped before gate 3",
-        "systemctl stop ssh.socket ssh.service 2>/dev/null; " + END_SSH_SESSIONS,
+        SSH_GONE,
         "vm_bootstrap.checkout", "BLOCKED", says="could not be reached", also=VERDI_CHECKS, mended_by=BY_A_PERSON,
         restore="systemctl start ssh",
     ),
     Fault(
         "sshd stopped in the middle of gate 4",
-        "sleep 3; systemctl stop ssh.socket ssh.service 2>/dev/null; " + END_SSH_SESSIONS,
+        "sleep 3; " + SSH_GONE,
         "slurm_smoke.script", "BLOCKED", says="could not be reached", also=SLURM, mended_by=BY_A_PERSON,
         restore="systemctl start ssh", when=IN_GATE_4,
     ),

@@ -70,13 +70,14 @@ class LiveVm:
 
     def gate(self, **extra: Any) -> Run:
         """The whole gate; `extra` are -e variables."""
+        before = self._attempts()
         process = self._started(extra)
         output = process.communicate(timeout=RUN_SECONDS)[0]
-        return self._outcome(process.returncode, output)
+        return self._outcome(process.returncode, output, before)
 
     def gate_with(self, then: Callable[[], object], gate: str, **extra: Any) -> Run:
         """The gate, and `then` as soon as the evidence of `gate` is on disk: something that happens in mid-run."""
-        before = set(self._bundles())
+        before = self._attempts()
         process = self._started(extra)
         happened = threading.Event()
 
@@ -94,7 +95,7 @@ class LiveVm:
         output = process.communicate(timeout=RUN_SECONDS)[0]
         watcher.join()
         assert happened.is_set(), f"{gate} was never recorded\n{output}"
-        return self._outcome(process.returncode, output)
+        return self._outcome(process.returncode, output, before)
 
     def resume(self, **extra: Any) -> Run:
         return self.gate(promotion_resume="latest", **extra)
@@ -116,14 +117,22 @@ class LiveVm:
         program = str(Path(sys.executable).with_name("ansible-playbook"))
         return [program, playbook, "-i", "inventory/container", "-e", json.dumps(variables)]
 
-    def _outcome(self, status: int, output: str) -> Run:
-        bundles = self._bundles()
-        record = bundles[-1] / "promotion-decision.json" if bundles else None
+    def _outcome(self, status: int, output: str, before: Mapping[Path, int]) -> Run:
+        """What this run left: a bundle of its own, or an attempt of its own in one that was there."""
+        mine = [bundle for bundle, attempt in self._attempts().items() if before.get(bundle) != attempt]
+        record = mine[-1] / "promotion-decision.json" if mine else None
         decision = json.loads(record.read_text(encoding="utf-8")) if record and record.is_file() else None
-        return Run(status, output, bundles[-1] if bundles else None, decision)
+        return Run(status, output, mine[-1] if mine else None, decision)
 
     def _bundles(self) -> list[Path]:
         return sorted(path.parent for path in self.evidence.glob("*/index.json"))
+
+    def _attempts(self) -> dict[Path, int]:
+        """The newest attempt of each run, oldest run first."""
+        return {
+            bundle: int(json.loads((bundle / "index.json").read_text(encoding="utf-8"))["attempt"])
+            for bundle in self._bundles()
+        }
 
     # --- once per VM ---
 

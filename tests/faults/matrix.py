@@ -16,6 +16,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROWS = PROJECT / ".demo" / "faults"
+OUTCOMES = ROWS / "outcomes.json"
 TABLE = PROJECT / "docs" / "fault-matrix.md"
 PARTS = {
     "vm": "On the VM (real services)",
@@ -45,7 +46,7 @@ class Row:
     @property
     def for_time(self) -> bool:
         """A HOLD of a healthy VM for nothing but the time of the smoke: a loaded machine, counted apart."""
-        return self.wanted == "PROMOTE" and self.check == TIME_CHECK
+        return self.wanted == "PROMOTE" and self.decision == "HOLD" and self.check == TIME_CHECK
 
 
 def row_of(
@@ -59,6 +60,8 @@ def row_of(
         return Row(part, fault, wanted, "none", "-", "-", "no decision", portable(said))
     gates = [dict(gate) for gate in decision["gates"]]
     failing = [(gate, check) for gate in gates for check in gate["checks"] if check["status"] != "PASS"]
+    if wanted == "PROMOTE":  # what holds a healthy VM is its time only if nothing else does
+        failing.sort(key=lambda item: item[1]["id"] == TIME_CHECK)
     named = [(gate, check) for gate, check in failing if check["id"] == check_id] or failing[:1]
     if named and not said:
         gate, check = named[0]
@@ -99,12 +102,33 @@ def rows() -> list[Row]:
     return sorted(found, key=lambda row: (list(PARTS).index(row.part), row.gate, row.fault))
 
 
-def render(found: Sequence[Row], versions: str) -> str:
-    """docs/fault-matrix.md. `versions` says what the VM ran, in one sentence."""
-    return "\n".join([*_head(found, versions), *_tables(found)]) + "\n"
+def note(test: str, outcome: str) -> None:
+    """Keeps how a test ended: passed, failed or skipped; what a phase of it found bad stays."""
+    known = outcomes()
+    if known.get(test) in (None, "passed") or outcome == "failed":
+        known[test] = outcome
+    ROWS.mkdir(parents=True, exist_ok=True)
+    OUTCOMES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _head(found: Sequence[Row], versions: str) -> Iterator[str]:
+def forget(tests: Iterable[str]) -> None:
+    """Tests that are about to run have not passed yet."""
+    known = {**outcomes(), **dict.fromkeys(tests, "not run")}
+    ROWS.mkdir(parents=True, exist_ok=True)
+    OUTCOMES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def outcomes() -> dict[str, str]:
+    """How each test of the matrix ended, by its id."""
+    return dict(json.loads(OUTCOMES.read_text(encoding="utf-8"))) if OUTCOMES.exists() else {}
+
+
+def render(found: Sequence[Row], versions: str, tests: int) -> str:
+    """docs/fault-matrix.md, once all `tests` passed. `versions` says what the VM ran, in one sentence."""
+    return "\n".join([*_head(found, versions, tests), *_tables(found)]) + "\n"
+
+
+def _head(found: Sequence[Row], versions: str, tests: int) -> Iterator[str]:
     faults = [row for row in found if row.wanted == "HOLD"]
     healthy = [row for row in found if row.wanted == "PROMOTE"]
     tried = [row for row in faults if row.part == "vm"]
@@ -112,10 +136,11 @@ def _head(found: Sequence[Row], versions: str) -> Iterator[str]:
     yield ""
     yield "Each fault is injected by itself; its row is written from the record of the run, before a test judges it."
     yield "On the VM the whole gate runs; on the workspace and the controller the gates that a fault touches re-run in"
-    yield f"a promoted run. `make faults` makes this page anew. {versions}"
+    yield f"a promoted run. `make faults` makes this page anew, and only if every test of it passed. {versions}"
     yield ""
     yield "| Count | |"
     yield "| --- | --- |"
+    yield f"| tests, all passed, none skipped | {tests} |"
     yield f"| faults injected | {len(faults)} |"
     yield f"| **false PROMOTE** | **{_count(row.decision == 'PROMOTE' for row in faults)}** |"
     yield f"| healthy variants | {len(healthy)} |"

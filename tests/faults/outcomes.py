@@ -23,12 +23,13 @@ def record(
     """Writes the row of a run and returns the run.
 
     `kept` says that the record on disk is that of an earlier run, whose decision this one does not touch. Exit
-    status 0 is what a caller takes for PROMOTE; a run that ends so and leaves no PROMOTE counts as a false one.
+    status 0 is what a caller takes for PROMOTE, and nothing else is: a run that ends so and leaves no PROMOTE counts
+    as a false one, and a PROMOTE with another status as none.
     """
     decision = None if kept else run.decision
     row = matrix.row_of(part, fault, wanted, decision, check_id, "" if decision else told(run.output))
     values = {field: getattr(row, field) for field in ("gate", "check", "status", "sentence")}
-    said = "PROMOTE" if run.status == 0 else row.decision
+    said = "PROMOTE" if run.status == 0 else "none" if row.decision == "PROMOTE" else row.decision
     matrix.record(matrix.Row(part, fault, wanted, said, **values, unblocked=unblocked))
     return run
 

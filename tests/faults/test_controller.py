@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bundles
 import matrix
@@ -78,13 +79,6 @@ def _bounded(bounds: str) -> Callable[[Ground, Path], Run]:
     return run
 
 
-def _unknown_version(ground: Ground, folder: Path) -> Run:
-    for tool in ("dpkg-query", "rpm"):  # this machine may have the package
-        (ground.folder / "vm-bin" / tool).write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-        (ground.folder / "vm-bin" / tool).chmod(0o755)
-    return _bounded("rabbitmq: '>=0'")(ground, folder)
-
-
 def _without_callback(ground: Ground, folder: Path) -> Run:
     return ground.gate(project=checkout(folder / "checkout", without="callback_plugins"))
 
@@ -109,6 +103,33 @@ def _stats_raise(ground: Ground, folder: Path) -> Run:
     ground.say("sinfo", "sinfo/drained")
     old = "record = self._backstop.record()"
     return ground.gate(project=edited(folder / "checkout", "callback_plugins/evidence.py", old, "record = 1 / 0"))
+
+
+def _hook_raises(hook: str, run: Callable[..., Run]) -> Callable[[Ground, Path], Run]:
+    """`run` with a callback whose `hook` does nothing but raise."""
+
+    def raising(ground: Ground, folder: Path) -> Run:
+        name, signature = "callback_plugins/evidence.py", f"    def v2_{hook}(self, "
+        source = (PROJECT / name).read_text(encoding="utf-8")
+        head = next(line for line in source.splitlines() if line.startswith(signature))
+        return run(ground, project=edited(folder / "checkout", name, head, f"{head}\n        1 / 0"))
+
+    return raising
+
+
+def _limited_to_the_vm(ground: Ground, **where: Any) -> Run:
+    return ground.gate("--limit", "aiida_vm", **where)
+
+
+def _unreachable(ground: Ground, **where: Any) -> Run:
+    ground.ssh(port=free_port())
+    return ground.gate(**where)
+
+
+def _a_task_breaks_off(ground: Ground, project: Path) -> Run:
+    task = "- name: Break off\n  ansible.builtin.fail:\n    msg: broken off\n"
+    (project / "roles" / "gate_contracts" / "tasks" / "main.yml").write_text(task, encoding="utf-8")
+    return ground.gate(project=project)
 
 
 def _task_fails(ground: Ground, folder: Path) -> Run:
@@ -152,7 +173,7 @@ TRAPS = [
          'supported_versions bounds aiida-core by "2.9"'),
     Trap("a component outside the bounds of the policy", _bounded("aiida-core: '<2.9'"),
          "on the VM is outside <2.9, which the policy supports.", True),
-    Trap("a component whose version is not known", _unknown_version,
+    Trap("a component whose version is not known", _bounded("rabbitmq: '>=0'"),
          "The policy bounds rabbitmq to >=0, and its version on the VM is not known.", True),
     Trap("the callback is missing", _without_callback, "The evidence callback is not recording", representative=True),
     Trap("the callback cannot be loaded", _callback_is_broken, "The evidence callback is not recording"),
@@ -162,6 +183,14 @@ TRAPS = [
          "The recorder met an error, so evidence may be missing: ZeroDivisionError", True, "preflight.node"),
     Trap("the callback raises when the bundle is closed", _callback_raises("close"), "is still open"),
     Trap("the callback raises in the last hook", _stats_raise, "HOLD. The record is", True, "slurm_smoke.node"),
+    Trap("the callback raises in its last hook, and no play decides",
+         _hook_raises("playbook_on_stats", _limited_to_the_vm), "gate_common_run"),
+    Trap("the callback raises in its first hook, and no play decides",
+         _hook_raises("playbook_on_start", _limited_to_the_vm), "gate_common_run"),
+    Trap("the callback raises when a host is unreachable", _hook_raises("runner_on_unreachable", _unreachable),
+         "there is no record of", True, "vm_bootstrap.checkout"),
+    Trap("the callback raises when a task fails", _hook_raises("runner_on_failed", _a_task_breaks_off),
+         "there is no record of", True, "contracts.openapi"),
     Trap("a task of a gate fails, with ignore_errors", _task_fails,
          'Gate 5: here failed in the task "Break off": broken off', True, "contracts.openapi"),
     Trap("the VM is unreachable, and ignore_unreachable goes on", _vm_is_gone,

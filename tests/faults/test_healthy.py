@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import matrix
+import outcomes
 import pytest
 from faults_of_vm import aiida, until_node_is, verdi
 from ground import Run
@@ -107,7 +107,7 @@ def test_a_healthy_variant_promotes(live: LiveVm, variant: Variant) -> None:
 
 
 def judge(run: Run, name: str, sees: str) -> None:
-    matrix.record(matrix.row_of("healthy", name, "PROMOTE", run.decision, matrix.TIME_CHECK))
+    outcomes.record("healthy", name, run, wanted="PROMOTE")
     assert run.word == "PROMOTE", run.output
     assert run.status == 0
     assert run.bundle is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
 import shutil
@@ -9,8 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ HEALTHY = {
     "verdi_status": "verdi_status/2.9-healthy",
     "daemon_status": "daemon_status/2.9-healthy",
     "computer_test": "computer_test/2.9-slurm-ok",
+    "computer_show": "computer_show/2.9-slurm",
     "scontrol_ping": "scontrol_ping/healthy",
     "scontrol_nodes": "scontrol_nodes/healthy",
     "sinfo": "sinfo/healthy",
@@ -300,6 +303,25 @@ def copy_of(template: Ground, folder: Path) -> Ground:
     return settle(Ground(folder, template.sshd))
 
 
+def kept_aside(ground: Ground, folder: Path) -> Path:
+    """A copy of a ground's folder, times of files included, to put things back from."""
+    ground.close()  # a socket cannot be copied
+    return Path(shutil.copytree(ground.folder, folder / "g", symlinks=True))
+
+
+@contextlib.contextmanager
+def in_place(ground: Ground, pristine: Path) -> Iterator[Ground]:
+    """A ground for one test where it stands, put back afterwards: kept evidence counts for its own folders only."""
+    (ground.folder / "inventory" / "hosts.yml").unlink()  # written anew, with the variables of the test
+    mine = replace(ground, variables=copy.deepcopy(ground.variables), settings=dict(ground.settings))
+    try:
+        yield mine
+    finally:
+        mine.close()
+        shutil.rmtree(ground.folder)
+        shutil.copytree(pristine, ground.folder, symlinks=True)
+
+
 def _passing(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name in ("cp", "inventory", "ansible", ".promotion-gate.lock")]
 
@@ -346,6 +368,7 @@ def healthy_answers(ground: Ground) -> None:
     job = (CASES / "job" / "scontrol-completed.txt").read_text(encoding="utf-8").splitlines()
     ground.say_text("sbatch", f"{job[0]}\n")
     ground.say_text("job", f"{job[-1]}\n")
+    ground.say_text("versions", "aiida-core: 2.9.4\npython: 3.13.5\nslurm: slurm-wlm 24.11.5\npostgresql: 17.12\n")
     ground.say_text("partitions", "debug*|up|1|idle\n")
     ground.say_text("reservations", "No reservations in the system\n")
     ground.say_text("bootstrap", "[DRY RUN] nothing is changed without --apply\nsanity check: done\n")

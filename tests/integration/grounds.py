@@ -12,11 +12,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ground import SYSTEM_PATH, Ground, Run, Sshd, build, copy_of, free_port
+from ground import SYSTEM_PATH, Ground, Run, Sshd, build, copy_of, free_port, in_place, kept_aside
 
 __all__ = [
     "decided",
@@ -138,19 +137,11 @@ def promoted(healthy_ground: Ground) -> Run:
 def pristine(promoted: Run, healthy_ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the folder of `healthy_ground` with its promoted run, to put things back from."""
     assert promoted.status == 0, promoted.output
-    healthy_ground.close()  # a socket cannot be copied
-    return Path(shutil.copytree(healthy_ground.folder, tmp_path_factory.mktemp("pristine") / "g", symlinks=True))
+    return kept_aside(healthy_ground, tmp_path_factory.mktemp("pristine"))
 
 
 @pytest.fixture
 def decided(pristine: Path, healthy_ground: Ground) -> Iterator[Ground]:
-    """A ground with a promoted run in it, to re-run single gates of: `decided.again("3")`.
-
-    It stays where it is, and is put back afterwards: evidence that was kept counts for its own folders only.
-    """
-    ground = replace(healthy_ground, variables=dict(healthy_ground.variables), settings=dict(healthy_ground.settings))
-    (ground.folder / "inventory" / "hosts.yml").unlink()  # written anew, with the variables of the test
-    yield ground
-    ground.close()
-    shutil.rmtree(ground.folder)
-    shutil.copytree(pristine, ground.folder, symlinks=True)
+    """A ground with a promoted run in it, to re-run single gates of: `decided.again("3")`."""
+    with in_place(healthy_ground, pristine) as ground:
+        yield ground

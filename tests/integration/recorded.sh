@@ -19,7 +19,9 @@ case "$(basename "$0") $*" in
   "verdi -p "*" daemon status") answer daemon_status ;;
   "verdi -p "*" status") answer verdi_status ;;
   "verdi -p "*" computer test "*) answer computer_test ;;
-  "verdi -p "*" profile show "* | "verdi -p "*" storage version" | "verdi -p "*" computer show "*) echo "it is there" ;;
+  "verdi -p "*" profile show "* | "verdi -p "*" storage version") echo "it is there" ;;
+  "verdi -p "*" computer show "*) answer computer_show ;;
+  "verdi -p "*" run "*"/versions.py") answer versions ;;
   "scontrol ping") answer scontrol_ping ;;
   "scontrol show node -o") answer scontrol_nodes ;;
   "scontrol show reservation -o") answer reservations ;;

@@ -222,10 +222,11 @@ Log file: /home/aiida/.aiida/daemon/log/aiida-vm-psql.log
 Use `verdi daemon [incr | decr] [num]` to increase / decrease the number of workers
 """
 VERSIONS = """aiida-core: 2.9.4
-python: Python 3.13.5
+python: 3.13.5
 slurm: slurm-wlm 24.11.5
-postgresql: psql (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)
-rabbitmq: 4.0.5-6+deb13u2
+postgresql: 17.12 (Debian 17.12-0+deb13u1)
+Warning: RabbitMQ v4.0.5 is not supported and will cause unexpected problems!
+rabbitmq: 4.0.5
 """
 
 AGES = "postgresql_seconds: 3600\nworker_seconds: 1800\n"
@@ -245,7 +246,7 @@ def vm_bootstrap() -> Trip:
             command("status", status, [*VERDI, "-p", "vm-psql", "status"], STATUS),
             command("daemon_status", status, [*VERDI, "-p", "vm-psql", "daemon", "status"], DAEMON_STATUS),
             command("ages", status, ["ages.sh", "vm-psql"], AGES),
-            command("versions", "03-vm-versions.log", ["versions.sh"], VERSIONS),
+            command("versions", "03-vm-versions.log", [*VERDI, "-p", "vm-psql", "run", "versions.py"], VERSIONS),
         ],
     )
 
@@ -269,6 +270,15 @@ COMPUTER_TEST = """Report: Testing computer<vm-slurm> for user<aiida@example.org
 * Creating and deleting temporary file... [OK]
 * Checking for possible delay from using login shell... [OK]
 Success: all 6 tests succeeded
+"""
+COMPUTER_SHOW = """---------------------------  ------------------------------------
+Label                        vm-slurm
+PK                           1
+Transport type               core.local
+Scheduler type               core.slurm
+Mpirun command               mpirun -np {tot_num_mpiprocs}
+Default memory (kB)/machine
+---------------------------  ------------------------------------
 """
 JOB_LINE = "JobId=1 JobName=promotion-gate UserId=aiida(1000) Priority=1 JobState={state} Reason=None ExitCode=0:0 \n"
 JOB = "Submitted batch job 1\n" + JOB_LINE.format(state="PENDING") + JOB_LINE.format(state="COMPLETED")
@@ -294,6 +304,7 @@ def slurm_smoke() -> Trip:
             command("reservations", state, ["scontrol", "show", "reservation", "-o"], NO_RESERVATIONS),
             command("script", "04-slurm-smoke.log", script, "result: PASSED\n"),
             command("computer_test", state, [*VERDI, "-p", "vm-psql", "computer", "test", "vm-slurm"], COMPUTER_TEST),
+            command("computer_show", state, [*VERDI, "-p", "vm-psql", "computer", "show", "vm-slurm"], COMPUTER_SHOW),
             command("job", "04-slurm-job.log", ["slurm-job.sh", "60", "", "", ""], JOB),
         ],
         [artifact("slurm-smoke", SMOKE_LOGS)],
@@ -318,6 +329,9 @@ JUNIT = (
 )
 
 
+BLOB = "2f7efbeab578c8042531ea7908ee8ffd7589fe46\n"
+
+
 def documents(kind: str) -> dict[str, str]:
     """The application's documents of one kind: adr or contracts."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted((DOCUMENTS / kind).glob("*.md"))}
@@ -338,6 +352,8 @@ def contracts() -> Trip:
             command("generate", generate, "pnpm -C packages/api-client run generate", "✨ openapi-typescript 7.13.0\n"),
             command("diff", generate, f"git diff --exit-code -- {schema}"),
             command("diff_head", generate, ["git", "diff", "HEAD", "--exit-code", "--", schema]),
+            command("hash_file", generate, ["git", "hash-object", "--", schema], BLOB),
+            command("hash_head", generate, ["git", "rev-parse", f"HEAD:./{schema}"], BLOB),
             command(
                 "relay",
                 "05-convex-relay-tests.log",

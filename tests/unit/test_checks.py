@@ -55,6 +55,15 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ),
     ("sqlite_smoke", "run_2", {"output": ""}, "sqlite_smoke.runs", "FAIL", "printed nothing"),
     ("sqlite_smoke", "run_2", {"output": "1 failed\nFAILED tests/a.py::test_b\n"}, "sqlite_smoke.runs", "FAIL", "FAILED"),
+    *(
+        ("sqlite_smoke", "run_2", {"output": f"{said}\n"}, "sqlite_smoke.runs", "FAIL", "exited 0 but printed")
+        for said in (
+            "\x1b[31mFAILED\x1b[0m tests/test_a.py::\x1b[1mtest_b\x1b[0m - assert False",
+            "\x1b[31m==== \x1b[31m\x1b[1m1 failed\x1b[0m, \x1b[32m2 passed\x1b[0m\x1b[31m in 0.03s\x1b[0m\x1b[31m ====\x1b[0m",
+            "ERROR test_err.py", "1 error in 0.09s", "2 passed, 1 failed, 3 warnings in 1.20s", "no tests ran in 0.00s",
+            "\x1b[31mCritical: \x1b[0mboom",
+        )
+    ),
     ("sqlite_smoke", "run_3", HANGS, "sqlite_smoke.runs", "BLOCKED", "did not end within"),
     ("sqlite_smoke", "run_1", {"left_running": True}, "sqlite_smoke.runs", "FAIL", "left processes running"),
     ("sqlite_smoke", "run_1", {"argv": ["other"]}, "sqlite_smoke.baseline", "MISSING", "another smoke command"),
@@ -98,6 +107,11 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("slurm_smoke", "show_nodes", {"output": bundles.SHOW_NODES.replace("State=IDLE", "State=MIXED+RESERVED")},
      "slurm_smoke.node", "FAIL", "reserved"),
     ("slurm_smoke", "computer_test", {"output": FAILED_TEST}, "slurm_smoke.computer_test", "FAIL", "squeue"),
+    ("slurm_smoke", "computer_show", {"output": bundles.COMPUTER_SHOW.replace("core.slurm", "core.direct")},
+     "slurm_smoke.computer_test", "FAIL", "the scheduler of vm-slurm is core.direct, not core.slurm"),
+    ("slurm_smoke", "computer_test", {"output": bundles.COMPUTER_TEST.replace("<vm-slurm>", "<localhost>")},
+     "slurm_smoke.computer_test", "FAIL", "localhost was tested, and vm-slurm is the target"),
+    ("slurm_smoke", "computer_show", {"exit": 1, "output": "no Computer found\n"}, "slurm_smoke.computer_test", "FAIL", "exited 1"),
     ("slurm_smoke", "job", {"output": PENDING.format(reason="PartitionDown")}, "slurm_smoke.job", "FAIL", "PartitionDown"),
     ("slurm_smoke", "job", {"output": PENDING.format(reason="Resources")}, "slurm_smoke.job", "BLOCKED",
      "the cluster is busy, re-run gate 4"),
@@ -109,6 +123,11 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("contracts", "generate", {"exit": 1, "output": "error\n"}, "contracts.client_drift", "MISSING", "nothing was generated"),
     ("contracts", "diff", {"exit": 1, "output": "--- a\n+++ b\n-x\n+y\n"}, "contracts.client_drift", "FAIL", "2 changed"),
     ("contracts", "diff_head", {"exit": 1, "output": "+y\n"}, "contracts.client_drift", "FAIL", "staged"),
+    ("contracts", "hash_file", {"output": "b" * 40 + "\n"}, "contracts.client_drift", "FAIL", "git diff passes over it"),
+    ("contracts", "hash_file", {"exit": 128, "output": "fatal: could not open\n"}, "contracts.client_drift", "FAIL",
+     "cannot be read"),
+    ("contracts", "hash_head", {"exit": 128, "output": "fatal: path does not exist\n"}, "contracts.client_drift", "FAIL",
+     "no file of the commit"),
     ("contracts", "relay", {"exit": 1}, "contracts.relay", "FAIL", "exited 1"),
     ("contracts", "documents", {"exit": 1, "output": "no\n"}, "contracts.ownership", "FAIL", "exited 1"),
 ]  # fmt: skip
@@ -174,6 +193,32 @@ def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) ->
         'time="0.003" />', f'time="0.003"><{tag} message="no" /></testcase>'
     )
     holds(_with_artifact(tmp_path, "contracts", "05-relay-junit.xml", {"": report}), "contracts.relay", "FAIL", "1 ")
+
+
+def test_subtests_that_passed_are_no_contradiction(tmp_path: Path) -> None:
+    """pytest 9 counts them among the tests of the suite and writes no case for them."""
+    report = bundles.JUNIT.replace('tests="2"', 'tests="8"')
+    said = bundles.RELAY_OUTPUT.replace("2 passed in", "2 passed, 6 subtests passed in")
+    for output, status in ((said, "PASS"), (bundles.RELAY_OUTPUT, "INVALID")):
+        trips = bundles.trips_with("contracts", "relay", output=output)
+        trips["contracts"]["artifacts"][0] = bundles.artifact("05-relay-junit.xml", {"": report})
+        assert results(decided(tmp_path / status, trips))["contracts.relay"].status == status
+
+
+@pytest.mark.parametrize(
+    ("gate", "command", "said"),
+    [
+        (
+            "contracts",
+            "diff",
+            "warning: in the working copy of 'schema.ts', LF will be replaced by CRLF the next time\n",
+        ),
+        ("preflight", "worktree", "warning: unable to access '/root/.config/git/attributes': Permission denied\n"),
+        ("vm_bootstrap", "tracked", "warning: unable to access '/root/.config/git/attributes': Permission denied\n"),
+    ],
+)
+def test_what_git_says_of_itself_is_no_change(tmp_path: Path, gate: str, command: str, said: str) -> None:
+    assert decided(tmp_path, bundles.trips_with(gate, command, output=said)).decision == "PROMOTE"
 
 
 def test_no_relay_test_collected_holds(tmp_path: Path) -> None:
@@ -253,6 +298,44 @@ def test_the_sentence_fits_the_fault(tmp_path: Path, command: str, output: str, 
     decision = decided(tmp_path, bundles.trips_with("slurm_smoke", command, output=output))
     checks = {check.id: check for check in decision.gate("slurm_smoke").checks}
     assert sentence in checks[f"slurm_smoke.{check_id}"].unblock
+
+
+RESERVATION = (
+    "ReservationName={name} StartTime=2026-11-24T00:00:00 EndTime=2026-11-25T00:00:00 Duration=1-00:00:00 "
+    "Nodes={nodes} NodeCnt=1 Users=root Flags=MAINT,SPEC_NODES State={state} \n"
+)
+NEXT_WEEK = RESERVATION.format(name="course-next-week", nodes="aiida-vm", state="INACTIVE")
+UPKEEP = RESERVATION.format(name="upkeep", nodes="aiida-vm", state="ACTIVE")
+ELSEWHERE = RESERVATION.format(name="elsewhere", nodes="other", state="ACTIVE")
+MAINT = "debug*|up|aiida-vm|maint|none\n"
+BUSY = PENDING.format(reason="Resources")
+
+
+@pytest.mark.parametrize(
+    ("sinfo", "reservations", "sentence"),
+    [
+        ("old|down|n1|idle|none\ndebug*|up|n2|drained|work\n", "", "nodename=n2 state=resume`"),
+        ("debug*|up|aiida-vm|idle~|none\n", "", "`scontrol show node aiida-vm`"),
+        ("debug*|up|aiida-vm|inval|none\n", "", "`scontrol show node aiida-vm`"),
+        ("debug*|up|aiida-vm|reboot^|none\n", "", "`scontrol show node aiida-vm`"),
+        (MAINT, ELSEWHERE + NEXT_WEEK + UPKEEP, "`sudo scontrol delete reservation=upkeep`"),
+        (MAINT, NEXT_WEEK, "Find the reservation of aiida-vm on aiida-vm with `scontrol show reservation`"),
+    ],
+    ids=["a-node-of-a-partition-that-is-up", "powered-off", "invalid", "reboots", "in-force", "not-known"],
+)
+def test_the_remedy_is_for_the_node_that_is_in_the_way(
+    tmp_path: Path, sinfo: str, reservations: str, sentence: str
+) -> None:
+    trips = bundles.trips_with("slurm_smoke", "sinfo", output=sinfo)
+    trips["slurm_smoke"] = bundles.changed(trips["slurm_smoke"], "reservations", output=reservations)
+    assert sentence in results(decided(tmp_path, trips))["slurm_smoke.node"].unblock
+
+
+@pytest.mark.parametrize(("reservations", "says"), [(NEXT_WEEK, "cluster is busy"), (UPKEEP, "reservation=upkeep`")])
+def test_only_a_reservation_in_force_keeps_a_job_waiting(tmp_path: Path, reservations: str, says: str) -> None:
+    trips = bundles.trips_with("slurm_smoke", "job", output=BUSY)
+    trips["slurm_smoke"] = bundles.changed(trips["slurm_smoke"], "reservations", output=reservations)
+    assert says in results(decided(tmp_path, trips))["slurm_smoke.job"].unblock
 
 
 def test_every_check_of_the_shipped_policy_is_seen_to_hold(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_misspelt_name_is_named_with_its_line_and_the_nearest(old: str, new: s
     assert sentence.startswith(f"mine.yml, line {line_of(text, sentence.split(chr(34))[1])}")
 
 
-BAD_BOUNDS = [">=2.7 or so", "2.9", "", ",", ">=2.7,", "=>2.7", "~=2.7", ">=2.x", "> =2", ">=2.7 <2.10", ">=", ">=-1"]
+BAD_BOUNDS = [">=2.7 or so", "2.9", "", ",", ">=2.7,", "=>2.7", ">=2.x", "> =2", ">=2.7 <2.10", ">=", ">=-1"]
 
 
 @pytest.mark.parametrize("bounds", BAD_BOUNDS)

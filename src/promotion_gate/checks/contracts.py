@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from promotion_gate.checks.registry import Case, Finding, Output, Unproven, check, key_values, last_line
 from promotion_gate.errors import InputError
 from promotion_gate.files import sha256
 from promotion_gate.model import Status
 from promotion_gate.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.ownership.map import MAP_FILE, SHIPPED
-from promotion_gate.parsers import junit
+from promotion_gate.parsers import git, junit
+from promotion_gate.parsers.text import plain
 
 RELAY_REPORT = "05-relay-junit.xml"
 DOCUMENTS = "05-contracts"
@@ -53,7 +56,10 @@ def client_generate(case: Case) -> Finding:
     raise Unproven(status, f"{output.ending}: {why}", output.record.file)
 
 
-@check("client_drift", expected="an empty git diff, against the index and HEAD, after a generation that succeeded")
+@check(
+    "client_drift",
+    expected="an empty git diff, against the index and HEAD, and HEAD's content, after a generation that succeeded",
+)
 def client_drift(case: Case) -> Finding:
     generated = case.command("generate")
     if generated.exit != 0:
@@ -65,14 +71,30 @@ def client_drift(case: Case) -> Finding:
         )
     for command in ("diff", "diff_head"):
         output = case.command(command)
-        text = output.whole
+        # Git speaks of line endings and unreadable configuration on the same pipe; no line of a diff begins so.
+        text = "\n".join(row for row in output.whole.splitlines() if not row.startswith("warning: "))
         if output.exit == 1 or (output.exit == 0 and text.strip()):
             lines = sum(1 for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
             kind = "drift" if command == "diff" else "drift against HEAD (staged)"
             raise Unproven(Status.FAIL, f"{kind}: {lines} changed lines", output.record.file)
         if output.exit != 0:
             raise Unproven(Status.BLOCKED, f"git diff {output.ending}: {last_line(text)}", output.record.file)
+    _same_content(case)
     return Finding(Status.PASS, "no drift, staged or not", (generated.record.file,))
+
+
+def _same_content(case: Case) -> None:
+    """git diff says nothing of a file that Git does not track or was told to pass over: the content must be HEAD's."""
+    there, committed = case.command("hash_file"), case.command("hash_head")
+    wanted, found = git.commit(committed.whole), git.commit(there.whole)
+    if committed.exit != 0 or wanted is None:
+        why = f"the generated file is no file of the commit ({last_line(committed.text)})"
+        raise Unproven(Status.FAIL, why, committed.record.file)
+    if there.exit != 0 or found is None:
+        raise Unproven(Status.FAIL, f"the generated file cannot be read ({last_line(there.text)})", there.record.file)
+    if found != wanted:
+        why = "drift: the generated file is not that of HEAD, and git diff passes over it (git ls-files -v shows why)"
+        raise Unproven(Status.FAIL, why, there.record.file)
 
 
 @check("relay_tests", expected="at least {min_passed} test passed; none failed, in error or skipped")
@@ -86,7 +108,9 @@ def relay_tests(case: Case) -> Finding:
         raise Unproven(status, why, output.record.file)
     if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
         raise Unproven(Status.INVALID, "the JUnit report is cut", RELAY_REPORT)
-    found = junit.parse(case.file(RELAY_REPORT).decode("utf-8", "replace"))
+    subtests = re.findall(r"(?:^|[ ,])(\d{1,9}) subtests passed\b", plain(output.text))
+    report_text = case.file(RELAY_REPORT).decode("utf-8", "replace")
+    found = junit.parse(report_text, subtests=int(subtests[-1]) if subtests else 0)
     if found.problem:
         raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
     counts = f"{found.passed} passed, {found.failures} failed, {found.errors} in error, {found.skipped} skipped"

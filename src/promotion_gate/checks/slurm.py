@@ -87,47 +87,73 @@ def schedulable_node(case: Case) -> Finding:
 
 def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, power_saving: bool) -> Finding:
     mine = [node for node in listing.nodes if partition in ("", node.partition)]
+    up = [node for node in mine if node.partition_state == "up"]
+    bad = [node for node in up if not slurm.schedulable(node, power_saving=power_saving)[0]]
+    node = next(iter(bad or mine), None)
     reasons = [slurm.schedulable(node, power_saving=power_saving)[1] for node in mine]
     reasons += [f"partition {name} has no node" for name in listing.empty if partition in ("", name)]
     if partition and not mine and partition not in listing.empty:
         reasons.append(f"there is no partition {partition}")
+    reservation = _reservation(case, node.name if node else "")
     values = {
-        "node": mine[0].name if mine else "NODE",
-        "partition": mine[0].partition if mine else partition or "PARTITION",
-        "reservation": _reservation(case),
+        "node": node.name if node else "NODE",
+        "partition": node.partition if node else partition or "PARTITION",
+        "reservation": reservation or "NAME",
     }
-    hint = "default"
-    if not mine:
-        hint = "empty"
-    elif all(node.partition_state != "up" for node in mine):
-        hint = "partition"
-    elif any({"MAINTENANCE", "RESERVED"} & {node.state, *node.flags} for node in mine):
-        hint = "reserved"
-    elif any({"NOT_RESPONDING", "UNKNOWN"} & {node.state, *node.flags} for node in mine):
-        hint = "slurmd"
+    hint = "empty" if node is None else "partition" if not up else _remedy({node.state, *node.flags}, reservation)
     observed = "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "sinfo lists no node"
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
 
 
-def _reservation(case: Case) -> str:
-    """The name of the first reservation that Slurm shows, for the sentence that ends it."""
+_RESUMABLE = {"DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "ERROR"}
+
+
+def _remedy(words: set[str], reservation: str) -> str:
+    """The hint for a node whose state has these words."""
+    if {"MAINTENANCE", "RESERVED"} & words:
+        return "reserved" if reservation else "maintenance"
+    if {"NOT_RESPONDING", "UNKNOWN"} & words:
+        return "slurmd"
+    return "resume" if _RESUMABLE & words else "default"
+
+
+def _reservation(case: Case, node: str = "") -> str:
+    """The name of the reservation that is in force, of a node if named; an empty text if there is none."""
     try:
         text = case.command("reservations").text
     except Unproven:
-        return "NAME"
-    found = re.search(r"ReservationName=(\S+)", text)
-    return found.group(1) if found else "NAME"
+        return ""
+    for row in text.splitlines():
+        name, nodes = re.search(r"ReservationName=(\S+)", row), re.search(r" Nodes=(\S*)", row)
+        covers = not node or (nodes and ("[" in nodes[1] or node in nodes[1].split(",")))
+        if name and covers and re.search(r" State=ACTIVE\b", row):
+            return name[1]
+    return ""
 
 
-@check("computer_test", expected='"Success: all N tests succeeded" for the computer, no test failed')
+@check("computer_test", expected='"Success: all N tests succeeded" for the core.slurm computer, no test failed')
 def computer_test(case: Case) -> Finding:
     output = case.command("computer_test")
     found = verdi.computer_test(output.whole)
     if output.exit == 0 and found.passed:
+        _of_slurm(case, found.computer)
         return Finding(Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,))
     status = output.failure
     why = "; ".join([*found.failures, *found.errors][:5]) or last_line(output.text)
     raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
+
+
+def _of_slurm(case: Case, tested: str | None) -> None:
+    """The computer that was tested is one of Slurm: a direct one passes the same tests."""
+    output = case.command("computer_show").succeeded()
+    shown = verdi.computer_show(output.text)
+    label, scheduler = shown.get("Label"), shown.get("Scheduler type")
+    if tested is None or label != tested:
+        why = f"{tested or 'no computer'} was tested, and {label or 'none'} is the target"
+        raise Unproven(Status.FAIL, why, output.record.file)
+    if scheduler != "core.slurm":
+        why = f"the scheduler of {label} is {scheduler or 'not known'}, not core.slurm"
+        raise Unproven(Status.FAIL, why, output.record.file, "scheduler")
 
 
 _BUSY_REASONS = {"Resources", "Priority"}
@@ -150,20 +176,20 @@ def slurm_job(case: Case) -> Finding:
     reason = f", reason {found.reason}" if found.reason else ""
     waiting = "PENDING" in found.states and "RUNNING" not in found.states
     observed = f"job {submitted.job_id} ended {' > '.join(found.states) or 'unseen'}{reason}"
-    values = {"reservation": _reservation(case)}
+    reservation = _reservation(case)
+    values = {"reservation": reservation or "NAME"}
     if waiting and found.reason in _BUSY_REASONS:
-        reserved = values["reservation"] != "NAME"
         return Finding(
             Status.BLOCKED,
             f"{observed}: the cluster is busy, re-run gate 4",
             (output.record.file,),
-            hint="reserved" if reserved else "busy",
+            hint="reserved" if reservation else "busy",
             values=values,
         )
     # Started and not ended, or waiting for a node that has just stopped to answer.
     stuck = found.state in ("RUNNING", "COMPLETING") or "UnavailableNodes" in found.reason
     hint = "stuck" if stuck else "default"
-    if "reserv" in found.reason.lower() and values["reservation"] != "NAME":
+    if "reserv" in found.reason.lower() and reservation:
         hint = "reserved"
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
 

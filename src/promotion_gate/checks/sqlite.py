@@ -18,6 +18,7 @@ from promotion_gate.errors import GateError
 from promotion_gate.files import sha256
 from promotion_gate.identity import Identity, identity
 from promotion_gate.model import Status
+from promotion_gate.parsers.text import plain
 
 
 def p95_ns(times: Sequence[int]) -> int:
@@ -42,8 +43,9 @@ def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[s
         return ending + (f" ({last})" if last else "")
     if not text.strip():
         return "printed nothing"
+    shown = plain(text)  # colours would stand between the words
     for pattern in patterns:
-        found = re.search(pattern, text, re.MULTILINE)
+        found = re.search(pattern, shown, re.MULTILINE)
         if found:
             return f'exited 0 but printed "{found.group(0)[:120]}"'
     return None

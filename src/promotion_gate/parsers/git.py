@@ -84,7 +84,8 @@ def _status_lines(text: str) -> GitStatus:
     entries: list[Entry] = []
     unreadable: list[str] = []
     for row in text.split("\n"):
-        if not row or row.startswith("## "):
+        # That a configuration file cannot be read says nothing of the worktree; that a folder cannot be, does.
+        if not row or row.startswith(("## ", "warning: unable to access ")):
             continue
         if not _is_entry(row):
             unreadable.append(row)

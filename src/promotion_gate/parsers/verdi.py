@@ -261,6 +261,21 @@ def computer_test(text: str) -> ComputerTest:
     )
 
 
+_SHOWN = re.compile(r"(\S+(?: \S+)*) {2,}(\S.*)")
+
+
+def computer_show(text: str) -> dict[str, str]:
+    """Read ``verdi computer show`` (AiiDA 2.6 to 2.9): its table, as ``{"Scheduler type": "core.slurm", ...}``.
+
+    A name that stands there with different values is absent; one without a value, too.
+    """
+    rows = [match for row in lines(text) if (match := _SHOWN.fullmatch(row)) and set(row) - {"-", " "}]
+    values: dict[str, set[str]] = {}
+    for match in rows:
+        values.setdefault(match[1], set()).add(match[2])
+    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
+
+
 def version(text: str) -> str | None:
     """Read AiiDA's version from ``verdi --version`` or from the first line of ``verdi status``."""
     found = [m[1] for row in lines(text) if (m := re.fullmatch(r"AiiDA version (\d\S*)", row))]

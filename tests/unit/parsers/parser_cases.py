@@ -35,6 +35,7 @@ def _git_status(text: str) -> dict[str, Any]:
 
 
 READERS: dict[str, Callable[[str], Any]] = {
+    "computer_show": verdi.computer_show,
     "computer_test": lambda text: asdict(verdi.computer_test(text)),
     "daemon_status": lambda text: asdict(verdi.daemon_status(text)),
     "git_branch": git.branch,
