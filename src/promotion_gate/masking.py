@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from promotion_gate.errors import InputError
-from promotion_gate.redact import MASK, Redactor, is_path_of_secret, is_secret_name, secrets_of
+from promotion_gate.redact import MASK, Redactor, is_no_secret, is_secret_name, secrets_of
 
 ENVIRONMENTS = ("workspace_environment", "aiida_vm_environment")
 _PATHS = frozenset(["promotion_signing_key"])  # names a file, whatever it is called
@@ -35,7 +35,7 @@ def _masked(name: str, value: Any, redactor: Redactor) -> Any:
         if all(isinstance(item, str) for item in value):
             return redactor.argv(value)
         return [_masked("", item, redactor) for item in value]
-    if value and not isinstance(value, bool) and is_secret_name(name) and not is_path_of_secret(name, str(value)):
+    if value and not isinstance(value, bool) and is_secret_name(name) and not is_no_secret(name, str(value)):
         return MASK
     return redactor.text(value) if isinstance(value, str) else value
 

@@ -6,7 +6,10 @@ in library/ imports it as ansible.module_utils.promotion_redact).
 What is masked, always: the password of a URL, the value of an argument or a `key: value` pair whose name says
 that it is a secret, words that well-known commands take as a password, private key blocks, bearer tokens.
 And the known values (of the env file's secrets) wherever they stand as whole tokens of 8 characters or more, also
-quoted, URL-encoded, or split by a line wrap or by colour codes.
+quoted, URL-encoded, or split by a line wrap or by escape sequences, real ones or spelled out (\\u001b[31m).
+
+What stays although its name says secret: results (`test_password: PASSED`), types of a contract, paths of keys,
+public keys and fingerprints. They are no secrets, and decisions rest on them.
 
 Each rule is a function from a text to the spans that must not be seen; Redactor.text() masks their union.
 Masking is idempotent: a masked text stays as it is.
@@ -17,6 +20,7 @@ import html
 import json
 import re
 import shlex
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Optional, Union
@@ -29,15 +33,26 @@ Span = tuple[int, int]
 
 # A name says that its value is a secret when it ends in one of these words, or goes on after it with "_".
 _SECRET_NAME = re.compile(
-    r"(?:password|passwd|passphrase|passcode|secrets?|token|credentials?|"
-    r"(?:api|private|access|secret|encryption|signing|auth|account|master|ssh|munge|shared|session)_?key)"
+    r"(?:passwords?|passwds?|passphrases?|passcodes?|secrets?|token|credentials?|"
+    r"(?:api|private|access|secret|encryption|signing|auth|account|master|ssh|munge|shared|session|admin|deploy|"
+    r"licen[sc]e)_?keys?)"
     r"(?=_|\d|$)"
-    r"|_(?:pass|pwd|pw)(?=_|\d|$)|(?:^|_)(?:set_)?cookie$|(?:^|_)authorization$|^_auth$|^sshpass$"
+    r"|_(?:pass|pwd|pw)(?=_|\d|$)|(?:^|_)(?:set_)?cookie$|(?:^|_)authorization$|^_auth$|^sshpass$|^pass$"
+    r"|^(?:db|user|root|admin|my|mysql|pg|mail|smtp|ldap|redis|mq|rabbit|rabbitmq|proxy|sudo|login|key|store)pass$"
+)
+# Whatever else ends in _key, too: nobody can list the services that have one ...
+_SOME_KEY = re.compile(r"[a-z0-9]_key(?:_?\d+|_b64|_base64|_hex)?$")
+# ... but for keys that are public, and for those of tables, caches and messages.
+_ORDINARY_KEY = re.compile(
+    r"(?:^|_)(?:public|pub|publishable|host|authorized|gpg|pgp|primary|foreign|unique|sort|partition|cache|idempotency|"
+    r"dedup|deduplication|routing|binding|row|column|lookup|object|natural|surrogate|composite|candidate|group|parent|"
+    r"order|index|search|message|issue|dict|map|json|yaml|missing|unknown|duplicate|invalid|required)"
+    r"_(?:(?:rsa|dsa|ecdsa|ed25519)_)?key(?:_?\d+)?$"
 )
 # PASSWORD_FILE, TOKEN_URL, --no-password: not the secret itself.
 _NEUTRAL_NAME = re.compile(
     r"_(?:file|path|dir|name|url|uri|type|count|length|len|limit|ttl|policy|enabled|required|age|expiry|expires|"
-    r"expires_in|timeout|prompt|stdin|fd|command|min|max)$|^_*no_"
+    r"expires_in|timeout|prompt|stdin|fd|command|min|max|fingerprint|algorithms?)$|^_*no_"
 )
 # Names whose value may well be where the secret lies; such a path is no secret.
 _PATH_ALLOWED = re.compile(r"(?:key|credentials?|cookie)$")
@@ -52,35 +67,84 @@ _TYPE = re.compile(
     r"(?:[ \t]?[,;(][ \t]?(?:required|optional|nullable)\b[^\n]*)?",
     re.I,
 )
+# deploy_key: ssh-ed25519 AAAA... me@host, or SHA256:...: what the world may know of a key.
+_PUBLIC = re.compile(
+    r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]{2,60}[ \t]AAAA[A-Za-z0-9+/]{16,4096}={0,2}(?:[ \t][\w.@-]{1,64})?"
+    r"|SHA256:[A-Za-z0-9+/]{43}=?|(?:MD5:)?(?:[0-9a-f]{2}:){15}[0-9a-f]{2}"
+)
+# test_password: PASSED [ 10%] - how a check of that name went.
+_RESULT = re.compile(
+    r"[^\w\n]{0,3}(?:pass|passed|fail|failed|failure|ok|errors?|skip|skipped|x?passed|x?failed|xpass|xfail|success|"
+    r"succeeded|up|down|warn|warning|done|missing|unset|valid|invalid|expired|unknown|yes|no|on|off|enabled|disabled|n/a)"
+    r"[\]).!]?(?:[ \t]{0,80}(?:\[[ \d]{0,4}%\]|\(?(?:in )?\d{1,9}(?:\.\d{1,9})?[ ]?(?:ms|s)\)?))?",
+    re.I,
+)
+_COUNT = re.compile(r"\d{1,4}(?:[ \t/%,(].*)?")  # pass: 12, PASS=3/3, pass: 3 tests
+_WORDS = re.compile(r"[A-Za-z'`.,;()/-]+(?:[ \t]+[A-Za-z'`.,;()/-]+)+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_VALUE = frozenset({"", MASK, "null", "none", "true", "false", "~", "{", "[", "{}", "[]"})
 
-_ANSI = r"\x1b(?:\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,512}(?:\x07|\x1b\\))"
-_WRAP = r"\\?\r?\n[ \t|│>]{0,80}"
-_NOISE = re.compile("{}|{}".format(_ANSI, _WRAP))
+# Escape sequences (ECMA-48), bounded. Real ones: CSI, strings such as OSC up to their end, nF (ESC ( B), two bytes.
+_REAL = (
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,4}[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90-\x9f\n]{0,512}(?:\x07|\x9c|\x1b\\)"
+    r"|\x1b[ -/]{1,4}[0-~]|\x1b[0-OQ-WYZ\\`-~]"
+)
+# And as JSON, repr(), a shell, `cat -v` or HTML spell them. Two bytes are left out: \e7 is as well a part of a word.
+_ESC = r"(?:\\u001[bB]|\\x1[bB]|\\0?33|\\[eE]|\^\[|&#(?:27|x1[bB]);)"
+_SPELLED = (
+    r"(?:" + _ESC + r"\[|\\u009[bB]|\\x9[bB])[0-?]{0,64}[ -/]{0,4}[@-~]"
+    r"|" + _ESC + r"\][^\x07\x1b\x9c\\^&\n]{0,512}(?:\\a|\\u0007|\\x07|\\007|\^G|" + _ESC + r"\\{1,2})"
+    r"|" + _ESC + r"[(-/][0-~]"
+)
+_ANSI = "(?:" + _REAL + "|" + _SPELLED + ")"
+_ESCAPES = re.compile(_ANSI)
+# Where a line was wrapped: blanks and one border before the end of the line, borders and blanks behind it. It begins at
+# the first blank alone, so that a text of blanks is walked through once. And what moves the cursor back.
+_WRAP = re.compile(
+    r"(?:(?<![ \t])[ \t]{1,400}(?:[|│┃║][ \t]{0,80})?|(?<![ \t])[│┃║])?"
+    r"(?:\\?(?:\r{0,3}\n|\r)|(?:\\r)?\\n)[ \t|│┃║>]{0,80}"
+    r"|([^\s\x08])\x08(?=\1)| ?\x08"
+)
 
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Say whether a variable, option or key of this name holds a secret: DB_PASSWORD, apiKey, --auth-token."""
-    snake = re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower()
-    return _SECRET_NAME.search(snake) is not None and _NEUTRAL_NAME.search(snake) is None
+    snake = _snake(name)
+    if _NEUTRAL_NAME.search(snake):
+        return False
+    return _SECRET_NAME.search(snake) is not None or _is_some_key(name)
 
 
-def is_path_of_secret(name: str, value: str) -> bool:
-    """Say whether the value is a path in a *_KEY or *_CREDENTIALS variable, which is no secret."""
-    snake = _CAMEL.sub("_", name).lower()
-    return _PATH_ALLOWED.search(snake) is not None and _PATH.fullmatch(value) is not None
+def is_no_secret(name: str, value: str) -> bool:
+    """Say whether the value is a path in a *_KEY or *_CREDENTIALS variable, a public key or a fingerprint."""
+    if _PATH_ALLOWED.search(_CAMEL.sub("_", name).lower()) is None:
+        return False
+    return _PATH.fullmatch(value) is not None or _PUBLIC.fullmatch(value) is not None
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower()
+
+
+@lru_cache(maxsize=4096)
+def _is_some_key(name: str) -> bool:
+    """Say whether nothing but a final _key makes the name a secret's: what follows it may be prose as well."""
+    snake = _snake(name)
+    if _SECRET_NAME.search(snake):
+        return False
+    return _SOME_KEY.search(snake) is not None and _ORDINARY_KEY.search(snake) is None
 
 
 def secrets_of(environment: Mapping[str, str]) -> dict[str, str]:
     """The secret values among these variables, by variable name; a URL's password counts too."""
     secrets = {}
     for name, value in environment.items():
-        if value.strip().lower() in _NO_VALUE:
+        if value.strip().lower() in _NO_VALUE or _RESULT.fullmatch(value.strip()):
             continue
         if is_secret_name(name):
-            if not is_path_of_secret(name, value):
+            if not is_no_secret(name, value):
                 secrets[name] = value
             continue
         for start, end in _url_passwords(value):
@@ -223,7 +287,11 @@ _URL = re.compile(
     # a password with / ? # in it, which is no port with a path behind it
     r"|(?!\d{1,5}(?:[/?#,;)\]\"'`<>\s]|$))((?:(?!://)[^\s\"'`<>@]){1,1024})@)"
 )
-_URL_TOKEN = re.compile(r"://([A-Za-z0-9_-]{20,256})@")
+# A token in the place of the user: long and with a digit, or of https and no plain name (https://git@host).
+_URL_TOKEN = re.compile(
+    r":\\?/\\?/((?=[A-Za-z_-]{0,256}\d)[A-Za-z0-9_-]{20,256})@"
+    r"|(?<=http)s?:\\?/\\?/((?=[a-z._~%-]{0,256}[A-Z0-9])[A-Za-z0-9._~%-]{6,256})@"
+)
 _URL_ENCODED = re.compile(r"%3a%2f%2f[^\s%\"'&]{0,256}%3a([^\s\"'&]{1,1024}?)%40", re.I)
 
 
@@ -233,8 +301,7 @@ def _url_passwords(text: str) -> Iterator[Span]:
         for found in _URL.finditer(text):
             yield found.span(1) if found.group(1) is not None else found.span(2)
         for found in _URL_TOKEN.finditer(text):
-            if any(char.isdigit() for char in found.group(1)):
-                yield found.span(1)
+            yield found.span(found.lastindex or 0)
     if "%40" in text:
         for found in _URL_ENCODED.finditer(text):
             yield found.span(1)
@@ -251,15 +318,19 @@ _SEPARATOR = re.compile(
 _OPTION_GAP = re.compile(r"(?:[ \t]{1,20}|[\"'],[ \t]{0,4})(?!--?[A-Za-z])(?=[^\s])")
 # name   value, or the next cell of a table: | name | value |
 _COLUMN_GAP = re.compile(
-    r"(?:[ \t]{2,40}|\t)(?=[^\s:=]+[ \t]*\r?$)|[ \t]{1,80}[|│┃][ \t]{1,40}(?=[^\s|│┃]+[ \t]{0,200}[|│┃])", re.M
+    r"(?:[ \t]{2,40}|\t)(?=\S*[^\s:=][ \t]*\r?$)|[ \t]{1,80}[|│┃][ \t]{1,40}(?=[^\s|│┃]+[ \t]{0,200}[|│┃])", re.M
 )
 _LINE_LEAD = re.compile(r"(?:^|\n)[ \t>+*#|│┃-]*(?:(?:export|set|setenv|declare -x)[ \t]+)?[\"'`]?\Z")
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey)[ \t]+", re.I)
 _SEGMENT = re.compile(r"(?![\"'](?:[\s,;:)}\]>]|$))(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"'\\]+|\\.|[\"'\\])", re.M)
 _BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?[+-]?[ \t]*(?:#[^\n]*)?\r?$", re.M)
 _QUOTED = re.compile(r"(\\?[\"'`])(?:(?!\1)[^\\\n]|\\(?!\1)[^\n]|(?!\1)\\.)*?\1")
-_AFTER_NAME = frozenset("=: \t\"'`\\]\x1b")
+_ITEM = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|\\\"[^\"\\\n]*\\\"|[^\s\"'\[\]{},\\]+)"
+_LIST = re.compile(r"\[\s*(" + _ITEM + r"(?:\s*,\s*" + _ITEM + r")*)\s*(?:,\s*)?\]")
+_CLOSING_LINES = 8  # a quoted value goes on below for so many lines at most
+_AFTER_NAME = frozenset("=: \t\"'`\\]\x1b\x9b^&")
 _CLOSERS = ",;)}]>"
+_OPENERS = frozenset("\"'`{[(,;?&|")
 
 
 def _named_values(text: str) -> Iterator[Span]:
@@ -306,14 +377,14 @@ def _start_of(pattern: "re.Pattern[str]", text: str) -> int:
 
 
 def _value_of(text: str, start: int, end: int, line_end: int) -> Optional[Span]:
-    """The value that belongs to the name at start:end, if there is one on its line."""
+    """The value that belongs to the name at start:end, if there is one."""
     name = text[start:end]
     leads = _LINE_LEAD.search(text[max(0, start - 64) : start] if start > 64 else "\n" + text[:start]) is not None
     before = text[start - 1 : start]
-    sign = ""
+    sign = close = ""
     gap = _SEPARATOR.match(text, end)
     if gap:
-        sign = gap.group("sign")
+        sign, close = gap.group("sign"), gap.group("close")
         if sign == ":" and before == "/":  # /etc/passwd: No such file
             return None
     elif name.startswith("-"):
@@ -327,17 +398,50 @@ def _value_of(text: str, start: int, end: int, line_end: int) -> Optional[Span]:
         at = _end_of(_SCHEME, text, at)
     if sign == ":" and _BLOCK_SCALAR.match(text, at):
         return _block_below(text, start, line_end)
-    opened = before if sign and before and before in "\"'`" and not gap.group("close") else ""
+    opened = before if sign and before and before in "\"'`" and not close else ""
     first, last = _extent(text, at, line_end, opened, to_line_end=leads and sign == ":", query=before in ("?", "&"))
-    value = text[first:last]
-    bare = value.strip("\"'` \t")
-    if bare.lower() in _NO_VALUE or is_path_of_secret(name, bare):
+    bare = text[first - 1] not in "\"'`"
+    if (
+        sign == ":" and bare and text[first : first + 1] in ("{", "[")
+    ):  # its own names are judged; a list of words has none
+        items = None if _is_some_key(name) else _LIST.match(text, first)
+        first, last = items.span(1) if items else (first, first)
+    shown = _ESCAPES.sub("", text[first:last])
+    if _stays(name, sign, shown.strip("\"'` \t"), bare and _is_some_key(name), described=not sign or close == "`"):
         return None
-    if sign in ("", ":") and not name.startswith("-") and _TYPE.fullmatch(bare):
-        return None
-    if sign == ":" and value[0] in "{[":  # a mapping or a list: its own names are judged
-        return None
+    if name.lower() == "pass":
+        apart = leads or text[max(0, start - 8) : start].rstrip()[-1:] in _OPENERS
+        if _is_result(name, sign, close, apart, shown):
+            return None
     return first, last
+
+
+def _stays(name: str, sign: str, value: str, prose: bool = False, described: bool = False) -> bool:
+    """Say whether what stands after a secret's name is plainly no secret: nothing, a path, a type, a result, prose.
+
+    `prose` says that words may follow such a name, `described` that one word may, too.
+    """
+    if value.lower() in _NO_VALUE or is_no_secret(name, value):
+        return True
+    if name.startswith("-"):
+        return False
+    if _RESULT.fullmatch(value):
+        return True
+    if sign not in ("", ":"):
+        return False
+    if _TYPE.fullmatch(value):
+        return True
+    # The fields of a contract are called some_key as well, and what it says of them is judged.
+    return prose and (_WORDS.fullmatch(value) is not None or (described and value.isalpha()))
+
+
+def _is_result(name: str, sign: str, close: str, apart: bool, value: str) -> bool:
+    """Say whether a bare `pass` counts or names what passed: PASS: broker, pass: 12, First pass: parse."""
+    if not sign or _COUNT.fullmatch(value.strip("\"'` \t")):
+        return True
+    if sign == ":" and not close:
+        return name == "PASS" or (not apart and value.isalpha())
+    return False
 
 
 def _extent(text: str, at: int, line_end: int, opened: str, to_line_end: bool, query: bool) -> Span:
@@ -347,7 +451,7 @@ def _extent(text: str, at: int, line_end: int, opened: str, to_line_end: bool, q
     if opened:  # 'NAME=va lue': the quote was opened before the name
         end = text.find(opened, at, line_end)
         if end < 0:
-            return at, line_end
+            return at, _closed_below(text, opened, line_end) or line_end
         after = _segments(text, end + 1, line_end)
         if after == end + 1 or text[end + 1] in _CLOSERS + ":":
             return at, end
@@ -358,14 +462,25 @@ def _extent(text: str, at: int, line_end: int, opened: str, to_line_end: bool, q
         if after == quoted.end() or text[quoted.end()] in _CLOSERS + ":&":
             return at + len(quoted.group(1)), quoted.end() - len(quoted.group(1))
         return at, after
-    if text[at : at + 1] in ("'", '"', "`") or text[at : at + 2] == '\\"':  # a quote that nothing closes
-        return at, line_end
+    if text[at : at + 1] in ("'", '"', "`") or text[at : at + 2] == '\\"':  # a quote that nothing closes on its line
+        closed = _closed_below(text, text[at], line_end)
+        return (at + 1, closed) if closed else (at, line_end)
     if to_line_end:
         return at, at + len(text[at:line_end].rstrip())
     end = _segments(text, at, line_end)
     if query and "&" in text[at:end]:
         end = text.index("&", at, end)
     return at, max(at, at + len(text[at:end].rstrip(_CLOSERS)))
+
+
+def _closed_below(text: str, quote_mark: str, line_end: int) -> Optional[int]:
+    """Where a quoted value of several lines ends: at the first such quote below, if that ends its line."""
+    if quote_mark not in "\"'":
+        return None
+    at = text.find(quote_mark, line_end, line_end + 4096)
+    if at < 0 or text.count("\n", line_end, at) > _CLOSING_LINES:
+        return None
+    return at if re.compile(r"[ \t]*[,;)}\]]{0,3}[ \t]*\r?(?:\n|\Z)").match(text, at + 1) else None
 
 
 def _segments(text: str, at: int, end: int) -> int:
@@ -396,6 +511,37 @@ def _block_below(text: str, start: int, line_end: int) -> Optional[Span]:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip(" "))
+
+
+# --- a name and its value as two fields -----------------------------------------------------------------------------
+
+_FIELD_NAME = (
+    r"(?<![A-Za-z0-9_])(?:name|key|Name|Key)\\?[\"']?[ \t]{0,8}:[ \t]{0,8}\\?[\"']?([A-Za-z0-9_.-]{1,64})\\?[\"']?"
+)
+_FIELD_VALUE = r"\\?[\"']?[Vv]alue\\?[\"']?[ \t]{0,8}:[ \t]{0,8}"
+_FIELD_GAP = r"(?:\s{0,80},\s{0,80}|\s{1,80})"
+_NAME_FIRST = re.compile(_FIELD_NAME + "(" + _FIELD_GAP + ")" + _FIELD_VALUE)
+_VALUE_FIRST = re.compile(
+    r"(?<![A-Za-z0-9_])" + _FIELD_VALUE + r"(?P<value>\"(?:[^\"\\\n]|\\.){1,512}\"|'[^'\n]{1,512}'|[^\s\"',]{1,512})"
+    r"" + _FIELD_GAP + r"\\?[\"']?" + _FIELD_NAME
+)
+
+
+def _two_fields(text: str) -> Iterator[Span]:
+    """{"name": "DB_PASSWORD", "value": HERE} as Kubernetes and Compose list variables, in either order."""
+    if "alue" not in text:
+        return
+    for found in _NAME_FIRST.finditer(text):
+        if is_secret_name(found.group(1)):
+            at = found.end()
+            line_end = text.find("\n", at)
+            line_end = len(text) if line_end < 0 else line_end
+            span = _extent(text, at, line_end, "", to_line_end="\n" in found.group(2), query=False)
+            if not _stays(found.group(1), "=", text[slice(*span)].strip("\"' ")):
+                yield span
+    for found in _VALUE_FIRST.finditer(text):
+        if is_secret_name(found.group(2)) and not _stays(found.group(2), "=", found.group("value").strip("\"'")):
+            yield _inside_quotes(text, *found.span("value"))
 
 
 # --- words of well-known commands, and tokens known by their shape ------------------------------------------------
@@ -471,6 +617,7 @@ _RULES: tuple[Callable[[str], Iterator[Span]], ...] = (
     _private_keys,
     _url_passwords,
     _named_values,
+    _two_fields,
     _command_words,
     _token_shapes,
 )
@@ -479,8 +626,10 @@ _RULES: tuple[Callable[[str], Iterator[Span]], ...] = (
 # --- known values -------------------------------------------------------------------------------------------------
 
 _ESCAPE_BEFORE = re.compile(
-    r"(?:\x1b\[[0-9;?]*[A-Za-z]|\\[nrtbfv0]|\\x[0-9a-f]{2}|%[0-9A-Fa-f]{2}|(?:^|[^\w])-[A-Za-z])\Z"
+    "(?:" + _ANSI + r"|\\[nrtbfvae0]|\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\[0-7]{3}|%[0-9A-Fa-f]{2}"
+    r"|(?:^|[^\w])-[A-Za-z])\Z"
 )
+_LONGEST_ESCAPE = 72
 
 
 def _forms(value: str) -> Iterator[str]:
@@ -497,6 +646,7 @@ def _forms(value: str) -> Iterator[str]:
             quote(raw),
             quote_plus(raw),
             json.dumps(line)[1:-1],
+            json.dumps(line)[1:-1].replace("/", "\\/"),
             json.dumps(line, ensure_ascii=False)[1:-1],
             repr(line)[1:-1],
             line.replace("\\", "\\\\"),
@@ -519,35 +669,79 @@ def _escaped(value: str) -> str:
 
 
 def _known_values(text: str, forms: Iterable[str]) -> Iterator[Span]:
-    squeezed: Optional[str] = None
+    squeezed: Optional[_Squeezed] = None
     for form in forms:
-        at = text.find(form)
-        while at >= 0:
-            if _whole_token(text, at, at + len(form)):
-                yield at, at + len(form)
-            at = text.find(form, at + 1)
-        if squeezed is None:
-            squeezed = _NOISE.sub("", text)
-        if len(squeezed) != len(text) and form in squeezed:
-            yield from _split_values(text, form)
+        for start, end in _places(text, form):
+            if _whole_token(text, start, end):
+                yield start, end
+        squeezed = squeezed or _Squeezed(text)
+        if squeezed.is_shorter:
+            yield from squeezed.spans(form)
 
 
-def _split_values(text: str, form: str) -> Iterator[Span]:
-    """The pieces of a value that a line wrap or colour codes split; what splits it stays."""
-    noise = "(?:{}){{0,4}}".format(_NOISE.pattern)
-    for found in re.finditer(noise.join(re.escape(char) for char in form), text):
-        if not _whole_token(text, *found.span()):
-            continue
-        start = found.start()
-        for between in _NOISE.finditer(text, *found.span()):
-            yield start, between.start()
-            start = between.end()
-        yield start, found.end()
+def _places(text: str, word: str) -> Iterator[Span]:
+    at = text.find(word)
+    while at >= 0:
+        yield at, at + len(word)
+        at = text.find(word, at + 1)
+
+
+class _Squeezed:
+    """A text without what splits words, in which every place knows where it stood: the search itself needs no pattern.
+
+    Escape sequences go first: a terminal's border has its own colour.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._whole = text
+        self._plain = _Without(text, _ESCAPES)
+        self._joined = _Without(self._plain.text, _WRAP)
+        self.is_shorter = len(self._joined.text) < len(text)
+
+    def spans(self, form: str) -> Iterator[Span]:
+        """The pieces of a value that something splits; what splits it stays."""
+        bare = _WRAP.sub("", _ESCAPES.sub("", form))  # a value may itself look as if it had an escape in it
+        for word in {form, bare}:
+            if len(word) < MIN_KNOWN_LENGTH:
+                continue
+            for place in _places(self._joined.text, word):
+                pieces = [piece for run in self._joined.pieces(*place) for piece in self._plain.pieces(*run)]
+                if _whole_token(self._whole, pieces[0][0], pieces[-1][1]):
+                    yield from pieces
+
+
+class _Without:
+    """A text without the matches of a pattern."""
+
+    def __init__(self, text: str, pattern: "re.Pattern[str]") -> None:
+        self._starts = [0]  # of each run that is left: where it stands here, and where it stood
+        self._stood = [0]
+        kept = []
+        done = length = 0
+        for found in pattern.finditer(text):
+            kept.append(text[done : found.start()])
+            length += found.start() - done
+            done = found.end()
+            if self._starts[-1] == length:  # nothing stood in between
+                self._stood[-1] = done
+            else:
+                self._starts.append(length)
+                self._stood.append(done)
+        self.text = "".join(kept) + text[done:]
+
+    def pieces(self, start: int, end: int) -> Iterator[Span]:
+        """Where start:end stood before, in pieces."""
+        run = bisect_right(self._starts, start) - 1
+        while start < end:
+            after = self._starts[run + 1] if run + 1 < len(self._starts) else end
+            moved = self._stood[run] - self._starts[run]
+            yield start + moved, min(after, end) + moved
+            start, run = after, run + 1
 
 
 def _whole_token(text: str, start: int, end: int) -> bool:
     """Say whether start:end is no part of a longer word; an escape or an option letter before it is none."""
-    before, after = text[max(0, start - 16) : start], text[end : end + 1]
+    before, after = text[max(0, start - _LONGEST_ESCAPE) : start], text[end : end + 1]
     if _word_char(text[end - 1]) and after and _word_char(after):
         return False
     if not before or not _word_char(text[start]) or not _word_char(before[-1]):

@@ -34,6 +34,13 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"workspace_environment": {"DEPLOY_SSH_KEY": "/home/me/.ssh/id_ed25519"}, "promotion_signing_key": "key"},
         {"workspace_environment": {"DEPLOY_SSH_KEY": "/home/me/.ssh/id_ed25519"}, "promotion_signing_key": "key"},
     ),
+    "a key of a service": (
+        {
+            "workspace_environment": {"CONVEX_DEPLOY_KEY": "prod:fox|abc", "GPG_KEY": "A035"},
+            "words": ["x prod:fox|abc"],
+        },
+        {"workspace_environment": {"CONVEX_DEPLOY_KEY": "***", "GPG_KEY": "A035"}, "words": ["x ***"]},
+    ),
     "a command": (
         {"workspace_sqlite_smoke_command": ["smoke", "--api-token", "a b"], "aiida_vm_verdi": "env X_TOKEN=abc verdi"},
         {"workspace_sqlite_smoke_command": ["smoke", "--api-token", "***"], "aiida_vm_verdi": "env X_TOKEN=*** verdi"},

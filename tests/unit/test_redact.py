@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -125,6 +126,71 @@ BY_RULE = [
     ),
     ("key-block-cut-above", "MIIEabcdABCD\nxyz1\n-----END PRIVATE KEY-----", "***\n-----END PRIVATE KEY-----"),
     ("public-key", "-----BEGIN PUBLIC KEY-----\nMIIB\n", "-----BEGIN PUBLIC KEY-----\nMIIB\n"),
+    # any *_KEY, bare pass
+    ("deploy-key", "CONVEX_DEPLOY_KEY=prod:fox|abc12", "CONVEX_DEPLOY_KEY=***"),
+    ("admin-key", "ADMIN_KEY=hunter2 x", "ADMIN_KEY=*** x"),
+    ("self-hosted-key", "CONVEX_SELF_HOSTED_ADMIN_KEY='self|0a1b'", "CONVEX_SELF_HOSTED_ADMIN_KEY='***'"),
+    ("license-key", "license_key: AB-12", "license_key: ***"),
+    ("any-key", "SOME_SERVICE_KEY=abc", "SOME_SERVICE_KEY=***"),
+    ("any-key-quoted", "relay_key: 'a b c'", "relay_key: '***'"),
+    ("any-key-column", "deploy_key   prod:fox|a=b", "deploy_key   ***"),
+    ("any-key-base64", "RELAY_KEY_BASE64=abc", "RELAY_KEY_BASE64=***"),
+    ("any-key-option", "deploy --relay-key abc", "deploy --relay-key ***"),
+    ("any-key-json", '{"relayKey": "abc", "sortKey": "abc"}', '{"relayKey": "***", "sortKey": "abc"}'),
+    ("private-key-type", "deploy_key: ssh-ed25519", "deploy_key: ***"),
+    ("bare-pass", "PASS=hunter2 x", "PASS=*** x"),
+    ("bare-pass-yaml", "user: me\npass: hunter2", "user: me\npass: ***"),
+    ("bare-pass-json", '{"user": "me", "pass": "hunter"}', '{"user": "me", "pass": "***"}'),
+    ("bare-pass-flow", "{user: me, pass: hunter}", "{user: me, pass: ***}"),
+    ("bare-pass-behind-a-user", "user: me pass: hunter2", "user: me pass: ***"),
+    ("dbpass", "dbpass=x ROOTPASS=y", "dbpass=*** ROOTPASS=***"),
+    # lists, pairs of fields, values of several lines
+    ("passwords", '{"passwords": ["x", "y z"], "n": [1]}', '{"passwords": [***], "n": [1]}'),
+    ("json-bracket-in-quotes", '{"password": "[x1"}', '{"password": "***"}'),
+    ("passwords-lines", '"api_keys": [\n  "x",\n  "y"\n]', '"api_keys": [\n  ***\n]'),
+    ("passwords-escaped", r'"{\"passwords\": [\"x\"]}"', r'"{\"passwords\": [***]}"'),
+    ("secrets-with-names", "secrets: [{name: a}]", "secrets: [{name: a}]"),
+    ("two-fields", '{"name":"DB_PASSWORD","value":"x y"}', '{"name":"DB_PASSWORD","value":"***"}'),
+    ("two-fields-turned", '{"value": "x", "name": "DB_PASSWORD"}', '{"value": "***", "name": "DB_PASSWORD"}'),
+    ("two-fields-yaml", "- name: A_TOKEN\n  value: a b\n- name: B\n", "- name: A_TOKEN\n  value: ***\n- name: B\n"),
+    ("two-fields-plain", '{"name":"DB_HOST","value":"x"}', '{"name":"DB_HOST","value":"x"}'),
+    ("quoted-lines", "PASSWORD='one\ntwo'\nnext: 'x'", "PASSWORD='***'\nnext: 'x'"),
+    ("quoted-lines-yaml", 'password: "one\n  two"\nnext: 1', 'password: "***"\nnext: 1'),
+    ("quoted-lines-as-one-word", "'PASSWORD=one\ntwo'\nnext", "'PASSWORD=***'\nnext"),
+    ("quote-of-another-line", "PASSWORD='one\nit's up\n", "PASSWORD=***\nit's up\n"),
+    ("url-short-token", "https://SHORTTOKEN@host/x", "https://***@host/x"),
+    ("url-short-token-json", r'"https:\/\/tok3n0@host"', r'"https:\/\/***@host"'),
+    ("url-user", "https://git@host https://x-access-token@h", "https://git@host https://x-access-token@h"),
+    ("coloured-spelled", r"password: \u001b[32mhunter2", r"password: \u001b[32m***"),
+    # results, which must stay
+    ("result", "test_password: PASSED\ndatabase_password: FAILED", "test_password: PASSED\ndatabase_password: FAILED"),
+    ("result-column", "session_key   DOWN", "session_key   DOWN"),
+    ("result-table", "| auth_token | ok |", "| auth_token | ok |"),
+    ("result-share", "test_token: PASSED [ 10%]", "test_token: PASSED [ 10%]"),
+    ("result-coloured", "test_token: \x1b[32m✔ OK\x1b[0m", "test_token: \x1b[32m✔ OK\x1b[0m"),
+    ("result-equals", "auth_token=ok db_password=MISSING", "auth_token=ok db_password=MISSING"),
+    ("result-and-more", "password: ok computer", "password: ***"),
+    ("result-as-an-option", "--password ok", "--password ***"),
+    ("pass-count", "PASS: 3 tests\npass: 12\nTEST PASS=3 FAIL=0", "PASS: 3 tests\npass: 12\nTEST PASS=3 FAIL=0"),
+    ("pass-automake", "PASS: tests/foo.sh\n# PASS:  5\n", "PASS: tests/foo.sh\n# PASS:  5\n"),
+    ("pass-prose", "First pass: parse it, bypass=x", "First pass: parse it, bypass=x"),
+    ("pass-column", "PASS  src/foo.test.ts", "PASS  src/foo.test.ts"),
+    ("keys", "keys: 3, key: abc", "keys: 3, key: abc"),
+    ("keys-of-tables", "primary_key: id1, foreign_key=a.b1", "primary_key: id1, foreign_key=a.b1"),
+    ("keys-of-messages", "routing_key=a.b1 idempotencyKey: e1", "routing_key=a.b1 idempotencyKey: e1"),
+    ("key-in-prose", "- `tenant_key`: of the caller, from Convex", "- `tenant_key`: of the caller, from Convex"),
+    ("key-in-prose-plain", "- tenant_key: owned by Convex", "- tenant_key: owned by Convex"),
+    ("key-in-a-table", "| tenant_key | Convex |", "| tenant_key | Convex |"),
+    ("host-key", "host_key: ssh-ed25519 AAAAC3NzaC1lZDI1\nx", "host_key: ssh-ed25519 AAAAC3NzaC1lZDI1\nx"),
+    ("host-key-path", "ssh_host_rsa_key: AAAA1", "ssh_host_rsa_key: AAAA1"),
+    ("public-key-of-deploy", "DEPLOY_PUBLIC_KEY=abc1", "DEPLOY_PUBLIC_KEY=abc1"),
+    (
+        "public-value",
+        "deploy_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@vm",
+        "deploy_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me@vm",
+    ),
+    ("fingerprint", "deploy_key: SHA256:" + "aB3" * 14 + "x", "deploy_key: SHA256:" + "aB3" * 14 + "x"),
+    ("path-of-any-key", "RELAY_KEY=~/keys/relay", "RELAY_KEY=~/keys/relay"),
     # what must stay
     ("path-of-key", "PROMOTION_SIGNING_KEY=/etc/keys/id_ed25519", "PROMOTION_SIGNING_KEY=/etc/keys/id_ed25519"),
     ("path-of-home-key", "ssh_key: ~/.ssh/id_ed25519", "ssh_key: ~/.ssh/id_ed25519"),
@@ -171,6 +237,17 @@ KNOWN = [
     ("after-escape", SPLIT, "'x\\nTr0ub4dor&3xyz'", "'x\\n***'"),
     ("option-letter", SPLIT, "mysql -pTr0ub4dor&3xyz", "mysql -p***"),
     ("many-lines", "first-line-1\nsecond-line-2", "a second-line-2 b first-line-1", "a *** b ***"),
+    ("wrap-after-blanks", SPLIT, "x Tr0ub4  \n  dor&3xyz y", "x ***  \n  *** y"),
+    ("wrap-in-panel", SPLIT, "│ Tr0ub4 │\n│ dor&3xyz │", "│ *** │\n│ *** │"),
+    ("wrap-in-ascii-panel", SPLIT, "| Tr0ub4 |\n| dor&3xyz |", "| *** |\n| *** |"),
+    (
+        "wrap-in-coloured-panel",
+        SPLIT,
+        "\x1b[31m│\x1b[0m Tr0ub4 \x1b[31m│\x1b[0m\n\x1b[31m│\x1b[0m dor&3xyz",
+        "\x1b[31m│\x1b[0m *** \x1b[31m│\x1b[0m\n\x1b[31m│\x1b[0m ***",
+    ),
+    ("wrap-in-json", SPLIT, r'"Tr0ub4\n  dor&3xyz"', r'"***\n  ***"'),
+    ("slashes-in-json", "pa/ss/word1", r'{"x": "pa\/ss\/word1"}', '{"x": "***"}'),
     ("part-of-a-word", "promotion", "aiida_promotion promotions xpromotion", "aiida_promotion promotions xpromotion"),
     ("short", "guest", "user guest logged in", "user guest logged in"),
     ("stars", "********", "******** x", "******** x"),
@@ -190,6 +267,34 @@ def test_known_value(secret: str, text: str, shown: str) -> None:
     redactor = Redactor({"X": secret})
     assert redactor.text(text) == shown
     assert redactor.text(shown) == shown
+
+
+# What colours a word, as terminals get it and as JSON, repr(), shells, `cat -v` and HTML spell it.
+COLOURS = [
+    "\x1b[31m", "\x1b[38:5:1m", "\x1b[?25l", "\x1b[0 q", "\x1b(B", "\x1b(B\x1b[m", "\x1b#8", "\x1b7", "\x9b31m",
+    "\x1bPq\x1b\\", "\x1b]0;title\x07", "\x1b]8;;https://x/\x1b\\", r"\u001b[31m", r"\u001B[38:5:1m", r"\x1b[31m",
+    r"\x1B[m", r"\033[1;31m", r"\e[31m", r"\E[31m", "^[[31m", "&#27;[31m", r"\u001b(B\u001b[m", r"\u009b31m",
+    r"\x9b31m", r"\u001b]0;t\u0007",
+]  # fmt: skip
+SPLITS = [*COLOURS, "\r", "\x08", " \r", " \x08", "\r\n", "\\\n", " \\\n", "  \t\n\t ", " │ \n │ ", " ┃\n┃ ", "\n> "]
+
+
+@pytest.mark.parametrize("escape", [*COLOURS, r"\u003d", r"\u0027", r"\u003c", r"\u003C", r"\075", r"\x3D", r"\a"])
+def test_a_known_value_behind_an_escape(escape: str) -> None:
+    assert Redactor([SPLIT]).text(f"a{escape}{SPLIT}{escape}b") == f"a{escape}***{escape}b"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("secret", [SPLIT, r"plain\u001b[canary|x"], ids=["plain", "like-an-escape"])
+def test_a_known_value_that_is_split(secret: str, split: str) -> None:
+    text = f"x {secret[:5]}{split}{secret[5:9]}{split}{secret[9:]} y"
+    shown = Redactor([secret]).text(text)
+    assert shown == f"x ***{split}***{split}*** y"
+
+
+def test_a_known_value_in_overstrike() -> None:
+    shown = Redactor([SPLIT]).text("".join(f"{char}\x08{char}" for char in SPLIT))
+    assert not re.search(r"[A-Za-z0-9]{2}", shown.replace("\x08", ""))
 
 
 def test_there_are_enough_cases() -> None:
@@ -214,14 +319,48 @@ def test_argv(argv: list[str], shown: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PASSWORD", "AIIDA_DB_PASSWORD", "dbPassword", "MQ_PASS", "DB_PWD", "apiKey", "X-Auth-Token", "SECRET_1"]
+    "name",
+    [
+        "PASSWORD",
+        "AIIDA_DB_PASSWORD",
+        "dbPassword",
+        "MQ_PASS",
+        "DB_PWD",
+        "apiKey",
+        "X-Auth-Token",
+        "SECRET_1",
+        "CONVEX_DEPLOY_KEY",
+        "CONVEX_SELF_HOSTED_ADMIN_KEY",
+        "SOME_KEY_2",
+        "adminKey",
+        "PASS",
+        "dbpass",
+        "passwords",
+    ],
 )
 def test_secret_names(name: str) -> None:
     assert is_secret_name(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["PWD", "PATH", "PASSWORD_FILE", "TOKEN_URL", "MAX_TOKENS", "COMPASS", "KEY", "PUBLIC_KEY"]
+    "name",
+    [
+        "PWD",
+        "PATH",
+        "PASSWORD_FILE",
+        "TOKEN_URL",
+        "MAX_TOKENS",
+        "COMPASS",
+        "KEY",
+        "PUBLIC_KEY",
+        "SSH_HOST_ED25519_KEY",
+        "GPG_KEY",
+        "primaryKey",
+        "routing_key",
+        "SSH_KEY_FINGERPRINT",
+        "bypass",
+        "MONKEY",
+    ],
 )
 def test_other_names(name: str) -> None:
     assert not is_secret_name(name)
@@ -235,8 +374,15 @@ def test_secrets_of_an_environment() -> None:
         "SSH_KEY": "/home/me/.ssh/id_ed25519",
         "EMPTY_TOKEN": "",
         "PWD": "/srv",
+        "DEPLOY_KEY": "prod:fox|abc",
+        "DEPLOY_PUBLIC_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ",
+        "FEATURE_TOKEN": "disabled",
     }
-    assert secrets_of(environment) == {"AIIDA_DB_PASSWORD": "hunter2hunter2", "BROKER_URL": "pa%40ss"}
+    assert secrets_of(environment) == {
+        "AIIDA_DB_PASSWORD": "hunter2hunter2",
+        "BROKER_URL": "pa%40ss",
+        "DEPLOY_KEY": "prod:fox|abc",
+    }
 
 
 def test_a_secret_that_is_a_name_is_reported() -> None:
@@ -319,8 +465,28 @@ def test_argv_never_raises_and_keeps_the_number_of_words(argv: list[str]) -> Non
         "\x1b[0m" * 500_000,
         "DB_PASSWORD=hunter2 x\n" * 90_000,
         "Tr\n" * 700_000,
+        " " * 1_000_000,
+        " \n" * 500_000,
+        "T" + (" " * 80 + "\n") * 12_000,
+        " | |" * 250_000,
+        r"\u001b]" * 150_000,
+        "^[]" * 330_000,
+        "\x1b]" * 500_000,
+        "\x9b" * 1_000_000,
+        "\x90" * 1_000_000,
+        "\x1b[" + "1" * 1_000_000,
+        "T\x08" * 500_000,
+        "passwords: [" * 80_000,
+        "passwords: [" + "'a', " * 200_000,
+        "value: 'a " * 100_000,
+        "name: " * 160_000,
+        "PASSWORD='a\n" * 90_000,
+        "pass: " * 160_000,
+        "a_key: " + "word " * 200_000,
+        "https://" * 120_000,
+        "https://" + "a" * 1_000_000,
     ],
-    ids=["line", "name", "quote", "url", "colon", "begin", "escape", "assignment", "almost-split"],
+    ids=lambda text: repr(text[:14]),
 )
 def test_hostile_texts_take_no_longer_than_their_length(text: str) -> None:
     began = time.monotonic()
