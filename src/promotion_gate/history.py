@@ -1,7 +1,7 @@
 """The runs of an evidence root, oldest first, and the chain between them.
 
-Each index names the run before it and the digest of that run's SHA256SUMS. A resume seals a run anew; its earlier
-seals stay in attempts/NN/, so a link to one of them still holds.
+Each index names the run before it and the digest of that run's newest seal. Only the newest run can be resumed, so
+once the next one is open that seal stays the newest: it is the one link that counts.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def newest_run(root: Path, wanted: str) -> Run:
 def seals(folder: Path) -> list[str]:
     """The digests of a run's seals, the newest first: its SHA256SUMS, then those of its earlier attempts."""
     attempts = folder / ATTEMPTS
-    earlier = sorted(attempts.glob(f"[0-9]*/{SUMS_FILE}"), reverse=True) if attempts.is_dir() else []
+    found = attempts.glob(f"[0-9]*/{SUMS_FILE}") if attempts.is_dir() else []
+    earlier = sorted(found, key=lambda path: (len(path.parent.name), path.parent.name), reverse=True)
     contents = [read_file(path) for path in (folder / SUMS_FILE, *earlier)]
     return [sha256(content.data) for content in contents if not content.problem]
 
@@ -128,7 +129,7 @@ def previous_seal(root: Path, run_id: str) -> dict[str, str] | None:
 def broken_links(root: Path) -> Iterator[str]:
     """What speaks against the chain of an evidence root, one sentence each.
 
-    Finds a run that was removed, reordered or sealed anew after the next one was opened. The newest run has no
+    Finds a run that was removed, reordered, or sealed anew after the next one was opened. The newest run has no
     successor that names it: that it was removed cannot be seen from the others.
     """
     for folder in run_folders(root):
@@ -159,7 +160,8 @@ def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:
     elif before is None or wanted != before.folder.name:
         there = before.folder.name if before else "no sealed run"
         yield f"{name} follows run {wanted}, but {there} stands before it: runs were reordered, added or unsealed."
-    elif previous.get("sha256") not in seals(before.folder):
+    elif previous.get("sha256") != seals(before.folder)[0]:
+        # An earlier seal in attempts/ is no excuse: a run sealed anew could carry the old one along.
         yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."
     elif (before.index.evaluated_at or "") > run.index.opened_at:
         yield f"{wanted} was decided again after {name} was opened; only the newest run can be resumed."

@@ -28,7 +28,7 @@ from promotion_gate.files import (
     to_json,
     write_atomically,
 )
-from promotion_gate.history import ATTEMPTS, SUMS_FILE, is_sealed, newest_run
+from promotion_gate.history import ATTEMPTS, SUMS_FILE, is_sealed, newest_folder, newest_run
 from promotion_gate.index import INDEX_FILE, Index, parse_index
 from promotion_gate.lock import RunLock
 from promotion_gate.masking import masked
@@ -114,7 +114,13 @@ def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str
 
 
 def _still_planned(folder: Path, attempt: int) -> None:
-    """Somebody else may have resumed the same run while both hosts were asked."""
+    """Somebody else may have resumed the same run, or opened the next one, while both hosts were asked."""
+    newest = newest_folder(folder.parent).name
+    if newest != folder.name:
+        raise GateError(
+            f"Run {newest} was opened by somebody else a moment ago, and only the newest can be resumed; "
+            f"{folder.name} stays as it is."
+        )
     found = _index(folder).attempt
     if found != attempt:
         raise GateError(

@@ -18,6 +18,7 @@ from promotion_gate.bundle import load_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import GateError, InputError
 from promotion_gate.files import read_json, to_json
+from promotion_gate.history import is_sealed
 from promotion_gate.lock import LOCK_FILE, RunLock
 from promotion_gate.model import Decision
 from promotion_gate.opening import abandon, open_run
@@ -366,6 +367,16 @@ def test_two_that_prepare_the_same_resume_do_not_both_reopen_it(tmp_path: Path) 
     with pytest.raises(GateError, match="was resumed by somebody else a moment ago: attempt 2 is under way"):
         begin(second)
     assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == there
+
+
+def test_a_resume_ends_where_somebody_opened_the_next_run(tmp_path: Path) -> None:
+    """The next run has named the seal that stands: nobody may take it away under it."""
+    bundle = bundles.hold_bundle(tmp_path, "20261101T000000Z")
+    prepared = plan(tmp_path)
+    bundles.open_bundle(tmp_path, "20261102T000000Z")
+    with pytest.raises(GateError, match="Run 20261102T000000Z was opened by somebody else a moment ago"):
+        begin(prepared)
+    assert is_sealed(bundle)
 
 
 def test_a_run_that_began_while_both_hosts_were_asked_is_named(tmp_path: Path) -> None:

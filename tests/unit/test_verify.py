@@ -457,14 +457,20 @@ def test_the_run_signs_when_a_key_is_set(tmp_path: Path, key: Path) -> None:
 # --- the chain --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs, the first of them resumed before the second was opened; tests copy it."""
+    root = tmp_path_factory.mktemp("chain")
+    bundles.hold_bundle(root, "20261124T010000Z")
+    bundles.resume_bundle(root)
+    bundles.hold_bundle(root, "20261124T020000Z")
+    bundles.make_bundle(root, run_id="20261124T030000Z")
+    return root
+
+
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three runs, the first of them resumed before the second was opened."""
-    bundles.hold_bundle(tmp_path, "20261124T010000Z")
-    bundles.resume_bundle(tmp_path)
-    bundles.hold_bundle(tmp_path, "20261124T020000Z")
-    bundles.make_bundle(tmp_path, run_id="20261124T030000Z")
-    return tmp_path
+def root(chain: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(chain, tmp_path / "root"))
 
 
 def test_a_whole_chain_holds(root: Path) -> None:
@@ -489,6 +495,35 @@ def test_a_rewritten_run_is_found(root: Path) -> None:
     (bundle / "note.txt").write_text("x", encoding="utf-8")
     reseal(bundle)
     assert "rewritten" in verify_history(root).problem
+
+
+def test_a_run_made_anew_with_the_old_seal_among_its_attempts_is_found(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A HOLD becomes a PROMOTE that claims to be its resume: the link of the next run names the HOLD."""
+    held = root / "20261124T020000Z"
+    other = tmp_path_factory.mktemp("made")
+    bundles.hold_bundle(other, held.name)
+    made = bundles.resume_bundle(other)
+    old, index = (held / SUMS).read_bytes(), json.loads((held / "index.json").read_text(encoding="utf-8"))
+    data = json.loads((made / "index.json").read_text(encoding="utf-8"))
+    data |= {key: index[key] for key in ("opened_at", "evaluated_at", "previous")}
+    data["attempts"] = [{"number": 1, "sha256": sha256(old)}]
+    (made / "index.json").write_text(to_json(data), encoding="utf-8")
+    (made / "attempts" / "01" / SUMS).write_bytes(old)
+    (made / SUMS).unlink()
+    seal(made)
+    shutil.rmtree(held)
+    shutil.copytree(made, held)
+    assert "rewritten" in verify_history(root).problem
+
+
+def test_a_run_whose_seal_was_moved_away_by_a_resume_is_still_linked(tmp_path: Path) -> None:
+    """A resume that was cut off leaves the newest seal in attempts/; the next run names that one."""
+    bundles.hold_bundle(tmp_path, "20261124T010000Z")
+    bundles.resume_bundle(tmp_path, sealed=False)
+    bundles.make_bundle(tmp_path, run_id="20261124T020000Z")
+    assert verify_history(tmp_path).problem == ""
 
 
 def test_a_changed_file_of_an_earlier_run_is_found(root: Path) -> None:
