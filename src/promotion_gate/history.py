@@ -90,6 +90,13 @@ def _opened_at(folder: Path) -> str:
         return stamp(datetime.fromtimestamp(folder.stat().st_mtime, UTC))
 
 
+def latest_moment(root: Path) -> tuple[str, str] | None:
+    """The latest stamp at which a run of an evidence root was opened or decided, and that run; None without a run."""
+    moments = [(_opened_at(folder), folder.name) for folder in run_folders(root)]
+    moments += [(run.index.evaluated_at or "", run.folder.name) for run in runs(root)]
+    return max(moments, default=None)
+
+
 def newest_run(root: Path, wanted: str) -> Run:
     """The run to resume: only the newest of an evidence root can be. Raises InputError naming it."""
     names = {folder.name for folder in run_folders(root)}

@@ -10,7 +10,9 @@ import os
 import shlex
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from promotion_gate.checks.registry import placeholders_by_check
 from promotion_gate.errors import GateError, InputError
 from promotion_gate.fields import Fields, kind_of
 from promotion_gate.files import UNFINISHED, sha256, sync_folder, to_json, write_atomically
-from promotion_gate.history import newest_run, previous_seal, read_run
+from promotion_gate.history import latest_moment, newest_run, previous_seal, read_run
 from promotion_gate.index import INDEX_FILE, INDEX_SCHEMA
 from promotion_gate.lock import check_free
 from promotion_gate.masking import masked
@@ -223,9 +225,30 @@ def words(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def _later_than_all(root: Path) -> datetime:
+    """When a run that is opened now is opened: the newest run is found by that, so it is later than every other.
+
+    Within the second of another run it waits for the next one. Raises InputError where the clock went back.
+    """
+    latest = latest_moment(root)
+    now = utc_now()
+    if latest and stamp(now) == latest[0]:
+        time.sleep(1 - now.microsecond / 1e6)
+        now = utc_now()
+    if latest and stamp(now) <= latest[0]:
+        last, name = latest
+        raise InputError(
+            f"Run {name} in {root} is of {last}, and the clock of this machine says {stamp(now)}: a run that is opened "
+            f"now would not count as newer. Set the clock. If it was wrong when {name} was made, wait until that "
+            "moment has passed, or set promotion_evidence_root to a new folder."
+        )
+    return now
+
+
 def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str, Any]:
+    opened = _later_than_all(root)
     run_id = settings["promotion_run_id"]
-    run_id = check_run_id(run_id) if run_id is not None else utc_now().strftime(RUN_ID_FORMAT)
+    run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
     bundle = root / run_id
     baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))
     kept = masked(settings)
@@ -234,7 +257,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
         "run_id": run_id,
         "state": "open",
         "attempt": 1,
-        "opened_at": stamp(utc_now()),
+        "opened_at": stamp(opened),
         "evaluated_at": None,
         "ticket": kept["promotion_ticket"],
         "operator": kept["promotion_operator"],

@@ -1,4 +1,7 @@
-"""A VM whose clock is wrong changes nothing: every stamp that counts is the controller's."""
+"""A VM whose clock is wrong changes nothing: every stamp that counts is the controller's.
+
+The controller's own clock has to go forward from run to run.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ import pytest
 from promotion_gate import opening, recorder
 from promotion_gate.bundle import load_bundle
 from promotion_gate.decide import decide
+from promotion_gate.errors import InputError
 from promotion_gate.files import read_json, to_json
+from promotion_gate.history import newest_folder, run_folders, runs
+from promotion_gate.times import utc_now
 
 NOW = datetime(2026, 11, 24, 0, 31, 30, tzinfo=UTC)
 # Every form in which the tools print a time: verdi, the smoke script's folder, pytest's report.
@@ -71,3 +77,26 @@ def test_what_the_clock_of_the_vm_says_changes_nothing(
     assert (wrong["decision"], wrong["decided_at"]) == (right["decision"], right["decided_at"]) == (
         "PROMOTE", "2026-11-24T00:31:30Z"
     )  # fmt: skip
+
+
+# --- the controller's clock ---------------------------------------------------------------------------------------
+
+
+def test_no_run_is_opened_that_an_older_one_would_hide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PROMOTE made with the clock ahead would stay the newest run, and a HOLD after it would go unseen."""
+    with monkeypatch.context() as ahead:
+        for module in (opening, recorder):
+            ahead.setattr(module, "utc_now", lambda: utc_now() + timedelta(minutes=2))
+        older = bundles.make_bundle(tmp_path, run_id="20261124T010000Z")
+    with pytest.raises(InputError, match=f"Run {older.name} in .* the clock of this machine says .* Set the clock"):
+        bundles.open_bundle(tmp_path, "20261124T020000Z")
+    assert [folder.name for folder in run_folders(tmp_path)] == [older.name]
+
+
+def test_runs_of_one_second_are_told_apart(tmp_path: Path) -> None:
+    """By when they were opened: a name that an operator chose says nothing."""
+    names = ("z", "m", "a")
+    for name in names:
+        bundles.open_bundle(tmp_path, name)
+    assert [run.folder.name for run in runs(tmp_path)] == list(names)
+    assert newest_folder(tmp_path).name == "a"
