@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from promotion_gate.errors import GateError, InputError
-from promotion_gate.history import newest_folder
+from promotion_gate.history import check_no_link, newest_folder
 from promotion_gate.model import Decision
 from promotion_gate.signoff import read_signoff
 from promotion_gate.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
@@ -41,7 +41,10 @@ class Answer:
 
 
 def find_bundle(bundle: str, root: Path | None) -> Path:
-    """The bundle that is meant: a folder, or `latest` of an evidence root. Raises InputError."""
+    """The bundle that is meant: a folder, or `latest` of an evidence root.
+
+    Raises InputError for a question that cannot be asked, BundleError where the newest run is a link.
+    """
     if bundle != LATEST:
         if root is not None:
             raise InputError("--root goes with `latest` only; a bundle is named by its folder.")
@@ -50,7 +53,9 @@ def find_bundle(bundle: str, root: Path | None) -> Path:
         raise InputError("`latest` needs --root DIR, the evidence root of the runs.")
     if not root.is_dir():
         raise InputError(f"--root {root} is no folder; name the evidence root of the runs.")
-    return newest_folder(root)
+    newest = newest_folder(root)
+    check_no_link(newest)
+    return newest
 
 
 def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:

@@ -16,10 +16,13 @@ from typing import Any
 from promotion_gate.errors import BundleError, InputError
 from promotion_gate.files import UNFINISHED, read_file, read_json, sha256
 from promotion_gate.index import INDEX_FILE, Index, parse_index
+from promotion_gate.render import DECISION_JSON, DECISION_MD
 from promotion_gate.times import stamp
 
 SUMS_FILE = "SHA256SUMS"
 ATTEMPTS = "attempts"
+# Whatever has one of these is a run, however little else is left of it.
+_MARKS = (INDEX_FILE, SUMS_FILE, DECISION_JSON, DECISION_MD, ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +38,32 @@ class Run:
 
 
 def run_folders(root: Path) -> list[Path]:
-    """Every folder of an evidence root that holds an index, readable or not."""
+    """Every run of an evidence root, readable or not: a folder or a link to one, with anything that only a run has."""
     found = sorted(root.iterdir()) if root.is_dir() else []
-    return [path for path in found if path.is_dir() and not path.is_symlink() and _has_index(path)]
+    return [path for path in found if not path.name.startswith(UNFINISHED) and _is_run(path)]
 
 
-def _has_index(folder: Path) -> bool:
-    """Whether an index is there; a folder that we may not look into counts as a run that cannot be read."""
-    if folder.name.startswith(UNFINISHED):
-        return False
-    try:
-        (folder / INDEX_FILE).lstat()
-    except PermissionError:
+def _is_run(path: Path) -> bool:
+    """A folder that we may not look into counts, and a link that leads nowhere: either may be the newest run."""
+    if path.is_symlink() and not path.exists():
+        return "." not in path.name  # no run has a dot in its name; sign-offs and an editor's locks have
+    for mark in _MARKS:
+        try:
+            (path / mark).lstat()
+        except PermissionError:
+            return True
+        except OSError:
+            continue
         return True
-    except OSError:
-        return False
-    return True
+    return False
+
+
+def check_no_link(folder: Path) -> None:
+    """Raises BundleError for a run that is a link: what it leads to lies elsewhere, and can be exchanged unseen."""
+    if folder.is_symlink():
+        raise BundleError(
+            f"{folder} is a symbolic link; a run is a folder of its evidence root. Move it back, or remove the link."
+        )
 
 
 def is_sealed(folder: Path) -> bool:
@@ -87,7 +100,7 @@ def _opened_at(folder: Path) -> str:
     try:
         return read_run(folder).index.opened_at
     except BundleError:
-        return stamp(datetime.fromtimestamp(folder.stat().st_mtime, UTC))
+        return stamp(datetime.fromtimestamp(folder.lstat().st_mtime, UTC))
 
 
 def latest_moment(root: Path) -> tuple[str, str] | None:
@@ -110,6 +123,7 @@ def newest_run(root: Path, wanted: str) -> Run:
             f"{newest.name} (or write latest)."
         )
     try:
+        check_no_link(newest)
         return read_run(newest)
     except BundleError as error:
         raise InputError(f"The newest run cannot be resumed: {error} Run the gate without promotion_resume.") from None
@@ -141,6 +155,7 @@ def broken_links(root: Path) -> Iterator[str]:
     """
     for folder in run_folders(root):
         try:
+            check_no_link(folder)
             run = read_run(folder)
         except BundleError as error:
             yield str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from promotion_gate.__main__ import main
 from promotion_gate.check import Wanted, check
 from promotion_gate.errors import InputError
+from promotion_gate.history import newest_run, run_folders
 from promotion_gate.signing import sign
 from promotion_gate.signoff import make_signoff
 from promotion_gate.times import parse_stamp
@@ -191,3 +193,73 @@ def test_latest_does_not_fall_back_on_an_older_run(tmp_path: Path) -> None:
     newest = bundles.hold_bundle(tmp_path, "20261124T020000Z")
     (newest / "index.json").write_text("{", encoding="utf-8")
     assert main(["check", "latest", "--root", str(tmp_path)]) == 3
+
+
+def _lose_index(newest: Path) -> None:
+    (newest / "index.json").unlink()
+
+
+def _lose_all_but_the_attempts(newest: Path) -> None:
+    shutil.rmtree(newest)
+    (newest / "attempts" / "01").mkdir(parents=True)
+
+
+def _lose_all_but_the_record(newest: Path) -> None:
+    kept = (newest / "promotion-decision.md").read_bytes()
+    shutil.rmtree(newest)
+    newest.mkdir()
+    (newest / "promotion-decision.md").write_bytes(kept)
+
+
+def _move_and_link(newest: Path) -> None:
+    away = newest.parent.with_name("away")
+    away.mkdir()
+    newest.symlink_to(newest.rename(away / newest.name))
+
+
+def _move_link_and_lose(newest: Path) -> None:
+    _move_and_link(newest)
+    shutil.rmtree(newest.parent.with_name("away"))
+
+
+LOSSES = {
+    "index": _lose_index,
+    "all but attempts": _lose_all_but_the_attempts,
+    "all but a record": _lose_all_but_the_record,
+    "moved and linked": _move_and_link,
+    "linked to nowhere": _move_link_and_lose,
+}
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("two") / "root"
+    bundles.make_bundle(root, run_id="20261124T010000Z")
+    bundles.hold_bundle(root, "20261124T020000Z")
+    return root
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_what_is_left_of_the_newest_run_still_stands_before_an_older_promote(
+    two_runs: Path, tmp_path: Path, lose: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(two_runs, tmp_path / "root"))
+    lose(root / "20261124T020000Z")
+    assert main(["check", "latest", "--root", str(root)]) == 3
+    assert main(["verify", "--history", str(root)]) == 1
+    assert "20261124T020000Z" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"newest run cannot be resumed: .*20261124T020000Z"):
+        newest_run(root, "latest")
+
+
+def test_what_lies_beside_the_runs_is_none(two_runs: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(two_runs, tmp_path / "root"))
+    before = run_folders(root)
+    (root / ".unfinished-x").mkdir()
+    (root / ".unfinished-x" / "index.json").write_text("{}", encoding="utf-8")
+    (root / "notes").mkdir()
+    (root / "20261124T030000Z.signoff.json").write_text("{}", encoding="utf-8")
+    (root / ".#lock").symlink_to("nowhere")
+    (root / "policy").symlink_to(root / "20261124T030000Z.signoff.json")
+    assert (root / "baseline").is_dir() and run_folders(root) == before
+    assert main(["check", "latest", "--root", str(root)]) == 1
