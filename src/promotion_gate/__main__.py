@@ -175,7 +175,7 @@ def _verify(options: argparse.Namespace) -> int:
     if (options.bundle is None) == (options.history is None):
         raise InputError("verify wants either the folder of a run or --history DIR.")
     if options.history is not None:
-        report = verify_history(options.history)
+        report = verify_history(options.history, options.require_signature, options.allowed_signers)
     else:
         report = verify_bundle(options.bundle, options.require_signature, options.allowed_signers)
     print(to_json(report.as_dict()) if options.json else "\n".join([*report.lines(), ""]), end="")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from promotion_gate.signing import check_allowed_signers, check_signature, verif
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 _SHOWN = 5
+UNSIGNED = "there is none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def signature_finding(
     path = folder / SIGNATURE_FILE
     armored, data = read_file(path), read_file(folder / SUMS_FILE)
     if armored.problem == "is missing":
-        return Finding("signature", not required, "there is none" + (", and one is required" if required else "")), None
+        return Finding("signature", not required, UNSIGNED + (", and one is required" if required else "")), None
     try:
         if armored.problem or data.problem:
             raise GateError(armored.problem or f"there is no {SUMS_FILE} that it could belong to")
@@ -306,8 +307,12 @@ def _records(folder: Path, rendered: Mapping[str, str]) -> Finding:
     return Finding("records", not bad, _shown(bad) or f"{len(rendered)} rendered files, byte by byte")
 
 
-def verify_history(root: Path) -> Report:
-    """Checks the chain of an evidence root and the seal of every run in it; the evidence itself is not judged again."""
+def verify_history(root: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:
+    """Checks the chain of an evidence root, and seal and signature of every run; the evidence is not judged again.
+
+    Raises InputError only for an allowed_signers file that is not there.
+    """
+    check_allowed_signers(allowed_signers)
     if not root.is_dir():
         return Report(str(root), (Finding("chain", False, f"{root} is no folder"),))
     folders = run_folders(root)
@@ -318,16 +323,16 @@ def verify_history(root: Path) -> Report:
     elif not broken:
         findings.append(Finding("chain", True, f"{len(folders)} runs, each names the one before it"))
     for folder in folders:
-        findings += _sealed(folder)
+        findings.append(_sealed(folder, require_signature, allowed_signers))
     return Report(str(root), tuple(findings))
 
 
-def _sealed(folder: Path) -> Iterator[Finding]:
-    """The seal of one run; a run that was cut off has none, which is no fault of the chain."""
+def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None) -> Finding:
+    """Seal and signature of one run; a run that was cut off has neither, which is no fault of the chain."""
     if read_file(folder / SUMS_FILE).problem == "is missing":
-        yield Finding(folder.name, True, "not sealed: it is open or was cut off, and decides nothing")
-        return
+        return Finding(folder.name, True, "not sealed: it is open or was cut off, and decides nothing")
     sums, problem = read_sums(folder)
-    parts = [_names(folder, sums), _digests(folder, sums)]
+    signature, _ = signature_finding(folder, require_signature, allowed_signers)
+    parts = [_names(folder, sums), _digests(folder, sums), replace(signature, found=f"signature: {signature.found}")]
     bad = [problem] if problem else [part.found for part in parts if not part.holds]
-    yield Finding(folder.name, not bad, "; ".join(bad) or f"{len(sums)} files as sealed")
+    return Finding(folder.name, not bad, "; ".join(bad) or f"{len(sums)} files as sealed; {parts[-1].found}")

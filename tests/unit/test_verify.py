@@ -559,6 +559,21 @@ def test_an_unreadable_index_and_an_empty_root_do_not_hold(root: Path, tmp_path:
     assert not verify_history(tmp_path / "nowhere").holds
 
 
+def test_the_signatures_of_a_chain_are_judged_as_those_of_a_bundle(root: Path, key: Path, tmp_path: Path) -> None:
+    history = ["verify", "--history", str(root), "--require-signature"]
+    assert main(history) == 1
+    folders = [folder for folder in root.iterdir() if (folder / SUMS).exists()]
+    for folder in folders:
+        sign(folder / SUMS, str(key))
+    assert main(history) == 0
+    allowed = allow(tmp_path / "allowed", "alice", key)
+    assert main([*history, "--allowed-signers", str(allowed)]) == 0
+    sign(folders[1] / SUMS, str(make_key(tmp_path / "mallory")))
+    assert main(history) == 0, "whose key it is nobody asked"
+    assert verify_history(root, True, allowed).problem.startswith(f"{folders[1].name}: signature: its key is not in")
+    assert main([*history, "--allowed-signers", str(tmp_path / "nowhere")]) == 2
+
+
 def test_a_run_that_was_cut_off_does_not_break_the_chain(tmp_path: Path) -> None:
     bundles.make_bundle(tmp_path, run_id="20261124T010000Z")
     bundles.open_bundle(tmp_path, "20261124T020000Z")
