@@ -78,7 +78,7 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
     signed_off, problem = _sign_off(bundle, decision, wanted)
     if problem:
         return Answer(NO_DECISION, f"No valid decision: {problem}")
-    signature = f"; SHA256SUMS is signed by {report.signer}" if report.signer else ""
+    signature = f"; SHA256SUMS is signed {report.signed}" if report.signed else ""
     said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}; "
     said += f"{_waived(decision)}{signed_off}{signature}"
     return Answer(PROMOTE, f"PROMOTE: {said}.")

@@ -20,8 +20,8 @@ from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError
 from promotion_gate.escape import visible
 from promotion_gate.files import read_file, read_json, sha256
-from promotion_gate.history import ATTEMPTS, SUMS_FILE, broken_links, run_folders
-from promotion_gate.index import INDEX_FILE, listable, safe_name
+from promotion_gate.history import ATTEMPTS, SUMS_FILE, broken_links, read_run, run_folders
+from promotion_gate.index import INDEX_FILE, Index, listable, safe_name
 from promotion_gate.model import Decision
 from promotion_gate.render import DECISION_JSON, FOLLOW_UP, render
 from promotion_gate.schema import problems
@@ -61,6 +61,12 @@ class Report:
         bad = [finding for finding in self.findings if not finding.holds]
         return f"{bad[0].name}: {bad[0].found}" if bad else ""
 
+    @property
+    def signed(self) -> str:
+        """By whom SHA256SUMS is signed, in words; empty where it is not, or where that does not hold."""
+        found = next((f for f in self.findings if f.name == "signature" and f.holds), None)
+        return "" if found is None or found.found.startswith(UNSIGNED) else found.found
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "bundle": self.bundle,
@@ -88,10 +94,10 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     findings.append(Finding(SUMS_FILE, not problem, problem or f"{len(sums)} names, well-formed and in order"))
     findings.append(_names(folder, sums))
     findings.append(_digests(folder, sums))
-    signature, signer = signature_finding(folder, require_signature, allowed_signers)
-    findings.append(signature)
     bundle, loaded = _load(folder)
-    findings.append(loaded)
+    required = require_signature or _to_be_signed(bundle.index if bundle else None)
+    signature, signer = signature_finding(folder, required, allowed_signers)
+    findings += [signature, loaded]
     if bundle is None:
         return Report(str(folder), tuple(findings), None, signer)
     findings.append(_attempts(folder, bundle))
@@ -202,6 +208,11 @@ def signature_finding(
     except GateError as error:
         return Finding("signature", False, str(error)), None
     return Finding("signature", True, f"by {signer} with the key {key}"), signer
+
+
+def _to_be_signed(index: Index | None) -> bool:
+    """Whether a run was to be signed: then a seal without a signature has lost it."""
+    return index is not None and bool(index.settings.get("promotion_signing_key"))
 
 
 def _load(folder: Path) -> tuple[Bundle | None, Finding]:
@@ -327,12 +338,21 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     return Report(str(root), tuple(findings))
 
 
+def _index(folder: Path) -> Index | None:
+    """The index of a run, None for one that cannot be read: the chain has said so."""
+    try:
+        return read_run(folder).index
+    except BundleError:
+        return None
+
+
 def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None) -> Finding:
     """Seal and signature of one run; a run that was cut off has neither, which is no fault of the chain."""
     if read_file(folder / SUMS_FILE).problem == "is missing":
         return Finding(folder.name, True, "not sealed: it is open or was cut off, and decides nothing")
     sums, problem = read_sums(folder)
-    signature, _ = signature_finding(folder, require_signature, allowed_signers)
+    required = require_signature or _to_be_signed(_index(folder))
+    signature, _ = signature_finding(folder, required, allowed_signers)
     parts = [_names(folder, sums), _digests(folder, sums), replace(signature, found=f"signature: {signature.found}")]
     bad = [problem] if problem else [part.found for part in parts if not part.holds]
     return Finding(folder.name, not bad, "; ".join(bad) or f"{len(sums)} files as sealed; {parts[-1].found}")

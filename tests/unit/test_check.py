@@ -168,6 +168,11 @@ def test_a_signature_can_be_required(bundle: Path, key: Path) -> None:
     assert main(["check", str(bundle), "--require-signature"]) == 3
     sign(bundle / "SHA256SUMS", str(key))
     assert main(["check", str(bundle), "--require-signature", "--allowed-signers", allowed]) == 0
+    said = check(bundle, Wanted(signature=True, allowed_signers=Path(allowed))).sentence
+    assert "SHA256SUMS is signed by bob with the key ssh-ed25519 SHA256:" in said
+    for wanted in (Wanted(), Wanted(signature=True)):
+        said = check(bundle, wanted).sentence
+        assert "signed by the key ssh-ed25519 SHA256:" in said and "whose it is, only --allowed-signers can say" in said
     (bundle / "SHA256SUMS.sig").write_text("x", encoding="utf-8")
     assert main(["check", str(bundle)]) == 3
 

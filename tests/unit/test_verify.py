@@ -454,6 +454,17 @@ def test_the_run_signs_when_a_key_is_set(tmp_path: Path, key: Path) -> None:
     assert verify_bundle(bundle, True, allow(tmp_path / "allowed", "alice", key)).signer == "alice"
 
 
+def test_a_signature_that_was_stripped_is_missed(tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sealed index names a signing key: nobody has to ask for the signature."""
+    bundle = bundles.make_bundle(tmp_path / "root", promotion_signing_key=str(key))
+    calls = (["verify", str(bundle)], ["check", str(bundle)], ["verify", "--history", str(bundle.parent)])
+    assert [main(call) for call in calls] == [0, 0, 0]
+    (bundle / SIGNATURE_FILE).unlink()
+    capsys.readouterr()
+    assert [main(call) for call in calls] == [1, 3, 1]
+    assert capsys.readouterr().out.count("there is none, and one is required") == 3
+
+
 # --- the chain --------------------------------------------------------------------------------------------------
 
 
