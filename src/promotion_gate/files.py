@@ -8,7 +8,6 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +48,6 @@ def write_atomically(path: Path, data: bytes | str, mode: int = 0o600) -> None:
             Path(temporary).unlink()
         raise
     sync_folder(path.parent)
-
-
-def remove_unfinished(folder: Path, keep: Collection[str]) -> None:
-    """Removes what killed writes left below `folder`; a name in `keep` is evidence, however it is spelt."""
-    for path in folder.rglob(f"{UNFINISHED}*"):
-        if path.relative_to(folder).as_posix() not in keep and (path.is_symlink() or path.is_file()):
-            path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,8 @@ once the next one is open that seal stays the newest: it is the one link that co
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from promotion_gate.times import stamp
 
 SUMS_FILE = "SHA256SUMS"
 ATTEMPTS = "attempts"
+_ARCHIVED = re.compile(rf"{ATTEMPTS}/([0-9]{{2,6}})/(.+)", re.ASCII | re.DOTALL)
 # Whatever has one of these is a run, however little else is left of it.
 _MARKS = (INDEX_FILE, SUMS_FILE, DECISION_JSON, DECISION_MD, ATTEMPTS)
 
@@ -136,6 +138,37 @@ def seals(folder: Path) -> list[str]:
     earlier = sorted(found, key=lambda path: (len(path.parent.name), path.parent.name), reverse=True)
     contents = [read_file(path) for path in (folder / SUMS_FILE, *earlier)]
     return [sha256(content.data) for content in contents if not content.problem]
+
+
+def remove_unfinished(folder: Path, files: Collection[str]) -> None:
+    """Removes what killed writes left in a bundle, but no evidence, however it is spelt.
+
+    Evidence is what the index names (`files`) and what an earlier seal names, where it was or archived.
+    """
+    evidence = {*files, *_sealed_earlier(folder)}
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        name = path.relative_to(folder).as_posix()
+        archived = _ARCHIVED.fullmatch(name)
+        known = name in evidence or (archived and archived[2] in evidence)
+        if not known and (path.is_symlink() or path.is_file()):
+            path.unlink()
+
+
+def _sealed_earlier(folder: Path) -> Iterator[str]:
+    for path in (folder / ATTEMPTS).glob(f"*/{SUMS_FILE}"):
+        lines = read_file(path).data.decode("utf-8", "replace").split("\n")
+        yield from (name for _, _, name in (line.partition("  ") for line in lines) if name)
+
+
+def archived_by(name: str) -> int | None:
+    """The attempt whose archive a name of a bundle lies in; None for a name that lies in none."""
+    found = _ARCHIVED.fullmatch(name)
+    return int(found[1]) if found else None
+
+
+def archive_name(attempt: int, name: str) -> str:
+    """Where the resume that replaced `attempt` moved a file of the bundle to."""
+    return f"{ATTEMPTS}/{attempt:02d}/{name}"
 
 
 def previous_seal(root: Path, run_id: str) -> dict[str, str] | None:

@@ -22,13 +22,12 @@ from promotion_gate.files import (
     make_folder,
     read_file,
     read_json,
-    remove_unfinished,
     sha256,
     sync_folder,
     to_json,
     write_atomically,
 )
-from promotion_gate.history import ATTEMPTS, SUMS_FILE, is_sealed, newest_folder, newest_run
+from promotion_gate.history import ATTEMPTS, SUMS_FILE, is_sealed, newest_folder, newest_run, remove_unfinished
 from promotion_gate.index import INDEX_FILE, Index, parse_index
 from promotion_gate.lock import RunLock
 from promotion_gate.masking import masked
@@ -231,7 +230,7 @@ def reopen(
         run={},
     )
     write_atomically(folder / INDEX_FILE, to_json(data))
-    remove_unfinished(folder, keep=data["files"])
+    remove_unfinished(folder, data["files"])
     _sweep(folder, archive, keep=set(data["files"]))
     write_atomically(folder / POLICY_FILE, policy_text)
     write_atomically(folder / BASELINE_FILE, baselines)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from promotion_gate.bundle import Bundle, list_files, load_bundle
+from promotion_gate.baseline import BASELINE_FILE
+from promotion_gate.bundle import POLICY_FILE, Bundle, list_files, load_bundle
 from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError
-from promotion_gate.files import read_file, remove_unfinished, sha256, write_atomically
-from promotion_gate.history import SUMS_FILE
-from promotion_gate.index import listable
+from promotion_gate.files import read_file, sha256, write_atomically
+from promotion_gate.history import SUMS_FILE, archived_by, remove_unfinished
+from promotion_gate.index import INDEX_FILE, listable
 from promotion_gate.model import Decision
 from promotion_gate.render import FOLLOW_UP, render
 from promotion_gate.signing import signature_of
@@ -31,9 +33,9 @@ def seal(folder: Path) -> Decision:
     decision = decide(bundle)
     key = bundle.index.settings.get("promotion_signing_key")
     try:
-        remove_unfinished(folder, keep=bundle.index.files)
-        _write_records(folder, bundle, decision)
-        sums = checksums(folder, decision)
+        remove_unfinished(folder, bundle.index.files)
+        rendered = _write_records(folder, bundle, decision)
+        sums = checksums(folder, decision, foreign(list_files(folder), bundle, rendered))
         if key:
             # Before the seal: what was to be signed is never seen sealed and unsigned.
             write_atomically(folder / SIGNATURE_FILE, signature_of(sums.encode(), str(key)))
@@ -43,7 +45,7 @@ def seal(folder: Path) -> Decision:
     return decision
 
 
-def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> None:
+def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> Collection[str]:
     rendered = render(bundle, decision)
     for name, text in rendered.items():
         if name in bundle.index.files:
@@ -51,23 +53,35 @@ def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> None:
         write_atomically(folder / name, text)
     if FOLLOW_UP not in rendered:
         (folder / FOLLOW_UP).unlink(missing_ok=True)
+    return rendered
 
 
-def checksums(folder: Path, decision: Decision) -> str:
+def foreign(names: Iterable[str], bundle: Bundle, rendered: Collection[str]) -> list[str]:
+    """The names in a bundle that nobody accounts for: no evidence of the index, not rendered, not the gate's own."""
+    own = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, SUMS_FILE, SIGNATURE_FILE, *rendered, *bundle.index.files}
+    return [name for name in names if name not in own and not 0 < (archived_by(name) or 0) < bundle.index.attempt]
+
+
+def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ()) -> str:
     """The text of SHA256SUMS: every file but itself and its signature, in the format of sha256sum.
 
-    What is no regular file cannot be listed: a HOLD is sealed without it (its checks name it, and `verify` finds
-    it), a PROMOTE is not. Raises BundleError for that, and for a name that the format cannot hold.
+    What is no regular file cannot be listed, and `strangers` are no part of the bundle: a HOLD is sealed without
+    them (`verify` finds them), a PROMOTE is not. Raises BundleError for that, and for a name that the format cannot
+    hold.
     """
     lines = []
     for name in list_files(folder):
         if name in (SUMS_FILE, SIGNATURE_FILE):
             continue
         content = read_file(folder / name)
-        if content.problem and decision.decision == "HOLD":
+        if (content.problem or name in strangers) and decision.decision == "HOLD":
             continue
         if content.problem:
             raise BundleError(f"{folder / name} {content.problem}; a bundle holds regular files only.")
+        if name in strangers:
+            raise BundleError(
+                f"{folder / name} is no file of this run: somebody put it there. Move it away, then resume."
+            )
         if not listable(name):
             raise BundleError(f"{name!r} is no name that SHA256SUMS can hold.")
         lines.append(f"{sha256(content.data)}  {name}\n")

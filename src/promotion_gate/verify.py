@@ -20,16 +20,25 @@ from promotion_gate.decide import decide
 from promotion_gate.errors import BundleError, GateError
 from promotion_gate.escape import visible
 from promotion_gate.files import read_file, read_json, sha256
-from promotion_gate.history import ATTEMPTS, SUMS_FILE, broken_links, read_run, run_folders
+from promotion_gate.history import (
+    ATTEMPTS,
+    SUMS_FILE,
+    archive_name,
+    archived_by,
+    broken_links,
+    read_run,
+    run_folders,
+)
 from promotion_gate.index import INDEX_FILE, Index, listable, safe_name
 from promotion_gate.model import Decision
 from promotion_gate.render import DECISION_JSON, FOLLOW_UP, render
 from promotion_gate.schema import problems
-from promotion_gate.seal import SIGNATURE_FILE
+from promotion_gate.seal import SIGNATURE_FILE, foreign
 from promotion_gate.signing import check_allowed_signers, check_signature, verify
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 _SHOWN = 5
+_ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
 UNSIGNED = "there is none"
 
 
@@ -100,8 +109,8 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     findings += [signature, loaded]
     if bundle is None:
         return Report(str(folder), tuple(findings), None, signer)
-    findings.append(_attempts(folder, bundle))
-    decision, followed = _recompute(folder, bundle)
+    findings.append(_attempts(folder, sums, bundle))
+    decision, followed = _recompute(folder, sums, bundle)
     return Report(str(folder), (*findings, *followed), decision, signer)
 
 
@@ -244,25 +253,44 @@ def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
         yield from (f"{name}: {problem}" for problem in problems(schema, data))
 
 
-def _attempts(folder: Path, bundle: Bundle) -> Finding:
-    """Every seal that a resume replaced is there as the index names it, and no other."""
-    attempts = folder / ATTEMPTS
-    named = {str(item.get("sha256")) for item in _mappings(bundle.index.attempts)} - {""}
-    there = {sha256(read_file(path).data) for path in attempts.glob(f"*/{SUMS_FILE}")} if attempts.is_dir() else set()
-    if len(bundle.index.attempts) != bundle.index.attempt - 1:
+def _attempts(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> Finding:
+    """Every seal that a resume replaced is there as the index names it, no other, and so is what each of them names."""
+    attempts = [
+        (str(item.get("number")).zfill(2), str(item.get("sha256"))) for item in _mappings(bundle.index.attempts)
+    ]
+    named = {f"{ATTEMPTS}/{number}/{SUMS_FILE}": digest for number, digest in attempts if digest}
+    there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
+    if [number for number, _ in attempts] != [f"{number:02d}" for number in range(1, bundle.index.attempt)]:
         return Finding("attempts", False, "the index does not name each attempt before this one")
-    if named - there:
+    if named.items() - there.items():
         return Finding("attempts", False, f"a seal that the index names is gone from {ATTEMPTS}/")
-    if there - named:
+    if there.items() - named.items():
         return Finding("attempts", False, f"{ATTEMPTS}/ has a seal that the index does not name")
-    return Finding("attempts", True, f"{len(named)} earlier seals, as the index names them")
+    lost = [problem for name in sorted(named) for problem in _lost(folder, sums, name, bundle.index.attempt)]
+    return Finding("attempts", not lost, _shown(lost) or f"{len(named)} earlier seals, as the index names them")
+
+
+def _lost(folder: Path, sums: Mapping[str, str], seal: str, attempt: int) -> Iterator[str]:
+    """What an earlier seal names and the bundle does not have any more as it was sealed then.
+
+    A file stays where it is until a resume replaces it, so it is in the bundle or in an archive from that attempt on.
+    An attempt that was cut off has no seal, and so nothing that could be held against its archive.
+    """
+    entries, problem = parse_sums(read_file(folder / seal).data)
+    if problem:
+        yield f"{seal}: {problem}"
+    first = archived_by(seal) or 1
+    for name, digest in entries.items():
+        places = (name, *(archive_name(number, name) for number in range(first, attempt)))
+        if digest not in {sums.get(place) for place in places}:
+            yield f"{name} is not as {seal} names it"
 
 
 def _mappings(items: tuple[Any, ...]) -> list[Mapping[str, Any]]:
     return [item for item in items if isinstance(item, Mapping)]
 
 
-def _recompute(folder: Path, bundle: Bundle) -> tuple[Decision | None, list[Finding]]:
+def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[Decision | None, list[Finding]]:
     """Decides again from the evidence and compares with the records: field by field, then byte by byte."""
     try:
         decision = decide(bundle)
@@ -271,7 +299,7 @@ def _recompute(folder: Path, bundle: Bundle) -> tuple[Decision | None, list[Find
         return None, [Finding("decision", False, str(error))]
     except Exception as error:  # as in _load
         return None, [Finding("decision", False, f"it cannot be computed ({type(error).__name__}: {error})")]
-    return decision, [_fields(folder, decision), _records(folder, rendered)]
+    return decision, [_fields(folder, decision), _records(folder, rendered, foreign(sums, bundle, rendered))]
 
 
 def _fields(folder: Path, decision: Decision) -> Finding:
@@ -305,8 +333,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _records(folder: Path, rendered: Mapping[str, str]) -> Finding:
-    bad = []
+def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str]) -> Finding:
+    bad = [f"{name} is neither evidence of the index nor rendered" for name in strangers if name != FOLLOW_UP]
     for name, text in rendered.items():
         content = read_file(folder / name)
         if content.problem:

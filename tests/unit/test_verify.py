@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import promotion_gate
 from promotion_gate.__main__ import main
 from promotion_gate.bundle import list_files
-from promotion_gate.errors import GateError, InputError
+from promotion_gate.errors import BundleError, GateError, InputError
 from promotion_gate.files import sha256, to_json
 from promotion_gate.seal import SIGNATURE_FILE, seal
 from promotion_gate.signing import parse_signature, sign
@@ -262,7 +262,41 @@ def _forge_attempt(bundle: Path) -> None:
     (bundle / "attempts" / "01" / SUMS).write_text(f"{'0' * 64}  index.json\n", encoding="utf-8")
 
 
+def _edit_archive(bundle: Path) -> None:
+    path = bundle / "attempts" / "01" / "promotion-decision.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("HOLD", "PROMOTE"), encoding="utf-8")
+
+
+def _edit_archived_index(bundle: Path) -> None:
+    path = bundle / "attempts" / "01" / "index.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("alice", "mallory"), encoding="utf-8")
+
+
+def _delete_from_archive(bundle: Path) -> None:
+    (bundle / "attempts" / "01" / "04-slurm-state.log").unlink()
+
+
+def _add_approval(bundle: Path) -> None:
+    (bundle / "06-approval.md").write_text("Approved.\n", encoding="utf-8")
+
+
+def _add_log_of_the_smoke(bundle: Path) -> None:
+    (bundle / "slurm-smoke" / "more.log").write_text("all is well\n", encoding="utf-8")
+
+
+def _add_attempt(bundle: Path) -> None:
+    (bundle / "attempts" / "02").mkdir()
+    (bundle / "attempts" / "02" / "promotion-decision.md").write_text("PROMOTE\n", encoding="utf-8")
+
+
 REHASHED = {
+    "a record of an earlier attempt": (_edit_archive, "attempts"),
+    "the index of an earlier attempt": (_edit_archived_index, "attempts"),
+    "evidence of an earlier attempt removed": (_delete_from_archive, "attempts"),
+    "an approval added": (_add_approval, "records"),
+    "a log added to the smoke's folder": (_add_log_of_the_smoke, "records"),
+    "an attempt added": (_add_attempt, "records"),
+    "a file added beside the attempts": (_add_file, "records"),
     "a transcript": (_rehash_transcript, "decision"),
     "a transcript and its digest in the index": (_rehash_transcript_and_index, "decision"),
     "a swap of two transcripts": (_swap, "decision"),
@@ -284,12 +318,37 @@ def test_a_change_that_was_hashed_again_is_found(bundle: Path, change: Callable[
     assert not {SUMS, "files", "digests"} & set(failed(bundle)), "the seal itself looks whole"
 
 
+def test_what_somebody_left_in_a_run_is_not_sealed_with_it(tmp_path: Path) -> None:
+    """No PROMOTE comes of it; a HOLD is sealed without it, as the resume is that then archives it."""
+    bundle = bundles.closed_bundle(tmp_path / "promote")
+    _add_approval(bundle)
+    with pytest.raises(BundleError, match=r"06-approval\.md is no file of this run"):
+        seal(bundle)
+    assert not (bundle / SUMS).exists()
+    held = bundles.closed_bundle(tmp_path, bundles.trips_with("slurm_smoke", "ping", exit=1))
+    _add_approval(held)
+    seal(held)
+    assert verify_bundle(held).problem == "files: not in SHA256SUMS: 06-approval.md"
+    assert verify_bundle(bundles.resume_bundle(tmp_path)).holds
+
+
+def test_evidence_with_the_name_of_an_unfinished_write_outlives_resumes(tmp_path: Path) -> None:
+    """A VM chooses the names in the smoke's folder, and an earlier seal names them."""
+    trips = bundles.trips_with("slurm_smoke", "ping", exit=1, output=bundles.PING_DOWN)
+    logs = {**bundles.SMOKE_LOGS, ".unfinished-x": "first\n"}
+    trips["slurm_smoke"]["artifacts"] = [bundles.artifact("slurm-smoke", logs)]
+    bundles.make_bundle(tmp_path, trips)
+    for gates in (None, "4", "1"):
+        report = verify_bundle(bundles.resume_bundle(tmp_path, promotion_gates=gates))
+        assert report.problem == ""
+
+
 def test_a_change_that_keeps_the_decision_is_found_by_the_signature(bundle: Path, key: Path, tmp_path: Path) -> None:
     """Somebody changes what no check reads and hashes everything again: without a signature nobody can see it."""
     sign(bundle / SUMS, str(key))
-    log, index = bundle / "03-vm-versions.log", bundle / "index.json"
+    log, index = bundle / "04-slurm-job.log", bundle / "index.json"
     before = sha256(log.read_bytes())
-    log.write_bytes(log.read_bytes().replace(b"# host: aiida-vm", b"# host: some-vm"))
+    log.write_bytes(log.read_bytes().replace(b"# host: aiida-vm", b"# host: other-vm"))
     index.write_text(index.read_text(encoding="utf-8").replace(before, sha256(log.read_bytes())), encoding="utf-8")
     reseal(bundle)
     assert failed(bundle) == ["signature"]
