@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -35,8 +36,8 @@ PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Exit status: 0 PROMOTE or done, 1 HOLD or not valid, 2 usage, 3 no decision."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    _speak_utf8()
+    options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -50,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"promotion-gate: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
         return NO_DECISION
+
+
+def _speak_utf8() -> None:
+    """Whatever the locale: a name that it cannot spell would end in a traceback, whose exit status reads as HOLD."""
+    for stream, errors in ((sys.stdin, "strict"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
 
 
 def _parser() -> argparse.ArgumentParser:
