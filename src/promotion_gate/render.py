@@ -11,7 +11,7 @@ import jinja2
 
 from promotion_gate.baseline import BASELINE_FILE
 from promotion_gate.bundle import Bundle
-from promotion_gate.escape import visible
+from promotion_gate.escape import harmless, visible
 from promotion_gate.files import to_json
 from promotion_gate.model import Decision, GateResult, Status
 from promotion_gate.policy import GatePolicy
@@ -21,6 +21,8 @@ DECISION_MD = "promotion-decision.md"
 FOLLOW_UP = "follow-up-issue.md"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
+_BLANKS = re.compile(r"\s+")
+_LINE_END = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what begins a list, or underlines a heading
 
 
@@ -33,17 +35,28 @@ def _plain(text: str) -> str:
     return _BARE_LINK.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", text))
 
 
-def code(text: object) -> str:
-    """Text for a fenced block."""
-    return visible(text).replace("```", "` ` `")
+def fenced(text: object) -> str:
+    """A command as a fenced block: to the letter, whatever blanks and back quotes are in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", str(text))), default=0))
+    shown = "".join(part if part in ("\n", "\t") else harmless(part) for part in re.split("([\n\t])", str(text)))
+    return f"{fence}\n{shown}\n{fence}"
 
 
 def sentence(text: object) -> str:
-    """An unblock sentence: its back-quoted commands stay code, the rest is escaped."""
-    parts = visible(text).split("`")
+    """An unblock sentence: its back-quoted commands stay code, to the letter; the rest is escaped."""
+    parts = str(text).strip().split("`")
     if len(parts) % 2 == 0:
         return md(text)
-    return "".join(f"`{part}`" if number % 2 else _plain(part) for number, part in enumerate(parts))
+    return "".join(_command(part) if number % 2 else _prose(part) for number, part in enumerate(parts))
+
+
+def _command(text: str) -> str:
+    return f"`{harmless(_LINE_END.sub(' ', text))}`"
+
+
+def _prose(text: str) -> str:
+    """A part of a sentence; the blanks at its ends stay."""
+    return _plain(harmless(_BLANKS.sub(" ", text)))
 
 
 def marker(ticket: str, vm: str) -> str:
@@ -67,7 +80,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.filters.update(md=md, code=code, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
+    environment.filters.update(md=md, fenced=fenced, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
     macros = environment.get_template("macros.j2").module
     environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
     environment.globals.update(waived_checks=macros.waived_checks)  # type: ignore[attr-defined]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import bundles
 import pytest
 
-from promotion_gate.render import code, md, sentence
+from promotion_gate.files import read_json
+from promotion_gate.render import fenced, md, sentence
+from promotion_gate.show import text_of
 
 
 @pytest.mark.parametrize(
@@ -36,9 +41,35 @@ def test_commands_of_an_unblock_sentence_stay_as_they_run() -> None:
     assert sentence(text) == r"On vm, run `sudo scontrol update nodename=n_1 state=resume` (or \*wait\*)."
 
 
+def test_a_command_of_an_unblock_sentence_keeps_its_blanks() -> None:
+    assert (
+        sentence("Run\n  `cd '/srv/my  app' &&\n  ls`,  then re-run.\n")
+        == "Run `cd '/srv/my  app' && ls`, then re-run."
+    )
+
+
 def test_a_stray_back_quote_makes_no_code() -> None:
     assert sentence("a ` b") == r"a \` b"
 
 
-def test_a_fence_cannot_be_closed_from_inside() -> None:
-    assert "```" not in code("x ``` y")
+@pytest.mark.parametrize(
+    ("text", "block"),
+    [
+        ("a  b", "```\na  b\n```"),
+        ("x ``` y", "````\nx ``` y\n````"),
+        ("a\n```\nb", "````\na\n```\nb\n````"),
+        ("a\tb\x1b[0m", "```\na\tb\\u001b[0m\n```"),
+    ],
+)
+def test_a_command_stands_in_its_block_to_the_letter(text: str, block: str) -> None:
+    assert fenced(text) == block
+
+
+def test_the_command_that_is_to_be_pasted_keeps_its_blanks(tmp_path: Path) -> None:
+    root = tmp_path / "evidence  root `of` us"
+    bundle = bundles.hold_bundle(root)
+    command = str(read_json(bundle / "promotion-decision.json")["rerun_command"])
+    assert str(root) in command
+    for name in ("promotion-decision.md", "follow-up-issue.md"):
+        assert f"```\n{command}\n```" in (bundle / name).read_text(encoding="utf-8")
+    assert f"re-run:  {command}" in text_of(read_json(bundle / "promotion-decision.json"))
