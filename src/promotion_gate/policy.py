@@ -207,9 +207,16 @@ def _check_placeholders(fields: Fields, sentence: object, known: frozenset[str])
     if not isinstance(sentence, str):
         raise InputError(f"{fields.where}: unblock must hold texts only.")
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None]
+        parsed = list(string.Formatter().parse(sentence))
     except ValueError as error:
         raise InputError(f'{fields.where}: unblock "{sentence[:60]}" has a stray brace ({error}).') from None
-    for name in names:
+    for _, name, width, conversion in parsed:
+        if name is None:  # text behind the last word
+            continue
+        if width or conversion:  # a width could fill the memory of whoever verifies the bundle
+            asked = f"{name}{f'!{conversion}' if conversion else ''}{f':{width}' if width else ''}"
+            raise InputError(
+                f'{fields.where}: unblock has the format "{asked[:60]}"; a word stands alone, as {{{name[:60]}}}.'
+            )
         if name not in known:
             raise InputError(f'{fields.where}: unblock names "{name}", which is not known{nearest(name, known)}')

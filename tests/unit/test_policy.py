@@ -167,6 +167,9 @@ def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, said: str
     [
         ("unblock", "run {", "has a stray brace"),
         ("unblock", "run }", "has a stray brace"),
+        ("unblock", "run {vm:>300000000}", 'has the format "vm:>300000000"; a word stands alone, as {vm}.'),
+        ("unblock", "run {vm!r}", 'has the format "vm!r"; a word stands alone, as {vm}.'),
+        ("unblock", {"default": "look", "hangs": "at {vm:{repo}}"}, 'has the format "vm:{repo}"'),
         ("unblock", "", "unblock needs a sentence"),
         ("unblock", {"hangs": "wait"}, "unblock needs a sentence"),
         ("unblock", {"default": "look", "hangs": 3}, "unblock must hold texts only"),
