@@ -21,18 +21,36 @@ DECISION_MD = "promotion-decision.md"
 FOLLOW_UP = "follow-up-issue.md"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
+# What a tracker makes a call to somebody or a link to another issue of: @name, #12, GH-12.
+_CALL = re.compile(r"([@#]++|\bGH-(?=[0-9]))", re.I | re.ASCII)
 _BLANKS = re.compile(r"\s+")
 _LINE_END = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what begins a list, or underlines a heading
 
 
 def md(text: object) -> str:
-    """Text as Markdown shows it to the letter: what a VM prints is data, never a link, a heading or HTML."""
+    """Text as Markdown shows it to the letter: what a VM prints is data, never a link, a heading, HTML or a mention."""
     return _LIST.sub(r"\1\\", _plain(visible(text)))
 
 
 def _plain(text: str) -> str:
+    # Every second piece is a sign; what comes next begins the piece behind it.
+    pieces = _CALL.split(text)
+    return "".join(
+        _sign(piece, pieces[number + 1][:1]) if number % 2 else _escaped(piece) for number, piece in enumerate(pieces)
+    )
+
+
+def _escaped(text: str) -> str:
     return _BARE_LINK.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", text))
+
+
+def _sign(sign: str, behind: str) -> str:
+    """A sign that would call somebody stands as code: a tracker looks for it in the text as shown, backslash or not."""
+    if sign.endswith("-"):
+        return f"{sign[:-1]}`-`"
+    calls = behind not in ("", " ") if "@" in sign else behind.isascii() and behind.isdigit()
+    return f"`{sign}`" if calls else _escaped(sign)
 
 
 def fenced(text: object) -> str:
@@ -47,16 +65,17 @@ def sentence(text: object) -> str:
     parts = str(text).strip().split("`")
     if len(parts) % 2 == 0:
         return md(text)
-    return "".join(_command(part) if number % 2 else _prose(part) for number, part in enumerate(parts))
+    return "".join(_command(part) if number % 2 else _prose(part, number > 0) for number, part in enumerate(parts))
 
 
 def _command(text: str) -> str:
     return f"`{harmless(_LINE_END.sub(' ', text))}`"
 
 
-def _prose(text: str) -> str:
+def _prose(text: str, behind_command: bool) -> str:
     """A part of a sentence; the blanks at its ends stay."""
-    return _plain(harmless(_BLANKS.sub(" ", text)))
+    shown = _plain(harmless(_BLANKS.sub(" ", text)))
+    return f" {shown}" if behind_command and shown.startswith("`") else shown  # else two back quotes would be one sign
 
 
 def marker(ticket: str, vm: str) -> str:

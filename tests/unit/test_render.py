@@ -6,6 +6,7 @@ from pathlib import Path
 
 import bundles
 import pytest
+from markdown_it import MarkdownIt
 
 from promotion_gate.files import read_json
 from promotion_gate.render import fenced, md, sentence
@@ -18,12 +19,19 @@ from promotion_gate.show import text_of
         ("plain words", "plain words"),
         ("two\nlines\tand a tab", "two lines and a tab"),
         ("[x](javascript:1) <b>", r"\[x\](javascript:1) \<b\>"),
-        ("| cell | `code` #1", r"\| cell \| \`code\` \#1"),
+        ("| cell | `code` #1", r"\| cell \| \`code\` `#`1"),
         ("\x1b[31mred\x1b[0m", r"\\u001b\[31mred\\u001b\[0m"),
         ("right\u202eleft", r"right\\u202eleft"),
         ("{{ 7 * 7 }}", r"\{\{ 7 \* 7 \}\}"),
         ("&lt;b&gt; &#x202e;", r"\&lt;b\&gt; \&\#x202e;"),
         ("see https://evil.example or www.evil.example", r"see https\://evil.example or www\.evil.example"),
+        ("ask @example/team or @ann", "ask `@`example/team or `@`ann"),
+        ("ann@example.org", "ann`@`example.org"),
+        ("an @ alone, a # too", r"an @ alone, a \# too"),
+        ("@@ann @#1 `@ann` #@", r"`@@`ann `@#`1 \``@`ann\` \#@"),
+        ("#12, example/app#12", "`#`12, example/app`#`12"),
+        ("GH-12 gh-1 HIGH-5", "GH`-`12 gh`-`1 HIGH-5"),
+        ("&#38;", r"\&`#`38;"),
         ("1. one", r"1\. one"),
         ("- - x", r"\- - x"),
         ("1.5 s", "1.5 s"),
@@ -46,6 +54,34 @@ def test_a_command_of_an_unblock_sentence_keeps_its_blanks() -> None:
         sentence("Run\n  `cd '/srv/my  app' &&\n  ls`,  then re-run.\n")
         == "Run `cd '/srv/my  app' && ls`, then re-run."
     )
+
+
+def test_a_mention_beside_a_command_calls_nobody_and_the_command_stays() -> None:
+    assert sentence("Ask @ann: `ssh ann@vm # GH-12 #12`") == "Ask `@`ann: `ssh ann@vm # GH-12 #12`"
+    assert sentence("@ann: `ls`") == "`@`ann: `ls`"
+    assert sentence("`ls`@ann") == "`ls` `@`ann"
+
+
+def test_signs_as_code_leave_the_text_what_it_was() -> None:
+    text = "`@ann` @@x #12 [@#1](x) `` GH-1 &#38; a@b.c"
+    [_, inline, _] = MarkdownIt("gfm-like", {"linkify": False}).parse(md(text))
+    assert inline.children is not None
+    assert "".join(token.content for token in inline.children) == text
+    assert [token.content for token in inline.children if token.type == "code_inline"] == [
+        *"@",
+        "@@",
+        "#",
+        "@#",
+        *"-#@",
+    ]
+
+
+def test_nobody_is_called_by_what_a_vm_prints(tmp_path: Path) -> None:
+    output = "slurm_load_ctl_conf error: @example-org/admins see #123, GH-12"
+    bundle = bundles.make_bundle(tmp_path, bundles.trips_with("slurm_smoke", "ping", exit=1, output=output))
+    text = (bundle / "follow-up-issue.md").read_text(encoding="utf-8")
+    assert "`@`example-org/admins see `#`123, GH`-`12" in text
+    assert "@example" not in text
 
 
 def test_a_stray_back_quote_makes_no_code() -> None:
