@@ -105,7 +105,7 @@ def rows() -> list[Row]:
 def note(test: str, outcome: str) -> None:
     """Keeps how a test ended: passed, failed or skipped; what a phase of it found bad stays."""
     known = outcomes()
-    if known.get(test) in (None, "passed") or outcome == "failed":
+    if known.get(test) in (None, "not run", "passed") or outcome == "failed":
         known[test] = outcome
     ROWS.mkdir(parents=True, exist_ok=True)
     OUTCOMES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
