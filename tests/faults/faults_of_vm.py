@@ -271,6 +271,8 @@ SLURM_FAULTS = (
     ),
     Fault(
         "partition empty",
+        # A partition in which a job still is cannot be deleted.
+        "scancel --user=aiida; for i in $(seq 60); do [ -z \"$(squeue -h)\" ] && break; sleep 0.5; done; "
         "scontrol create partitionname=nothing default=yes && scontrol delete partitionname=debug && sinfo",
         "slurm_smoke.node", "FAIL", says="no node", also=JOBS,
     ),
