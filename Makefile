@@ -45,4 +45,4 @@ some-faults: $(STAMP) ## a representative part of the fault matrix
 
 faults: $(STAMP) ## the whole fault matrix (over an hour, with two VMs), and docs/fault-matrix.md from it
 	rm -rf .demo/faults
-	$(VENV)/bin/python -m pytest -q tests/faults --numprocesses 2 --dist loadgroup --fault-matrix docs/fault-matrix.md
+	$(VENV)/bin/python -m pytest -q tests/faults --numprocesses 2 --fault-matrix docs/fault-matrix.md

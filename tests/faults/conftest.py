@@ -42,11 +42,15 @@ def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
         live_vm.heal()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     grounds.pytest_collection_modifyitems(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The tests that were chosen have not passed yet."""
     # Each process of pytest-xdist collects the same tests; one of them says which.
-    if config.getoption("--fault-matrix") and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
-        matrix.forget(_test(item.nodeid) for item in items)
+    if session.config.getoption("--fault-matrix") and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
+        matrix.forget(_test(item.nodeid) for item in session.items)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -135,14 +135,12 @@ def bookworm() -> LiveVm:
     return LiveVm("bookworm", suite="bookworm")
 
 
-@pytest.mark.xdist_group("bookworm")
-def test_debian_12_promotes(bookworm: LiveVm) -> None:
+def test_debian_12_and_aiida_2_7_promote(bookworm: LiveVm) -> None:
+    """AiiDA 2.7's first run makes its profile, the second one finds it: both paths of the spec.
+
+    One test, because two processes of pytest-xdist must not have the one VM at a time.
+    """
     judge(bookworm.gate(), "Debian 12 as the VM", "slurm-wlm 22.05")
-
-
-@pytest.mark.xdist_group("bookworm")
-def test_aiida_2_7_promotes(bookworm: LiveVm) -> None:
-    """The first run makes its profile, the second one finds it: both paths of the spec."""
     extra = with_aiida_2_7(bookworm)
     bookworm.root(aiida("rm -rf ~/.aiida-2.7"))
     bookworm.root("runuser -u postgres -- psql -qc 'DROP DATABASE IF EXISTS aiida_old WITH (FORCE)'")
