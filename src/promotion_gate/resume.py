@@ -152,7 +152,7 @@ def rerun_reasons(
         state="closed",
         evaluated_at=stamp(utc_now()),
         attempt=bundle.index.attempt + 1,
-        settings=masked(settings),
+        settings=_kept_settings(bundle.index.settings, settings, gates=()),
         policy={**bundle.index.policy, "sha256": policy_sha256},
         probes=probes,
     )
@@ -204,8 +204,9 @@ def reopen(
     An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
     """
     baselines = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))  # before anything moves
-    again, kept = set(gates), masked(settings)
+    again = set(gates)
     data: dict[str, Any] = read_json(folder / INDEX_FILE)
+    kept = _kept_settings(data["settings"], settings, again)
     index = parse_index(data)
     number = index.attempt if _has_begun(index) else index.attempt - 1
     archive = folder / ATTEMPTS / f"{number:02d}"
@@ -234,6 +235,14 @@ def reopen(
     _sweep(folder, archive, keep=set(data["files"]))
     write_atomically(folder / POLICY_FILE, policy_text)
     write_atomically(folder / BASELINE_FILE, baselines)
+
+
+def _kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates: Collection[str]) -> dict[str, Any]:
+    """The settings for the index. That a run is the first on its VM is true of gate 3's evidence while it is kept."""
+    kept = masked(settings)
+    if "vm_bootstrap" not in gates:
+        kept["aiida_vm_first_run"] = before.get("aiida_vm_first_run", False)
+    return kept
 
 
 def _unseal(folder: Path, archive: Path) -> str:

@@ -217,6 +217,20 @@ def test_evidence_of_other_settings_is_not_kept(tmp_path: Path, name: str, value
         assert f"{name} is set to something else than when this evidence was collected" in run["said"].lower()
 
 
+@pytest.mark.parametrize("gates", [None, "4", "3,4"], ids=["what-failed", "4", "3-and-4"])
+def test_a_first_run_on_the_vm_stays_one_while_its_evidence_is_kept(tmp_path: Path, gates: str | None) -> None:
+    """aiida_vm_first_run is of one run only; a resume has it not, and its gate 3 was not made anew."""
+    trips = dict(HELD)
+    bootstrap = {"argv": ["scripts/aiida-vm-bootstrap.sh", "--apply", "--init-profile"]}
+    trips["vm_bootstrap"] = bundles.changed(trips["vm_bootstrap"], "bootstrap", **bootstrap)
+    before = bundles.command("profile_list_before", "03-vm-bootstrap.log", [*bundles.VERDI, "profile", "list"], "")
+    trips["vm_bootstrap"]["commands"].append(before)
+    bundles.make_bundle(tmp_path, trips, aiida_vm_first_run=True)
+    run = begin(plan(tmp_path, promotion_gates=gates))
+    assert run["gates"] == (["vm_bootstrap", "slurm_smoke"] if gates == "3,4" else ["slurm_smoke"])
+    assert rerun(tmp_path, run).decision == "PROMOTE"
+
+
 def test_evidence_from_the_future_is_not_fresh_for_ever(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path)
     index = read_json(bundle / "index.json")
