@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +49,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """The tests that were chosen have not passed yet."""
     # Each process of pytest-xdist collects the same tests; one of them says which.
     if session.config.getoption("--fault-matrix") and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0":
-        matrix.forget(_test(item.nodeid) for item in session.items)
+        matrix.forget(item.nodeid for item in session.items)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,7 +66,7 @@ class TableWriter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.outcome != "passed":
-            matrix.note(_test(report.nodeid), report.outcome)
+            matrix.note(report.nodeid, report.outcome)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         ended = matrix.outcomes()
@@ -79,11 +78,6 @@ class TableWriter:
         said = f"The gate was at commit {_commit()}, the VM ran {_versions()}."
         text = matrix.render(matrix.rows(), said, len(ended))
         self._path.write_text(text, encoding="utf-8")
-
-
-def _test(nodeid: str) -> str:
-    """A test's id without the group that pytest-xdist adds."""
-    return re.sub(r"@\w+$", "", nodeid)
 
 
 def _commit() -> str:

@@ -106,14 +106,15 @@ def note(test: str, outcome: str) -> None:
     """Keeps how a test ended: passed, failed or skipped; what a phase of it found bad stays."""
     known = outcomes()
     if known.get(test) in (None, "not run", "passed") or outcome == "failed":
-        known[test] = outcome
-    ROWS.mkdir(parents=True, exist_ok=True)
-    OUTCOMES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        _keep({**known, test: outcome})
 
 
 def forget(tests: Iterable[str]) -> None:
     """Tests that are about to run have not passed yet."""
-    known = {**outcomes(), **dict.fromkeys(tests, "not run")}
+    _keep({**outcomes(), **dict.fromkeys(tests, "not run")})
+
+
+def _keep(known: Mapping[str, str]) -> None:
     ROWS.mkdir(parents=True, exist_ok=True)
     OUTCOMES.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -121,27 +121,24 @@ def _limited_to_the_vm(ground: Ground, **where: Any) -> Run:
     return ground.gate("--limit", "aiida_vm", **where)
 
 
-def _unreachable(ground: Ground, **where: Any) -> Run:
-    ground.ssh(port=free_port())
-    return ground.gate(**where)
-
-
-def _a_task_breaks_off(ground: Ground, project: Path) -> Run:
-    task = "- name: Break off\n  ansible.builtin.fail:\n    msg: broken off\n"
+def _a_task_breaks_off(ground: Ground, project: Path, more: str = "") -> Run:
+    """The gate of `project` with a task in gate 5 that fails; `more` are keywords of that task."""
+    task = f"- name: Break off\n  ansible.builtin.fail:\n    msg: broken off\n{more}"
     (project / "roles" / "gate_contracts" / "tasks" / "main.yml").write_text(task, encoding="utf-8")
     return ground.gate(project=project)
 
 
 def _task_fails(ground: Ground, folder: Path) -> Run:
-    project = checkout(folder / "checkout")
-    task = "- name: Break off\n  ansible.builtin.fail:\n    msg: broken off\n  ignore_errors: true\n"
-    (project / "roles" / "gate_contracts" / "tasks" / "main.yml").write_text(task, encoding="utf-8")
-    return ground.gate(project=project)
+    return _a_task_breaks_off(ground, checkout(folder / "checkout"), "  ignore_errors: true\n")
+
+
+def _unreachable(ground: Ground, **where: Any) -> Run:
+    ground.ssh(port=free_port())
+    return ground.gate(**where)
 
 
 def _vm_is_gone(ground: Ground, _: Path) -> Run:
-    ground.ssh(port=free_port())
-    return ground.gate()
+    return _unreachable(ground)
 
 
 def _all_hosts_fail(ground: Ground, _: Path) -> Run:
