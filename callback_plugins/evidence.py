@@ -23,19 +23,19 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 from promotion_gate import __version__
-from promotion_gate.backstop import Backstop
-from promotion_gate.errors import GateError
-from promotion_gate.escape import harmless, visible
-from promotion_gate.lock import RunLock
-from promotion_gate.opening import abandon
-from promotion_gate.orphans import end_with_killed_children, tie_children_to_us
-from promotion_gate.recorder import Recorder
-from promotion_gate.settings import repeated_extra_vars
-from promotion_gate.show import text_of
+from promotion_gate.base.errors import GateError
+from promotion_gate.base.escape import harmless, visible
+from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.report.show import text_of
+from promotion_gate.run.backstop import Backstop
+from promotion_gate.run.lock import RunLock
+from promotion_gate.run.opening import abandon
+from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
+from promotion_gate.run.settings import repeated_extra_vars
 
 
 class CallbackModule(CallbackBase):
-    """Hooks of a few lines each; what they do is in promotion_gate.recorder and promotion_gate.backstop."""
+    """Hooks of a few lines each; what they do is in promotion_gate.bundle.recorder and promotion_gate.run.backstop."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"

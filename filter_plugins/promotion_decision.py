@@ -1,4 +1,4 @@
-"""The filter promotion_decision: a thin adapter around promotion_gate.decide."""
+"""The filter promotion_decision: a thin adapter around promotion_gate.judge.decide."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.errors import GateError
+from promotion_gate.base.errors import GateError
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
 
 
 def promotion_decision(bundle: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-../src/promotion_gate/redact.py
+../src/promotion_gate/base/redact.py

@@ -11,25 +11,25 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from promotion_gate.bundle import load_bundle
-from promotion_gate.check import Wanted, check, find_bundle
-from promotion_gate.decide import decide
-from promotion_gate.errors import BundleError, GateError, InputError
-from promotion_gate.escape import harmless, visible
-from promotion_gate.files import read_json, to_json
-from promotion_gate.history import is_sealed, read_run
-from promotion_gate.model import Decision
-from promotion_gate.opening import open_run
-from promotion_gate.recording import record_from_promote, record_from_runs
-from promotion_gate.redact import Redactor
-from promotion_gate.render import DECISION_JSON
-from promotion_gate.resume import begin_resume
-from promotion_gate.seal import seal
-from promotion_gate.sharing import share_run
-from promotion_gate.show import text_of
-from promotion_gate.signoff import STATEMENT, make_signoff
-from promotion_gate.tracker import hand_over, said_of
-from promotion_gate.verify import verify_bundle, verify_history
+from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.escape import harmless, visible
+from promotion_gate.base.files import read_json, to_json
+from promotion_gate.base.model import Decision
+from promotion_gate.base.names import DECISION_JSON
+from promotion_gate.base.redact import Redactor
+from promotion_gate.bundle.history import is_sealed, read_run
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.prove.check import Wanted, check, find_bundle
+from promotion_gate.prove.seal import seal
+from promotion_gate.prove.signoff import STATEMENT, make_signoff
+from promotion_gate.prove.verify import verify_bundle, verify_history
+from promotion_gate.report.show import text_of
+from promotion_gate.report.tracker import hand_over, said_of
+from promotion_gate.run.opening import open_run
+from promotion_gate.run.recording import record_from_promote, record_from_runs
+from promotion_gate.run.resume import begin_resume
+from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
 

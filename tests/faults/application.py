@@ -34,9 +34,9 @@ from ground import (
 from demo import host, tools, workspace
 from demo.lock import alone
 from demo.paths import WORKSPACE
-from promotion_gate.baseline import write_baseline
-from promotion_gate.checks.sqlite import command_sha256
-from promotion_gate.identity import identity
+from promotion_gate.bundle.baseline import write_baseline
+from promotion_gate.judge.checks.sqlite import command_sha256
+from promotion_gate.judge.identity import identity
 
 ALL_GATES = "1,2,3,4,5"
 CLIENT = "packages/api-client/src/generated/schema.ts"

@@ -15,8 +15,8 @@ from grounds import decided, ground, healthy_ground, pristine, promoted, sshd, t
 from live import LiveVm
 
 from demo.paths import DEMO
-from promotion_gate.bundle import load_bundle
-from promotion_gate.versions import recorded_versions
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.objections import recorded_versions
 
 # Each process of pytest-xdist breaks a VM of its own.
 VM_NAME = "-".join(filter(None, ["faults", os.environ.get("PYTEST_XDIST_WORKER", "")]))

@@ -18,10 +18,10 @@ import pytest
 from ground import Run
 
 from promotion_gate.__main__ import main
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.files import read_json, sha256, to_json
-from promotion_gate.render import render
+from promotion_gate.base.files import read_json, sha256, to_json
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.report.render import render
 
 SUMS, INDEX, DECISION = "SHA256SUMS", "index.json", "promotion-decision.json"
 NO_DECISION = 3

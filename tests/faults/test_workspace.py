@@ -15,8 +15,8 @@ from application import ALL_GATES, CLIENT, commit, edit, follow, generate, repla
 from ground import WORKSPACE_TOOLS, Ground, git
 
 from promotion_gate.__main__ import main
-from promotion_gate.baseline import write_baseline
-from promotion_gate.files import read_json
+from promotion_gate.base.files import read_json
+from promotion_gate.bundle.baseline import write_baseline
 
 RELAY = "apps/api/tests/test_convex_event_relay.py"
 TOOL_OF_CLIENT = {"contracts.client_generate", "contracts.client_drift"}

@@ -15,7 +15,7 @@ import pytest
 from ground import Ground, Run
 
 from promotion_gate.__main__ import main
-from promotion_gate.verify import verify_bundle, verify_history
+from promotion_gate.prove.verify import verify_bundle, verify_history
 
 COMMANDS = ("check", "verify", "show", "decide")
 LINGERS = "4321"  # seconds that a tool sleeps once it has killed; nobody else sleeps them

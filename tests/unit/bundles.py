@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.baseline import Baseline, write_baseline
-from promotion_gate.checks.sqlite import command_sha256
-from promotion_gate.identity import identity
-from promotion_gate.opening import open_run
-from promotion_gate.recorder import Recorder
-from promotion_gate.resume import begin_resume
-from promotion_gate.seal import seal
+from promotion_gate.bundle.baseline import Baseline, write_baseline
+from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.judge.checks.sqlite import command_sha256
+from promotion_gate.judge.identity import identity
+from promotion_gate.prove.seal import seal
+from promotion_gate.run.opening import open_run
+from promotion_gate.run.resume import begin_resume
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = PROJECT / "examples" / "workspace" / "docs"

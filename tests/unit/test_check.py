@@ -14,12 +14,12 @@ import bundles
 import pytest
 
 from promotion_gate.__main__ import main
-from promotion_gate.check import Wanted, check
-from promotion_gate.errors import InputError
-from promotion_gate.history import newest_run, run_folders
-from promotion_gate.signing import sign
-from promotion_gate.signoff import make_signoff
-from promotion_gate.times import parse_stamp
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.times import parse_stamp
+from promotion_gate.bundle.history import newest_run, run_folders
+from promotion_gate.prove.check import Wanted, check
+from promotion_gate.prove.signing import sign
+from promotion_gate.prove.signoff import make_signoff
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Any
 import bundles
 import pytest
 
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.model import CheckResult, Decision, Status
-from promotion_gate.ownership.map import shipped_text
+from promotion_gate.base.model import CheckResult, Decision, Status
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.judge.ownership.map import shipped_text
 
 NOT_RUN = {"not_run": "/srv/app/ops/aiida-vm/aiida-vm.env: there is no such file", "exit": None}
 HANGS = {"timed_out": True, "exit": None, "signal": 9}

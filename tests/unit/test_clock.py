@@ -13,13 +13,14 @@ from typing import Any
 import bundles
 import pytest
 
-from promotion_gate import opening, recorder
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.errors import InputError
-from promotion_gate.files import read_json, to_json
-from promotion_gate.history import newest_folder, run_folders, runs
-from promotion_gate.times import utc_now
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.files import read_json, to_json
+from promotion_gate.base.times import utc_now
+from promotion_gate.bundle import recorder
+from promotion_gate.bundle.history import newest_folder, run_folders, runs
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.run import opening
 
 NOW = datetime(2026, 11, 24, 0, 31, 30, tzinfo=UTC)
 # Every form in which the tools print a time: verdi, the smoke script's folder, pytest's report.

@@ -10,15 +10,15 @@ from typing import Any
 import bundles
 import pytest
 
-from promotion_gate.baseline import write_baseline
-from promotion_gate.bundle import Bundle, load_bundle
-from promotion_gate.checks.registry import placeholders_by_check
-from promotion_gate.checks.sqlite import p95_ns, regressed
-from promotion_gate.decide import decide
-from promotion_gate.errors import BundleError, InputError
-from promotion_gate.model import CheckResult, Decision, GateResult, Status, combined
-from promotion_gate.policy import Policy, load_policy
-from promotion_gate.waivers import check_waivers, judge_waivers
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, combined
+from promotion_gate.base.policy import Policy
+from promotion_gate.bundle.baseline import write_baseline
+from promotion_gate.bundle.load import Bundle, load_bundle
+from promotion_gate.judge.checks.registry import read_policy
+from promotion_gate.judge.checks.sqlite import p95_ns, regressed
+from promotion_gate.judge.decide import decide
+from promotion_gate.judge.waivers import check_waivers, judge_waivers
 
 STATUSES = list(Status)
 WAIVABLE = (
@@ -118,12 +118,12 @@ def test_each_gate_that_left_nothing_is_missing(tmp_path: Path, name: str) -> No
 
 
 def waivable() -> Policy:
-    return load_policy(WAIVABLE, "mine.yml", placeholders_by_check())
+    return read_policy(WAIVABLE, "mine.yml")
 
 
 def shipped() -> Policy:
     text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
-    return load_policy(text, "aiida.yml", placeholders_by_check())
+    return read_policy(text, "aiida.yml")
 
 
 @pytest.mark.parametrize(

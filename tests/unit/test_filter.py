@@ -13,7 +13,7 @@ import bundles
 import pytest
 import yaml
 
-from promotion_gate.files import read_json
+from promotion_gate.base.files import read_json
 
 
 @pytest.fixture

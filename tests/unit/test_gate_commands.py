@@ -1,6 +1,6 @@
 """The module: what commands can do to it, what it brings back, and that nothing is left running.
 
-The file is loaded as it is; `ansible.module_utils.promotion_redact` is promotion_gate.redact, as on a target.
+The file is loaded as it is; `ansible.module_utils.promotion_redact` is promotion_gate.base.redact, as on a target.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-import promotion_gate.redact
+import promotion_gate.base.redact
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "library" / "gate_commands.py"
 
 
 def load() -> ModuleType:
-    sys.modules["ansible.module_utils.promotion_redact"] = promotion_gate.redact
+    sys.modules["ansible.module_utils.promotion_redact"] = promotion_gate.base.redact
     spec = importlib.util.spec_from_file_location("gate_commands", SOURCE)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

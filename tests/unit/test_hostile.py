@@ -18,15 +18,15 @@ from markdown_it import MarkdownIt
 from test_gate_commands import trip as run_trip
 
 from promotion_gate.__main__ import main
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.errors import BundleError
-from promotion_gate.files import read_json
-from promotion_gate.model import Decision
-from promotion_gate.recorder import MAX_ARTIFACTS, Recorder
-from promotion_gate.seal import seal
-from promotion_gate.show import text_of
-from promotion_gate.verify import verify_bundle
+from promotion_gate.base.errors import BundleError
+from promotion_gate.base.files import read_json
+from promotion_gate.base.model import Decision
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.bundle.recorder import MAX_ARTIFACTS, Recorder
+from promotion_gate.judge.decide import decide
+from promotion_gate.prove.seal import seal
+from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.report.show import text_of
 
 PAYLOADS = {
     "ansi": "\x1b[2J\x1b[31;1mred\x1b[0m\x1b[1A\x1b[2Kgone",

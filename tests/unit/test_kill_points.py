@@ -23,20 +23,23 @@ import bundles
 import pytest
 import yaml
 
-from promotion_gate import bundle as bundle_module
-from promotion_gate import opening, policy, render
 from promotion_gate.__main__ import main
-from promotion_gate.baseline import read_baseline_dir, write_baseline
-from promotion_gate.bundle import list_files
-from promotion_gate.check import Wanted, check
-from promotion_gate.checks.registry import placeholders_by_check
-from promotion_gate.errors import InputError
-from promotion_gate.files import UNFINISHED, read_file, sha256
-from promotion_gate.history import ATTEMPTS, SUMS_FILE, broken_links, is_sealed, newest_run, previous_seal, read_run
-from promotion_gate.opening import open_run
-from promotion_gate.resume import begin_resume
-from promotion_gate.signoff import make_signoff
-from promotion_gate.verify import parse_sums, verify_bundle, verify_history
+from promotion_gate.base import policy
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.files import UNFINISHED, read_file, sha256
+from promotion_gate.base.names import ATTEMPTS, SUMS_FILE
+from promotion_gate.bundle import load as bundle_module
+from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
+from promotion_gate.bundle.history import broken_links, is_sealed, newest_run, previous_seal, read_run
+from promotion_gate.bundle.load import list_files
+from promotion_gate.judge.checks.registry import read_policy
+from promotion_gate.prove.check import Wanted, check
+from promotion_gate.prove.signoff import make_signoff
+from promotion_gate.prove.verify import parse_sums, verify_bundle, verify_history
+from promotion_gate.report import render
+from promotion_gate.run import opening
+from promotion_gate.run.opening import open_run
+from promotion_gate.run.resume import begin_resume
 
 COMMANDS = ("check", "verify", "show", "decide")
 KEPT_CHECKS = (
@@ -136,16 +139,16 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL loses nothing that was written, so no disk is waited for; policy and templates are parsed once."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(bundle_module, "load_policy", load_once)
-    monkeypatch.setattr(opening, "load_policy", load_once)
+    monkeypatch.setattr(opening, "read_policy", load_once)
     monkeypatch.setattr(render, "_environment", functools.cache(render._environment))
 
 
 @functools.cache
 def parsed(text: str) -> policy.Policy:
-    return policy.load_policy(text, "policy.yml", placeholders_by_check())
+    return read_policy(text, "policy.yml")
 
 
-def load_once(text: str, _name: str, _placeholders: object) -> policy.Policy:
+def load_once(text: str, _name: str) -> policy.Policy:
     return parsed(text)
 
 

@@ -11,10 +11,10 @@ import bundles
 import pytest
 
 from promotion_gate.__main__ import main
-from promotion_gate.errors import InputError
-from promotion_gate.files import to_json
-from promotion_gate.masking import check_not_masked, masked
-from promotion_gate.verify import verify_bundle
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.files import to_json
+from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.run.masking import check_not_masked, masked
 
 SECRET = "Zq-canary'7$x y"
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -13,22 +13,22 @@ import pytest
 import yaml
 
 from promotion_gate.__main__ import main
-from promotion_gate.baseline import read_baseline_dir, write_baseline
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.errors import GateError, InputError
-from promotion_gate.files import read_json, to_json
-from promotion_gate.history import is_sealed
-from promotion_gate.lock import LOCK_FILE, RunLock
-from promotion_gate.model import Decision
-from promotion_gate.opening import abandon, open_run
-from promotion_gate.policy import GATE_NAMES
-from promotion_gate.recorder import Recorder
-from promotion_gate.resume import begin_resume, rerun_reasons
-from promotion_gate.seal import seal
-from promotion_gate.settings import effective, repeated_extra_vars
-from promotion_gate.show import text_of
-from promotion_gate.signoff import make_signoff
+from promotion_gate.base.errors import GateError, InputError
+from promotion_gate.base.files import read_json, to_json
+from promotion_gate.base.model import Decision
+from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
+from promotion_gate.bundle.history import is_sealed
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.judge.decide import decide
+from promotion_gate.prove.seal import seal
+from promotion_gate.prove.signoff import make_signoff
+from promotion_gate.report.show import text_of
+from promotion_gate.run.lock import LOCK_FILE, RunLock
+from promotion_gate.run.opening import abandon, open_run
+from promotion_gate.run.resume import begin_resume, rerun_reasons
+from promotion_gate.run.settings import effective, repeated_extra_vars
 
 HELD = bundles.trips_with("slurm_smoke", "ping", exit=1, output=bundles.PING_DOWN)
 A, B = bundles.COMMIT, "b" * 40

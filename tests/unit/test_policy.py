@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from promotion_gate.checks.registry import placeholders_by_check, registered
-from promotion_gate.errors import InputError
-from promotion_gate.policy import GATE_NAMES, NEVER_WAIVABLE, Policy, load_policy
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.policy import GATE_NAMES, NEVER_WAIVABLE, Policy
+from promotion_gate.judge.checks.registry import read_policy, registered
 
 SHIPPED = (Path(__file__).parents[2] / "policies" / "aiida.yml").read_text(encoding="utf-8")
 
 
 def load(text: str) -> Policy:
-    return load_policy(text, "mine.yml", placeholders_by_check())
+    return read_policy(text, "mine.yml")
 
 
 def refused(text: str) -> str:

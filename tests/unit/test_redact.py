@@ -10,13 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion_gate.redact import (
-    MASK,
-    Redactor,
-    is_secret_name,
-    secrets_of,
-    secrets_that_are_names,
-)
+from promotion_gate.base.redact import MASK, Redactor, is_secret_name, secrets_of, secrets_that_are_names
 
 PARSER_CASES = Path(__file__).parent / "parsers" / "cases"
 

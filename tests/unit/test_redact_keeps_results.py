@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from promotion_gate.ownership import OwnershipMap, analyse, load_map
-from promotion_gate.redact import MASK, Redactor
+from promotion_gate.base.redact import MASK, Redactor
+from promotion_gate.judge.ownership import OwnershipMap, analyse, load_map
 
 sys.path.insert(0, str(Path(__file__).parent / "parsers"))
 from parser_cases import READERS, Case, as_json, cases

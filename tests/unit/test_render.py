@@ -8,9 +8,9 @@ import bundles
 import pytest
 from markdown_it import MarkdownIt
 
-from promotion_gate.files import read_json
-from promotion_gate.render import fenced, md, sentence
-from promotion_gate.show import text_of
+from promotion_gate.base.files import read_json
+from promotion_gate.report.render import fenced, md, sentence
+from promotion_gate.report.show import text_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from promotion_gate.identity import identity
+from promotion_gate.judge.identity import identity
 
 ROLES = Path(__file__).parents[2] / "roles"
 WORKTREE = ROLES / "gate_contracts" / "files" / "worktree.sh"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from promotion_gate.policy import GATE_NAMES
-from promotion_gate.settings import REQUIRED, VARIABLES
+from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.run.settings import REQUIRED, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())

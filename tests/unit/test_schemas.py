@@ -14,15 +14,15 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promotion_gate import schema
-from promotion_gate.bundle import load_bundle
-from promotion_gate.errors import GateError
-from promotion_gate.files import sha256, to_json
-from promotion_gate.index import parse_index
-from promotion_gate.recorder import Recorder
-from promotion_gate.signoff import make_signoff
-from promotion_gate.tracker import hand_over, issue_file
-from promotion_gate.verify import verify_bundle
+from promotion_gate.base.errors import GateError
+from promotion_gate.base.files import sha256, to_json
+from promotion_gate.bundle.index import parse_index
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.prove import schema
+from promotion_gate.prove.signoff import make_signoff
+from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.report.tracker import hand_over, issue_file
 
 SCHEMAS = bundles.PROJECT / "docs" / "schema"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from promotion_gate.errors import InputError
-from promotion_gate.settings import (
+from promotion_gate.base.errors import InputError
+from promotion_gate.run.settings import (
     BOOLEANS,
     NOT_KEPT,
     REQUIRED,

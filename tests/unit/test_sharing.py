@@ -11,12 +11,12 @@ from pathlib import Path
 import bundles
 import pytest
 
-from promotion_gate import history
 from promotion_gate.__main__ import main
-from promotion_gate.errors import BundleError, InputError
-from promotion_gate.history import newest_folder, run_folders
-from promotion_gate.signoff import make_signoff
-from promotion_gate.verify import verify_bundle
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.bundle import history
+from promotion_gate.bundle.history import newest_folder, run_folders
+from promotion_gate.prove.signoff import make_signoff
+from promotion_gate.prove.verify import verify_bundle
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import bundles
 import pytest
 
 from promotion_gate.__main__ import main
-from promotion_gate.errors import BundleError, GateError, InputError
-from promotion_gate.files import to_json
-from promotion_gate.model import Decision
-from promotion_gate.signoff import make_signoff, read_signoff, signoff_file
-from promotion_gate.verify import verify_bundle
+from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.files import to_json
+from promotion_gate.base.model import Decision
+from promotion_gate.prove.signoff import make_signoff, read_signoff, signoff_file
+from promotion_gate.prove.verify import verify_bundle
 
 
 @pytest.fixture

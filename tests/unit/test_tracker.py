@@ -12,15 +12,15 @@ from typing import Any
 import bundles
 import pytest
 
-from promotion_gate import tracker
 from promotion_gate.__main__ import main
-from promotion_gate.errors import BundleError, InputError
-from promotion_gate.recorder import Recorder
-from promotion_gate.seal import seal
-from promotion_gate.settings import effective
-from promotion_gate.tool import MAX_OUTPUT_BYTES, run_tool
-from promotion_gate.tracker import check_issue_commands, hand_over, issue_file, said_of
-from promotion_gate.verify import verify_bundle
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.prove.seal import seal
+from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.report import tracker
+from promotion_gate.report.tool import MAX_OUTPUT_BYTES, run_tool
+from promotion_gate.report.tracker import check_issue_commands, hand_over, issue_file, said_of
+from promotion_gate.run.settings import effective
 
 CREATE, UPDATE = "promotion_issue_command", "promotion_issue_update_command"
 URL = "https://tracker.example.org/issues/7"

@@ -8,11 +8,11 @@ from pathlib import Path
 import bundles
 import pytest
 
-from promotion_gate.bundle import load_bundle
-from promotion_gate.decide import decide
-from promotion_gate.model import Decision
-from promotion_gate.policy import COMPONENTS
-from promotion_gate.versions import recorded_versions, within
+from promotion_gate.base.model import Decision
+from promotion_gate.base.policy import COMPONENTS
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.judge.objections import recorded_versions, within
 
 SHIPPED = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from promotion_gate.ownership import FaultKind, Outcome, OwnershipMap, analyse, load_map, shipped_map
-from promotion_gate.ownership.map import shipped_text
+from promotion_gate.judge.ownership import FaultKind, Outcome, OwnershipMap, analyse, load_map, shipped_map
+from promotion_gate.judge.ownership.map import shipped_text
 
 SURFACES = Path(__file__).parent / "surfaces"
 ADR = "docs/adr/ADR-0004-runtime-contract-boundary-byo-aiida.md"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from promotion_gate.ownership import Outcome, OwnershipMap, analyse, load_map
+from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 
 CASES = Path(__file__).parent / "cases"
 DOCUMENT = "docs/update.md"

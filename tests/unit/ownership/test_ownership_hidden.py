@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promotion_gate.ownership import FaultKind, analyse, load_map
+from promotion_gate.judge.ownership import FaultKind, analyse, load_map
 
 CASES = Path(__file__).parent / "cases"
 MAP = load_map((CASES / "map.yml").read_text(encoding="utf-8"), "map.yml")

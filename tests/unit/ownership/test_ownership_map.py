@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promotion_gate.errors import InputError
-from promotion_gate.ownership import load_map, shipped_map
-from promotion_gate.ownership.map import REQUIRED_SECTIONS, shipped_text
+from promotion_gate.base.errors import InputError
+from promotion_gate.judge.ownership import load_map, shipped_map
+from promotion_gate.judge.ownership.map import REQUIRED_SECTIONS, shipped_text
 
 SMALL = """\
 internals: {surfaces: [Update], patterns: [pk]}

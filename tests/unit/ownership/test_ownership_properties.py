@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from promotion_gate.ownership import analyse, load_map
+from promotion_gate.judge.ownership import analyse, load_map
 
 CASES = Path(__file__).parent / "cases"
 DOCUMENT = "docs/update.md"

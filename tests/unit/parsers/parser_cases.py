@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.parsers import git, junit, slurm, tools, verdi
+from promotion_gate.judge.parsers import git, junit, slurm, tools, verdi
 
 CASES = Path(__file__).parent / "cases"
 

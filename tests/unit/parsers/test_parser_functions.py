@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from parser_cases import cases
 
-from promotion_gate.parsers import git, junit, slurm, tools
+from promotion_gate.judge.parsers import git, junit, slurm, tools
 
 SINFO = "debug*|up|n1|mixed|none\nbatch|up|n1|mixed|none\nbatch|up|n2|idle~|none\ndown|down|n3|idle|none\n"
 

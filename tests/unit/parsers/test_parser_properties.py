@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parser_cases import READERS, cases
 
-from promotion_gate.parsers import git, junit, slurm, tools, verdi
-from promotion_gate.parsers.text import plain
+from promotion_gate.judge.parsers import git, junit, slurm, tools, verdi
+from promotion_gate.judge.parsers.text import plain
 
 # Pieces that the parsers look for, whole or cut, among escapes and things that end or hide lines.
 PIECES = [

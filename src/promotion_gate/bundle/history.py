@@ -1,0 +1,207 @@
+"""The runs of an evidence root, oldest first, and the chain between them.
+
+Each index names the run before it and the digest of that run's newest seal. Only the newest run can be resumed, so
+once the next one is open that seal stays the newest: it is the one link that counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.files import UNFINISHED, read_file, read_json, sha256
+from promotion_gate.base.names import ARCHIVED, ATTEMPTS, DECISION_JSON, DECISION_MD, INDEX_FILE, SUMS_FILE
+from promotion_gate.base.times import stamp
+from promotion_gate.bundle.index import Index, parse_index
+
+# Whatever has one of these is a run, however little else is left of it.
+_MARKS = (INDEX_FILE, SUMS_FILE, DECISION_JSON, DECISION_MD, ATTEMPTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run found in an evidence root."""
+
+    folder: Path
+    index: Index
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.index.settings)
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Every run of an evidence root, readable or not: a folder or a link to one, with anything that only a run has."""
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return [path for path in found if not path.name.startswith(UNFINISHED) and _is_run(path)]
+
+
+def _is_run(path: Path) -> bool:
+    """A folder that we may not look into counts, and a link that leads nowhere: either may be the newest run."""
+    if path.is_symlink() and not path.exists():
+        return "." not in path.name  # no run has a dot in its name; sign-offs and an editor's locks have
+    for mark in _MARKS:
+        try:
+            (path / mark).lstat()
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def check_no_link(folder: Path) -> None:
+    """Raises BundleError for a run that is a link: what it leads to lies elsewhere, and can be exchanged unseen."""
+    if folder.is_symlink():
+        raise BundleError(
+            f"{folder} is a symbolic link; a run is a folder of its evidence root. Move it back, or remove the link."
+        )
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether a bundle has its seal, which is written last and goes first: without it nothing is decided."""
+    return not read_file(folder / SUMS_FILE).problem
+
+
+def read_run(folder: Path) -> Run:
+    """Raises BundleError for an index that cannot be read."""
+    return Run(folder, parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE)))
+
+
+def runs(root: Path) -> list[Run]:
+    """All runs whose index can be read, oldest first by the time they were opened."""
+    found = []
+    for folder in run_folders(root):
+        with contextlib.suppress(BundleError):
+            found.append(read_run(folder))
+    return sorted(found, key=lambda run: (run.index.opened_at, run.folder.name))
+
+
+def newest_folder(root: Path) -> Path:
+    """The newest run, readable or not: a broken one must not let an older decision speak for it.
+
+    Raises InputError where there is none.
+    """
+    folders = run_folders(root)
+    if not folders:
+        raise InputError(f"{root} has no run. Name the evidence root of the runs with --root.")
+    return max(folders, key=lambda folder: (_opened_at(folder), folder.name))
+
+
+def _opened_at(folder: Path) -> str:
+    try:
+        return read_run(folder).index.opened_at
+    except BundleError:
+        return stamp(datetime.fromtimestamp(folder.lstat().st_mtime, UTC))
+
+
+def latest_moment(root: Path) -> tuple[str, str] | None:
+    """The latest stamp at which a run of an evidence root was opened or decided, and that run; None without a run."""
+    moments = [(_opened_at(folder), folder.name) for folder in run_folders(root)]
+    moments += [(run.index.evaluated_at or "", run.folder.name) for run in runs(root)]
+    return max(moments, default=None)
+
+
+def newest_run(root: Path, wanted: str) -> Run:
+    """The run to resume: only the newest of an evidence root can be. Raises InputError naming it."""
+    names = {folder.name for folder in run_folders(root)}
+    if not names:
+        raise InputError(f"promotion_resume is {wanted}, but {root} has no run. Run the gate without promotion_resume.")
+    newest = newest_folder(root)
+    if wanted not in ("latest", newest.name):
+        what = "is not the newest run of" if wanted in names else "is no run of"
+        raise InputError(
+            f"promotion_resume is {wanted}, which {what} {root}. Only the newest can be resumed: "
+            f"{newest.name} (or write latest)."
+        )
+    try:
+        check_no_link(newest)
+        return read_run(newest)
+    except BundleError as error:
+        raise InputError(f"The newest run cannot be resumed: {error} Run the gate without promotion_resume.") from None
+
+
+def seals(folder: Path) -> list[str]:
+    """The digests of a run's seals, the newest first: its SHA256SUMS, then those of its earlier attempts."""
+    attempts = folder / ATTEMPTS
+    found = attempts.glob(f"[0-9]*/{SUMS_FILE}") if attempts.is_dir() else []
+    earlier = sorted(found, key=lambda path: (len(path.parent.name), path.parent.name), reverse=True)
+    contents = [read_file(path) for path in (folder / SUMS_FILE, *earlier)]
+    return [sha256(content.data) for content in contents if not content.problem]
+
+
+def remove_unfinished(folder: Path, files: Collection[str]) -> None:
+    """Removes what killed writes left in a bundle, but no evidence, however it is spelt.
+
+    Evidence is what the index names (`files`) and what an earlier seal names, where it was or archived.
+    """
+    evidence = {*files, *_sealed_earlier(folder)}
+    for path in folder.rglob(f"{UNFINISHED}*"):
+        name = path.relative_to(folder).as_posix()
+        archived = ARCHIVED.fullmatch(name)
+        known = name in evidence or (archived and archived[2] in evidence)
+        if not known and (path.is_symlink() or path.is_file()):
+            path.unlink()
+
+
+def _sealed_earlier(folder: Path) -> Iterator[str]:
+    for path in (folder / ATTEMPTS).glob(f"*/{SUMS_FILE}"):
+        lines = read_file(path).data.decode("utf-8", "replace").split("\n")
+        yield from (name for _, _, name in (line.partition("  ") for line in lines) if name)
+
+
+def previous_seal(root: Path, run_id: str) -> dict[str, str] | None:
+    """The newest run before `run_id` that was ever sealed: its id and the digest of its newest seal."""
+    for run in reversed(runs(root)):
+        found = seals(run.folder)
+        if run.folder.name != run_id and found:
+            return {"run_id": run.folder.name, "sha256": found[0]}
+    return None
+
+
+def broken_links(root: Path) -> Iterator[str]:
+    """What speaks against the chain of an evidence root, one sentence each.
+
+    Finds a run that was removed, reordered, or sealed anew after the next one was opened. The newest run has no
+    successor that names it: that it was removed cannot be seen from the others.
+    """
+    for folder in run_folders(root):
+        try:
+            check_no_link(folder)
+            run = read_run(folder)
+        except BundleError as error:
+            yield str(error)
+            continue
+        if run.index.run_id != folder.name:
+            yield f"{folder.name}: its index is of run {run.index.run_id}."
+    names = {folder.name for folder in run_folders(root)}
+    before: Run | None = None
+    for run in runs(root):
+        yield from _link(run, before, names)
+        before = run if seals(run.folder) else before
+
+
+def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:
+    """The link from a run to the run before it that was sealed."""
+    name, previous = run.folder.name, run.index.previous
+    if previous is None:
+        if before is not None:
+            yield f"{name} names no earlier run, but {before.folder.name} is there: it was added or dated back."
+        return
+    wanted = str(previous.get("run_id"))
+    if wanted not in names:
+        yield f"{name} follows run {wanted}, which is not there any more: it was removed or renamed."
+    elif before is None or wanted != before.folder.name:
+        there = before.folder.name if before else "no sealed run"
+        yield f"{name} follows run {wanted}, but {there} stands before it: runs were reordered, added or unsealed."
+    elif previous.get("sha256") != seals(before.folder)[0]:
+        # An earlier seal in attempts/ is no excuse: a run sealed anew could carry the old one along.
+        yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."
+    elif (before.index.evaluated_at or "") > run.index.opened_at:
+        yield f"{wanted} was decided again after {name} was opened; only the newest run can be resumed."

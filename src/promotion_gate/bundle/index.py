@@ -1,0 +1,264 @@
+"""index.json: what was collected, where it lies, and every input of the decision that is not evidence.
+
+The recorder writes it, everything else reads it. Only the index is believed: header lines in a transcript are
+for people, and what a VM prints can imitate them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from promotion_gate.base.errors import BundleError
+from promotion_gate.base.fields import Fields
+from promotion_gate.base.names import INDEX_FILE, safe_name
+
+INDEX_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a transcript. Times are the controller's, durations come from the target's monotonic clock."""
+
+    gate: str
+    id: str
+    file: str
+    argv: tuple[str, ...]
+    shown: str
+    host: str
+    directory: str
+    started: str
+    duration_ns: int
+    limit_seconds: float
+    exit: int | None
+    signal: int | None
+    timed_out: bool
+    left_running: bool
+    truncated: bool
+    offset: int
+    length: int
+    not_run: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file brought back from the target; `size` is what it had there, in bytes."""
+
+    gate: str
+    file: str
+    source: str
+    size: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactSet:
+    """One directory or file that a gate asked for: was it there, and what was refused, and why."""
+
+    gate: str
+    source: str
+    to: str
+    found: bool
+    error: str | None
+    truncated: bool
+    refused: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateRecord:
+    """What is known of one gate's trip(s) beside its commands."""
+
+    attempt: int
+    host: str
+    hostname: str
+    user: str
+    started: str
+    ended: str
+    duration_ns: int
+    load_average: tuple[float, ...]
+    load_average_after: tuple[float, ...]
+    env_file: str | None
+    env_file_error: str | None
+    env_names: tuple[str, ...]
+    objections: tuple[str, ...]
+    policy_sha256: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened instead of a result: a host unreachable, a task that failed or was skipped."""
+
+    gate: str | None
+    kind: str
+    host: str
+    task: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The whole of index.json, checked. `files` maps each evidence file to its SHA-256 as it was recorded."""
+
+    run_id: str
+    state: str
+    attempt: int
+    opened_at: str
+    evaluated_at: str | None
+    ticket: str
+    operator: str
+    reviewer: str
+    risks: tuple[Mapping[str, str], ...]
+    waivers: tuple[Mapping[str, Any], ...]
+    settings: Mapping[str, Any]
+    policy: Mapping[str, str]
+    baseline_sha256: str | None
+    previous: Mapping[str, str] | None
+    attempts: tuple[Mapping[str, Any], ...]
+    probes: Mapping[str, str]
+    run: Mapping[str, Any]
+    gates: Mapping[str, GateRecord]
+    commands: tuple[Command, ...]
+    artifacts: tuple[Artifact, ...]
+    artifact_sets: tuple[ArtifactSet, ...]
+    events: tuple[Event, ...]
+    collector_errors: tuple[str, ...]
+    files: Mapping[str, str]
+
+    def command(self, gate: str, command_id: str) -> Command | None:
+        """The command of that gate with that id; the newest where a gate made several trips."""
+        found = [item for item in self.commands if item.gate == gate and item.id == command_id]
+        return found[-1] if found else None
+
+
+def parse_index(data: object, where: str = INDEX_FILE) -> Index:
+    """Turns the JSON of index.json into an Index. Raises BundleError naming the bad field."""
+    fields = Fields(data, where, BundleError)
+    schema = fields.integer("schema")
+    if schema > INDEX_SCHEMA:
+        raise BundleError(f"{where} has schema {schema}; this gate reads up to {INDEX_SCHEMA}. Use the newer gate.")
+    if schema != INDEX_SCHEMA:
+        raise BundleError(f"{where} has schema {schema}, expected {INDEX_SCHEMA}.")
+    state = fields.text("state")
+    if state not in ("open", "closed"):
+        raise BundleError(f'{where}: state must be open or closed, not "{state}".')
+    evaluated_at = fields.optional_text("evaluated_at")
+    if (state == "closed") != (evaluated_at is not None):
+        raise BundleError(f"{where}: evaluated_at must stand exactly in a closed index.")
+    gates = {
+        str(name): _gate(Fields(value, f"{where}: gates.{name}", BundleError))
+        for name, value in fields.mapping("gates").items()
+    }
+    return Index(
+        run_id=fields.text("run_id"),
+        state=state,
+        attempt=fields.integer("attempt"),
+        opened_at=fields.text("opened_at"),
+        evaluated_at=evaluated_at,
+        ticket=fields.text("ticket"),
+        operator=fields.text("operator"),
+        reviewer=fields.text("reviewer"),
+        risks=tuple(fields.sequence("risks")),
+        waivers=tuple(fields.sequence("waivers")),
+        settings=fields.mapping("settings"),
+        policy=fields.mapping("policy"),
+        baseline_sha256=fields.optional_text("baseline_sha256"),
+        previous=fields.mapping("previous") or None,
+        attempts=tuple(fields.sequence("attempts")),
+        probes=fields.mapping("probes"),
+        run=fields.mapping("run"),
+        gates=gates,
+        commands=fields.each("commands", _command),
+        artifacts=fields.each("artifacts", _artifact),
+        artifact_sets=fields.each("artifact_sets", _artifact_set),
+        events=fields.each("events", _event),
+        collector_errors=fields.texts("collector_errors"),
+        files={safe_name(str(k), where): str(v) for k, v in fields.mapping("files").items()},
+    )
+
+
+def _gate(fields: Fields) -> GateRecord:
+    return GateRecord(
+        attempt=fields.integer("attempt"),
+        host=fields.text("host"),
+        hostname=fields.text("hostname", ""),
+        user=fields.text("user", ""),
+        started=fields.text("started"),
+        ended=fields.text("ended"),
+        duration_ns=fields.integer("duration_ns"),
+        load_average=tuple(fields.sequence("load_average")),
+        load_average_after=tuple(fields.sequence("load_average_after")),
+        env_file=fields.optional_text("env_file"),
+        env_file_error=fields.optional_text("env_file_error"),
+        env_names=fields.texts("env_names"),
+        objections=fields.texts("objections"),
+        policy_sha256=fields.text("policy_sha256"),
+        settings=fields.mapping("settings"),
+    )
+
+
+def _command(fields: Fields) -> Command:
+    offset, length, duration = fields.integer("offset"), fields.integer("length"), fields.integer("duration_ns")
+    if min(offset, length, duration) < 0:
+        raise BundleError(f"{fields.where}: offset, length and duration_ns must not be negative.")
+    limit = fields.raw("limit_seconds")
+    if not isinstance(limit, (int, float)):
+        raise BundleError(f"{fields.where}: limit_seconds must be a number.")
+    return Command(
+        gate=fields.text("gate"),
+        id=fields.text("id"),
+        file=safe_name(fields.text("file"), fields.where),
+        argv=fields.texts("argv"),
+        shown=fields.text("command"),
+        host=fields.text("host"),
+        directory=fields.text("directory", ""),
+        started=fields.text("started"),
+        duration_ns=duration,
+        limit_seconds=float(limit),
+        exit=fields.integer("exit") if fields.has("exit") else None,
+        signal=fields.integer("signal") if fields.has("signal") else None,
+        timed_out=fields.boolean("timed_out"),
+        left_running=fields.boolean("left_running"),
+        truncated=fields.boolean("truncated"),
+        offset=offset,
+        length=length,
+        not_run=fields.optional_text("not_run"),
+    )
+
+
+def _artifact(fields: Fields) -> Artifact:
+    return Artifact(
+        gate=fields.text("gate"),
+        file=safe_name(fields.text("file"), fields.where),
+        source=fields.text("source"),
+        size=fields.integer("size"),
+        truncated=fields.boolean("truncated"),
+    )
+
+
+def _artifact_set(fields: Fields) -> ArtifactSet:
+    refused = tuple(
+        (str(item.get("path", "")), str(item.get("reason", "")))
+        for item in fields.sequence("refused")
+        if isinstance(item, Mapping)
+    )
+    return ArtifactSet(
+        gate=fields.text("gate"),
+        source=fields.text("source"),
+        to=fields.text("to"),
+        found=fields.boolean("found"),
+        error=fields.optional_text("error"),
+        truncated=fields.boolean("truncated"),
+        refused=refused,
+    )
+
+
+def _event(fields: Fields) -> Event:
+    return Event(
+        gate=fields.optional_text("gate"),
+        kind=fields.text("kind"),
+        host=fields.text("host", ""),
+        task=fields.text("task", ""),
+        message=fields.text("message", ""),
+    )

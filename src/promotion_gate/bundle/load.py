@@ -1,0 +1,102 @@
+"""Loads a bundle into memory, so that decide() needs no disk: the index, the policy, the baseline, the evidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.files import Content, read_file, read_json, sha256
+from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE
+from promotion_gate.base.policy import Policy, load_policy
+from promotion_gate.bundle.baseline import Baseline, parse_baselines
+from promotion_gate.bundle.index import Index, parse_index
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything decide() may look at. `files` holds each evidence file as found on disk, by its name."""
+
+    index: Index
+    policy: Policy
+    policy_text: str
+    baselines: tuple[Baseline, ...]
+    files: Mapping[str, Content]
+
+    def content(self, name: str) -> Content:
+        return self.files.get(name, Content(problem="is missing"))
+
+    def output(self, gate: str, command_id: str) -> str | None:
+        """What a command printed; None where it has no record or its transcript is not what was recorded."""
+        record = self.index.command(gate, command_id)
+        if record is None:
+            return None
+        content = self.content(record.file)
+        if content.problem or sha256(content.data) != self.index.files.get(record.file):
+            return None
+        return content.data[record.offset : record.offset + record.length].decode("utf-8", "replace")
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Reads a closed or open bundle.
+
+    Raises BundleError with a sentence where index, policy or baseline cannot be used; a broken evidence file is
+    no error here, it is what the checks are told.
+    """
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no bundle folder; name the folder of a run (<evidence root>/<run id>).")
+    index = parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
+    if index.run_id != folder.resolve().name:
+        raise BundleError(
+            f"{folder / INDEX_FILE} is of run {index.run_id}, the folder is {folder.resolve().name}; "
+            "an index of another run proves nothing here."
+        )
+    policy_file = read_file(folder / POLICY_FILE)
+    if policy_file.problem or sha256(policy_file.data) != index.policy.get("sha256"):
+        problem = policy_file.problem or "is not the policy that the index names"
+        raise BundleError(f"{folder / POLICY_FILE} {problem}.")
+    policy_text = policy_file.data.decode("utf-8", "replace")
+    try:
+        policy = load_policy(policy_text, POLICY_FILE)
+    except InputError as error:
+        raise BundleError(str(error)) from None
+    return Bundle(index, policy, policy_text, _load_baselines(folder, index), evidence_files(folder, index))
+
+
+def _load_baselines(folder: Path, index: Index) -> tuple[Baseline, ...]:
+    if index.baseline_sha256 is None:
+        return ()
+    content = read_file(folder / BASELINE_FILE)
+    if content.problem or sha256(content.data) != index.baseline_sha256:
+        problem = content.problem or "is not the baseline that the index names"
+        raise BundleError(f"{folder / BASELINE_FILE} {problem}.")
+    return parse_baselines(read_json(folder / BASELINE_FILE), str(folder / BASELINE_FILE))
+
+
+def evidence_files(folder: Path, index: Index) -> dict[str, Content]:
+    """Reads what the index names; a link anywhere on the way to a file counts as a problem."""
+    found = {}
+    for name in index.files:
+        parts = Path(name).parts[:-1]
+        steps = [folder.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
+        linked = any(step.is_symlink() for step in steps)
+        found[name] = Content(problem="lies behind a symbolic link") if linked else read_file(folder / name)
+    return found
+
+
+def list_files(folder: Path) -> list[str]:
+    """Every name below `folder` that is no folder, relative and sorted by bytes; links count as names.
+
+    Raises OSError for a folder that cannot be listed: what is in it would go unseen.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    names = []
+    for root, folders, files in os.walk(folder, followlinks=False, onerror=refuse):
+        links = [name for name in folders if (Path(root) / name).is_symlink()]
+        names += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
+    return sorted(names, key=os.fsencode)

@@ -1,0 +1,220 @@
+"""The recorder: turns what the callback sees into transcripts and index.json, at once and redacted.
+
+It writes only into an open bundle. All time stamps are the controller's; the target hands over durations and
+offsets of its monotonic clock, so a VM whose clock is wrong changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.errors import BundleError
+from promotion_gate.base.fields import Fields
+from promotion_gate.base.files import read_file, read_json, sha256, to_json, write_atomically
+from promotion_gate.base.names import (
+    INDEX_FILE,
+    evidence_name,
+)
+from promotion_gate.base.policy import GATE_NAMES, WORKSPACE_GATES, gate_settings
+from promotion_gate.base.redact import Redactor
+from promotion_gate.base.times import human_seconds, stamp, utc_now
+from promotion_gate.bundle.index import parse_index
+
+MAX_ARTIFACTS = 1000
+
+
+class Recorder:
+    """Records into one bundle. Raises BundleError for a bundle that is not open or a result that is not ours."""
+
+    def __init__(self, folder: Path, run: Mapping[str, Any] | None = None) -> None:
+        self.folder = folder
+        self._redactor = Redactor()
+        data = read_json(folder / INDEX_FILE)
+        if parse_index(data).state != "open":
+            raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
+        self._index: dict[str, Any] = data
+        if run is not None:
+            words = {
+                name: [self._redactor.text(str(entry)) for entry in run.get(name, ())]
+                for name in ("extra_vars", "options")
+            }
+            self._index["run"] = {**self._index["run"], **run, **words}
+        self._save()
+
+    def trip(self, result: Mapping[str, Any], host: str) -> None:
+        """Records what one trip of the module gate_commands brought back from `host` (its inventory name)."""
+        fields = Fields(result, "the module's result", BundleError)
+        gate = fields.text("gate")
+        self._check_speaker(gate, host)
+        ended = utc_now()
+        trip_ns = fields.integer("trip_ns", 0)
+        began = ended - timedelta(microseconds=trip_ns / 1000)
+        self._gate(gate, fields, host, began, ended, trip_ns)
+        for command in fields.sequence("commands"):
+            self._command(gate, Fields(command, "a command of the module's result", BundleError), host, began)
+        for artifact_set in fields.sequence("artifacts"):
+            self._artifacts(gate, Fields(artifact_set, "an artifact of the module's result", BundleError))
+        self._save()
+
+    def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:
+        """Records that something happened instead of a result (unreachable, failed, skipped)."""
+        text = self._redactor.text(" ".join(message.split()))[:2000]
+        self._index["events"].append({"kind": kind, "gate": gate, "host": host, "task": task, "message": text})
+        self._save()
+
+    def error(self, message: str) -> None:
+        """Records that the recorder itself failed; the decision objects to it."""
+        self._index["collector_errors"].append(self._redactor.text(message)[:2000])
+        self._save()
+
+    def close(self) -> None:
+        """Ends collection: from here on the bundle can be decided. `evaluated_at` is the decision's time."""
+        self._index["state"] = "closed"
+        self._index["evaluated_at"] = stamp(utc_now())
+        self._save()
+
+    def _save(self) -> None:
+        write_atomically(self.folder / INDEX_FILE, to_json(self._index))
+
+    def _check_speaker(self, gate: str, host: str) -> None:
+        """The result comes from the host and names its gate: no host may make up the evidence of the other one."""
+        settings = self._index["settings"]
+        speaker = settings["workspace"] if gate in WORKSPACE_GATES else settings["vm"]
+        if gate not in GATE_NAMES or host != speaker:
+            raise BundleError(f"{host} speaks for the gate {gate}, which is not its own; nothing of it was recorded.")
+
+    def _gate(self, gate: str, fields: Fields, host: str, began: datetime, ended: datetime, trip_ns: int) -> None:
+        machine = Fields(fields.mapping("host"), "host of the module's result", BundleError)
+        env_file = Fields(fields.mapping("env_file"), "env_file of the module's result", BundleError)
+        earlier = self._index["gates"].get(gate)
+        record = {
+            "attempt": self._index["attempt"],
+            "host": host,
+            "hostname": machine.text("hostname", ""),
+            "user": machine.text("user", ""),
+            "started": stamp(began),
+            "ended": stamp(ended),
+            "duration_ns": trip_ns,
+            "load_average": machine.sequence("load_average"),
+            "load_average_after": machine.sequence("load_average_after"),
+            "env_file": env_file.optional_text("path"),
+            "env_file_error": env_file.optional_text("error"),
+            "env_names": list(env_file.texts("names")),
+            "objections": [self._redactor.text(text) for text in fields.texts("objections")],
+            "policy_sha256": self._index["policy"]["sha256"],
+            "settings": gate_settings(gate, self._index["settings"]),
+        }
+        if earlier and earlier["attempt"] == record["attempt"]:
+            record["started"] = earlier["started"]
+            record["duration_ns"] += earlier["duration_ns"]
+            record["objections"] = earlier["objections"] + record["objections"]
+            record["load_average"] = earlier["load_average"]
+            for name in ("env_file", "env_file_error", "env_names"):
+                record[name] = record[name] or earlier[name]
+        self._index["gates"][gate] = record
+
+    def _command(self, gate: str, command: Fields, host: str, began: datetime) -> None:
+        name = evidence_name(command.text("file"), "the module's result")
+        output = self._redactor.text(command.text("output", "")).encode("utf-8", "replace")
+        started = stamp(began + timedelta(microseconds=command.integer("start_ns", 0) / 1000))
+        record = {
+            "gate": gate,
+            "id": command.text("id"),
+            "file": name,
+            "argv": [self._redactor.text(word) for word in command.texts("argv")],
+            "command": self._redactor.text(command.text("command")),
+            "host": host,
+            "directory": command.text("chdir", ""),
+            "started": started,
+            "duration_ns": command.integer("duration_ns", 0),
+            "limit_seconds": command.raw("limit_seconds", 0),
+            "exit": command.raw("exit"),
+            "signal": command.raw("signal"),
+            "timed_out": command.boolean("timed_out", False),
+            "left_running": bool(command.raw("left_running", False)),
+            "truncated": command.boolean("truncated", False),
+            "length": len(output),
+            "not_run": command.optional_text("not_run"),
+        }
+        before = self._written(name)
+        header = _header(record, command.text("encoding", "utf-8"), command.integer("total_bytes", len(output)))
+        head = (b"\n" if before else b"") + header.encode("utf-8", "replace")
+        record["offset"] = len(before) + len(head)
+        self._index["commands"].append(record)
+        tail = b"" if output.endswith(b"\n") or not output else b"\n"
+        self._write(name, before + head + output + tail)
+
+    def _artifacts(self, gate: str, found: Fields) -> None:
+        to = evidence_name(found.text("to"), "the module's result")
+        refused = [entry for entry in found.sequence("refused") if isinstance(entry, Mapping)]
+        kept = 0
+        for entry in found.sequence("files"):
+            file = Fields(entry, f"an artifact below {to}", BundleError)
+            path = file.text("path", "")
+            try:
+                name = evidence_name(f"{to}/{path}" if path else to, "an artifact")
+                if kept >= MAX_ARTIFACTS:
+                    raise BundleError(f"there are more than {MAX_ARTIFACTS} files")
+            except BundleError as error:
+                refused.append({"path": path, "reason": str(error)})
+                continue
+            kept += 1
+            self._write(name, self._redactor.text(file.text("content", "")).encode("utf-8", "replace"))
+            self._index["artifacts"].append(
+                {
+                    "gate": gate,
+                    "file": name,
+                    "source": self._redactor.text(found.text("from", "")),
+                    "size": file.integer("size", 0),
+                    "truncated": file.boolean("truncated", False),
+                }
+            )
+        self._index["artifact_sets"].append(
+            {
+                "gate": gate,
+                "source": self._redactor.text(found.text("from", "")),
+                "to": to,
+                "found": found.boolean("found", False),
+                "error": found.optional_text("error"),
+                "truncated": found.boolean("truncated", False),
+                "refused": [
+                    {"path": str(entry.get("path", ""))[:500], "reason": str(entry.get("reason", ""))[:500]}
+                    for entry in refused
+                ],
+            }
+        )
+
+    def _written(self, name: str) -> bytes:
+        """What this attempt has written into a transcript so far; a file that nobody recorded does not count."""
+        return read_file(self.folder / name).data if name in self._index["files"] else b""
+
+    def _write(self, name: str, data: bytes) -> None:
+        write_atomically(self.folder / name, data)
+        self._index["files"][name] = sha256(data)
+
+
+def _header(record: Mapping[str, Any], encoding: str, total_bytes: int) -> str:
+    """The lines above an output; for people, the index is what counts."""
+    lines = [
+        f"# host: {record['host']}",
+        f"# directory: {record['directory']}",
+        f"# command: {record['command']}",
+        f"# started: {record['started']}",
+    ]
+    if record["not_run"] is not None:
+        lines.append(f"# not run: {record['not_run']}")
+    else:
+        ending = record["exit"] if record["exit"] is not None else f"killed by signal {record['signal']}"
+        lines += [f"# duration: {human_seconds(record['duration_ns'])}", f"# exit: {ending}"]
+    if record["timed_out"]:
+        lines.append(f"# time limit: did not end within {record['limit_seconds']} s and was ended")
+    if record["left_running"]:
+        lines.append("# left running: processes of this command had to be ended")
+    if record["truncated"]:
+        lines.append(f"# truncated: {total_bytes} bytes were printed, head and tail are kept")
+    if encoding != "utf-8":
+        lines.append(f"# encoding: {encoding}; bytes that are no UTF-8 stand as \\xNN, backslashes are doubled")
+    return "".join(" ".join(line.splitlines()) + "\n" for line in lines) + "\n"

@@ -1,0 +1,204 @@
+"""How a check is written: a small function from a Case to a Finding, registered under the name the policy uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from promotion_gate.base.files import sha256
+from promotion_gate.base.model import Status
+from promotion_gate.base.policy import CheckPolicy, GatePolicy
+from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
+from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.parsers.text import last_line
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check function returns.
+
+    `hint` picks the unblock sentence of the policy, `values` fill it in; `details` are plain data for the summaries.
+    """
+
+    status: Status
+    observed: str
+    evidence: tuple[str, ...] = ()
+    expected: str | None = None
+    hint: str = "default"
+    values: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Unproven(Exception):
+    """The evidence for a check is not there or cannot be used; carries the status and the sentence."""
+
+    def __init__(
+        self, status: Status, observed: str, file: str | None = None, hint: str = "default", **values: str
+    ) -> None:
+        super().__init__(observed)
+        self.finding = Finding(status, observed, (file,) if file else (), hint=hint, values=values)
+
+
+class SwitchedOff(Exception):
+    """The operator switched the check off; the text says how. It is listed as not judged, never as passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A command's record and what it printed."""
+
+    record: Command
+    text: str
+
+    @property
+    def exit(self) -> int | None:
+        return self.record.exit
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words: `exited 2`, `was killed by signal 9`."""
+        if self.record.exit is not None:
+            return f"exited {self.record.exit}"
+        return f"was killed by signal {self.record.signal}" if self.record.signal else "did not end"
+
+    @property
+    def failure(self) -> Status:
+        """What a failure of the command means: BLOCKED if the tool is not there or cannot start, else FAIL."""
+        # `uv run` says it with exit status 2.
+        not_started = self.exit in (126, 127) or "error: Failed to spawn" in self.text
+        return Status.BLOCKED if not_started else Status.FAIL
+
+    @property
+    def whole(self) -> str:
+        """The output if nothing of it was cut. Absence of a line may only be concluded from this."""
+        if self.record.truncated:
+            raise Unproven(
+                Status.INVALID,
+                f"the output of `{self.record.shown}` was too large and is cut; it cannot be judged",
+                self.record.file,
+            )
+        return self.text
+
+    def succeeded(self, hint: str = "default") -> Output:
+        """Itself if it exited 0 with its output whole; a tool that is not there or cannot start is BLOCKED."""
+        if self.exit == 0:
+            _ = self.whole
+            return self
+        status = self.failure
+        last = last_line(self.text)
+        raise Unproven(
+            status, f"`{self.record.shown}` {self.ending}" + (f": {last}" if last else ""), self.record.file, hint
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a check may look at: the bundle, its gate, its own limits."""
+
+    bundle: Bundle
+    gate: GatePolicy
+    check: CheckPolicy
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return self.bundle.index.settings
+
+    @property
+    def record(self) -> GateRecord | None:
+        return self.bundle.index.gates.get(self.gate.name)
+
+    def limit(self, name: str, default: Any = None) -> Any:
+        return self.check.limits.get(name, default)
+
+    def ran(self, command_id: str) -> bool:
+        """Whether the gate recorded this command at all, run or not."""
+        return self.bundle.index.command(self.gate.name, command_id) is not None
+
+    def command(self, command_id: str, timeout_hint: str = "default") -> Output:
+        """The command's output, if it ran to its end and its transcript is what was recorded.
+
+        Raises Unproven: BLOCKED for a host or command that could not do its work, MISSING, INVALID, SKIPPED.
+        """
+        record = self.bundle.index.command(self.gate.name, command_id)
+        if record is None:
+            raise self._no_record(command_id)
+        if record.not_run is not None:
+            skipped = record.not_run.startswith("check mode")
+            raise Unproven(
+                Status.SKIPPED if skipped else Status.BLOCKED,
+                f"`{record.shown}` was not run: {record.not_run}",
+                record.file,
+            )
+        text = self._slice(record)
+        if record.timed_out:
+            raise Unproven(
+                Status.BLOCKED,
+                f"`{record.shown}` did not end within {record.limit_seconds:g} s and was ended",
+                record.file,
+                timeout_hint,
+            )
+        if record.left_running:
+            raise Unproven(Status.FAIL, f"`{record.shown}` left processes running behind; they were ended", record.file)
+        return Output(record, text)
+
+    def file(self, name: str) -> bytes:
+        """The bytes of a recorded evidence file. Raises Unproven where it is missing, replaced or changed."""
+        content = self.bundle.content(name)
+        if content.problem:
+            status = Status.MISSING if content.problem == "is missing" else Status.INVALID
+            raise Unproven(status, f"{name} {content.problem}", name)
+        if sha256(content.data) != self.bundle.index.files.get(name):
+            raise Unproven(Status.INVALID, f"{name} is not what was recorded: its digest differs", name)
+        return content.data
+
+    def artifact_set(self, to: str) -> ArtifactSet:
+        found = [s for s in self.bundle.index.artifact_sets if s.gate == self.gate.name and s.to == to]
+        if not found:
+            raise self._no_record(to)
+        return found[-1]
+
+    def _slice(self, record: Command) -> str:
+        data = self.file(record.file)
+        if record.offset + record.length > len(data):
+            raise Unproven(Status.INVALID, f"{record.file} is shorter than the index says", record.file)
+        return data[record.offset : record.offset + record.length].decode("utf-8", "replace")
+
+    def _no_record(self, what: str) -> Unproven:
+        """Why a gate has no record of something: unreachable, failed, not selected, or simply not there."""
+        index = self.bundle.index
+        for event in reversed([event for event in index.events if event.gate == self.gate.name]):
+            if event.kind == "unreachable":
+                reason = f"{event.host} could not be reached: {event.message}"
+                return Unproven(Status.BLOCKED, reason, hint="unreachable", host=event.host)
+            if event.kind == "failed":
+                return Unproven(Status.BLOCKED, f'the task "{event.task}" failed on {event.host}: {event.message}')
+        if self.record is None and (index.run.get("check") or index.run.get("selection")):
+            how = "check mode" if index.run.get("check") else str(index.run.get("selection"))
+            return Unproven(Status.SKIPPED, f"the gate was not run ({how})")
+        return Unproven(Status.MISSING, f"there is no record of {what}")
+
+
+Function = Callable[[Case], Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    name: str
+    function: Function
+    expected: str
+    placeholders: frozenset[str]
+
+
+CHECKS: dict[str, Registered] = {}
+
+
+def check(name: str, expected: str, placeholders: str = "") -> Callable[[Function], Function]:
+    """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in."""
+
+    def register(function: Function) -> Function:
+        CHECKS[name] = Registered(name, function, expected, frozenset(placeholders.split()))
+        return function
+
+    return register

@@ -1,0 +1,178 @@
+"""Gate 5: no drift of OpenAPI document and generated client, the relay suite passes, every field has an owner."""
+
+from __future__ import annotations
+
+import re
+
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.files import sha256
+from promotion_gate.base.model import Status
+from promotion_gate.base.names import MAP_FILE
+from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
+from promotion_gate.judge.ownership.map import SHIPPED
+from promotion_gate.judge.parsers import git, junit
+from promotion_gate.judge.parsers.text import key_values, last_line, plain
+
+RELAY_REPORT = "05-relay-junit.xml"
+DOCUMENTS = "05-contracts"
+# What tools print when they could not start their work, as opposed to finding something.
+_NO_TOOL = ("command not found", "not found", "No such file or directory", "Failed to spawn", "ERR_PNPM_NO_IMPORTER")
+
+
+def _blocked(output: Output) -> bool:
+    """Whether the command could not do its work at all: no tool, or the packages are not installed."""
+    if output.exit in (126, 127):
+        return True
+    text = output.text
+    missing_modules = "node_modules" in text and ("missing" in text or "not found" in text or "not exist" in text)
+    return (
+        missing_modules
+        or any(f"sh: 1: {word}" in text for word in _NO_TOOL)
+        or ("ModuleNotFoundError: No module named" in text or "Failed to spawn" in text)
+    )
+
+
+@check("openapi", expected="export_openapi.py --check exits 0")
+def openapi(case: Case) -> Finding:
+    output = case.command("openapi")
+    if output.exit == 0:
+        _ = output.whole
+        return Finding(Status.PASS, "no drift", (output.record.file,))
+    if _blocked(output):
+        observed = f"{output.ending}: {last_line(output.text)}"
+        raise Unproven(Status.BLOCKED, observed, output.record.file, "tool")
+    raise Unproven(Status.FAIL, f"drift ({output.ending}): {last_line(output.text)}", output.record.file)
+
+
+@check("client_generate", expected="`pnpm run generate` exits 0")
+def client_generate(case: Case) -> Finding:
+    output = case.command("generate")
+    if output.exit == 0:
+        _ = output.whole
+        return Finding(Status.PASS, "generated", (output.record.file,))
+    no_modules = case.command("generated_before").exit != 0
+    status = Status.BLOCKED if no_modules or _blocked(output) else Status.FAIL
+    why = "packages/api-client/node_modules is not there" if no_modules else last_line(output.text)
+    raise Unproven(status, f"{output.ending}: {why}", output.record.file)
+
+
+@check(
+    "client_drift",
+    expected="an empty git diff, against the index and HEAD, and HEAD's content, after a generation that succeeded",
+)
+def client_drift(case: Case) -> Finding:
+    generated = case.command("generate")
+    if generated.exit != 0:
+        raise Unproven(
+            Status.MISSING,
+            f"nothing was generated ({generated.ending}), so an empty diff would prove nothing",
+            generated.record.file,
+            "not_generated",
+        )
+    for command in ("diff", "diff_head"):
+        output = case.command(command)
+        # Git speaks of line endings and unreadable configuration on the same pipe; no line of a diff begins so.
+        text = "\n".join(row for row in output.whole.splitlines() if not row.startswith("warning: "))
+        if output.exit == 1 or (output.exit == 0 and text.strip()):
+            lines = sum(1 for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---"))
+            kind = "drift" if command == "diff" else "drift against HEAD (staged)"
+            raise Unproven(Status.FAIL, f"{kind}: {lines} changed lines", output.record.file)
+        if output.exit != 0:
+            raise Unproven(Status.BLOCKED, f"git diff {output.ending}: {last_line(text)}", output.record.file)
+    _same_content(case)
+    return Finding(Status.PASS, "no drift, staged or not", (generated.record.file,))
+
+
+def _same_content(case: Case) -> None:
+    """git diff says nothing of a file that Git does not track or was told to pass over: the content must be HEAD's."""
+    there, committed = case.command("hash_file"), case.command("hash_head")
+    wanted, found = git.commit(committed.whole), git.commit(there.whole)
+    if committed.exit != 0 or wanted is None:
+        why = f"the generated file is no file of the commit ({last_line(committed.text)})"
+        raise Unproven(Status.FAIL, why, committed.record.file)
+    if there.exit != 0 or found is None:
+        raise Unproven(Status.FAIL, f"the generated file cannot be read ({last_line(there.text)})", there.record.file)
+    if found != wanted:
+        why = "drift: the generated file is not that of HEAD, and git diff passes over it (git ls-files -v shows why)"
+        raise Unproven(Status.FAIL, why, there.record.file)
+
+
+@check("relay_tests", expected="at least {min_passed} test passed; none failed, in error or skipped")
+def relay_tests(case: Case) -> Finding:
+    output = case.command("relay")
+    files = (output.record.file, RELAY_REPORT)
+    report = case.artifact_set(RELAY_REPORT)
+    if not report.found or not any(item.file == RELAY_REPORT for item in case.bundle.index.artifacts):
+        status = Status.BLOCKED if output.exit in (2, 4, 126, 127) or _blocked(output) else Status.MISSING
+        why = f"pytest wrote no report ({output.ending}: {last_line(output.text)})"
+        raise Unproven(status, why, output.record.file)
+    if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
+        raise Unproven(Status.INVALID, "the JUnit report is cut", RELAY_REPORT)
+    subtests = re.findall(r"(?:^|[ ,])(\d{1,9}) subtests passed\b", plain(output.text))
+    report_text = case.file(RELAY_REPORT).decode("utf-8", "replace")
+    found = junit.parse(report_text, subtests=int(subtests[-1]) if subtests else 0)
+    if found.problem:
+        raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
+    counts = f"{found.passed} passed, {found.failures} failed, {found.errors} in error, {found.skipped} skipped"
+    bad = found.failures or found.errors or found.skipped or found.passed < int(case.limit("min_passed", 1))
+    if bad or output.exit != 0:
+        names = ", ".join(found.failing[:5])
+        observed = f"{counts} ({output.ending})" + (f": {names}" if names else "")
+        return Finding(Status.FAIL, observed, files)
+    return Finding(Status.PASS, counts, files)
+
+
+@check("ownership", expected="each field of the three contracts has exactly one owner that may own it")
+def ownership(case: Case) -> Finding:
+    name = str(case.limit("map") or "")
+    collected = key_values(case.command("documents").succeeded().whole)
+    files = tuple(item.file for item in case.bundle.index.artifacts if item.file.startswith(f"{DOCUMENTS}/"))
+    try:
+        owners = (
+            load_map(_text(case, f"{DOCUMENTS}/{name}"), name) if name else load_map(_text(case, MAP_FILE), SHIPPED)
+        )
+    except InputError as error:
+        raise Unproven(Status.INVALID, str(error), f"{DOCUMENTS}/{name}") from None
+    outcome = _analysed(case, owners, collected, files)
+    details = {
+        "ownership": outcome.as_dict(),
+        "map": name or "the default of the gate",
+        "digests": {file.removeprefix(f"{DOCUMENTS}/"): sha256(case.file(file)) for file in files},
+        "base": collected.get("base", ""),
+    }
+    if outcome.unreadable:
+        return Finding(Status.INVALID, "; ".join(outcome.unreadable[:5]), files, details=details)
+    if outcome.faults:
+        shown = "; ".join(fault.sentence for fault in outcome.faults[:5])
+        more = f" and {len(outcome.faults) - 5} more" if len(outcome.faults) > 5 else ""
+        return Finding(Status.FAIL, f"{len(outcome.faults)} faults: {shown}{more}", files, details=details)
+    return Finding(Status.PASS, f"{len(outcome.fields)} fields, each with one owner", files, details=details)
+
+
+def _text(case: Case, file: str) -> str:
+    return case.file(file).decode("utf-8")
+
+
+def _analysed(case: Case, owners: OwnershipMap, collected: dict[str, str], files: tuple[str, ...]) -> Outcome:
+    cut = [item.file for item in case.bundle.index.artifacts if item.file in files and item.truncated]
+    if cut:
+        raise Unproven(Status.INVALID, f"{cut[0]} was too large and is cut", cut[0])
+
+    def read(folder: str) -> dict[str, str | None]:
+        names = [surface.document for surface in owners.surfaces]
+        texts: dict[str, str | None] = {}
+        for document in names:
+            file = f"{DOCUMENTS}/{folder}{document}"
+            try:
+                texts[document] = _text(case, file) if file in files else None
+            except UnicodeDecodeError:
+                texts[document] = "\0"  # what the analysis calls unreadable
+        return texts
+
+    adrs = {
+        name: sha256(case.file(f"{DOCUMENTS}/{name}")) for name in owners.adr_digests
+        if f"{DOCUMENTS}/{name}" in files
+    }  # fmt: skip
+    base = read("base/") if collected.get("base") else None
+    return analyse(owners, read(""), base, adrs)

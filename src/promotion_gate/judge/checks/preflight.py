@@ -1,0 +1,75 @@
+"""Gate 1: the tools answer, the documents of the spec exist, the worktree is clean and on the target branch."""
+
+from __future__ import annotations
+
+from promotion_gate.base.model import Status
+from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
+from promotion_gate.judge.identity import identity
+from promotion_gate.judge.parsers import git, tools
+
+
+@check("tool", expected="`{tool}` is found, its version command exits 0 and prints a version")
+def tool(case: Case) -> Finding:
+    name = case.limit("tool")
+    found = case.command(f"find_{name}")
+    if found.exit != 0 or not found.whole.strip():
+        raise Unproven(Status.FAIL, f"missing: {name}", found.record.file)
+    answer = case.command(f"version_{name}")
+    if answer.exit != 0:
+        raise Unproven(Status.FAIL, f"`{answer.record.shown}` {answer.ending}", answer.record.file)
+    version = tools.version(name, answer.whole)
+    if version is None:
+        raise Unproven(Status.FAIL, f"`{answer.record.shown}` printed no version", answer.record.file)
+    where = found.text.strip().splitlines()[0]
+    return Finding(Status.PASS, f"{name} {version} at {where}", (answer.record.file,))
+
+
+@check("prepare", expected="every command of workspace_prepare_commands exits 0")
+def prepare(case: Case) -> Finding:
+    wanted = case.settings.get("workspace_prepare_commands") or []
+    if not wanted:
+        return Finding(Status.PASS, "no command is configured (workspace_prepare_commands)")
+    for number in range(1, len(wanted) + 1):
+        ran = case.command(f"prepare_{number}")
+        if ran.exit != 0:
+            raise Unproven(Status.BLOCKED, f"`{ran.record.shown}` {ran.ending}", ran.record.file)
+    return Finding(Status.PASS, f"{len(wanted)} commands exited 0", ("01-prepare.log",))
+
+
+@check("inputs", expected="all of {files} exist and are not empty")
+def inputs(case: Case) -> Finding:
+    output = case.command("inputs").succeeded()
+    found = {line.removeprefix("found ") for line in output.whole.splitlines() if line.startswith("found ")}
+    missing = [name for name in case.limit("files", []) if name not in found]
+    if missing:
+        raise Unproven(Status.FAIL, "missing: " + ", ".join(missing), output.record.file)
+    return Finding(Status.PASS, f"{len(case.limit('files', []))} documents found", (output.record.file,))
+
+
+@check("worktree", expected="git reports no changed and no untracked file outside the evidence folder")
+def worktree(case: Case) -> Finding:
+    output = case.command("worktree").succeeded()
+    status = git.status(output.whole)
+    dirty = [*status.modified, *status.untracked, *status.unreadable]
+    if dirty or not status.clean:
+        shown = ", ".join(dirty[:10]) + (f" and {len(dirty) - 10} more" if len(dirty) > 10 else "")
+        raise Unproven(Status.FAIL, f"dirty: {shown}", output.record.file)
+    return Finding(Status.PASS, "clean", (output.record.file,))
+
+
+@check("branch", expected="HEAD is the branch {workspace_target_branch}")
+def branch(case: Case) -> Finding:
+    output = case.command("identity").succeeded()
+    found = identity(output.whole)
+    wanted = str(case.settings.get("workspace_target_branch"))
+    if case.settings.get("workspace_checkout") == "worktree":
+        if found.commit and found.commit == found.target_commit:
+            return Finding(
+                Status.PASS, f"a temporary worktree at the head of {wanted}, {found.commit}", (output.record.file,)
+            )
+        raise Unproven(Status.FAIL, f"the temporary worktree is not at the head of {wanted}", output.record.file)
+    if not found.branch:
+        raise Unproven(Status.FAIL, f"HEAD is detached at {found.commit or 'an unknown commit'}", output.record.file)
+    if found.branch != wanted:
+        raise Unproven(Status.FAIL, f"HEAD is the branch {found.branch}", output.record.file)
+    return Finding(Status.PASS, f"{found.branch} at {found.commit}", (output.record.file,))

@@ -1,0 +1,230 @@
+"""Gate 4: the smoke script, and what Slurm and verdi themselves say: controller, node, computer test, a real job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from promotion_gate.base.model import Status
+from promotion_gate.judge.checks.case import Case, Finding, Output, SwitchedOff, Unproven, check
+from promotion_gate.judge.parsers import slurm, verdi
+from promotion_gate.judge.parsers.text import key_values, last_line
+
+ARTIFACTS = "slurm-smoke"
+
+
+@check("smoke_script", expected="exit status 0 (2 is blocked, 1 a hard failure)")
+def smoke_script(case: Case) -> Finding:
+    output = case.command("script")
+    if output.exit == 2:
+        raise Unproven(Status.BLOCKED, f"exited 2 (blocked): {_why_blocked(output.text)}", output.record.file)
+    if output.exit == 126:
+        raise Unproven(Status.BLOCKED, last_line(output.text), output.record.file, "not_executable")
+    output.succeeded()
+    return Finding(Status.PASS, "exited 0", (output.record.file,))
+
+
+def _why_blocked(text: str) -> str:
+    """The line that says BLOCKED, else the last one; the script goes on to say where its logs are."""
+    return last_line("\n".join(row for row in text.splitlines() if "BLOCKED" in row)) or last_line(text)
+
+
+@check("smoke_artifacts", expected="the artifact directory with its logs, whole, no log empty")
+def smoke_artifacts(case: Case) -> Finding:
+    found = case.artifact_set(ARTIFACTS)
+    if not found.found:
+        raise Unproven(Status.MISSING, f"the script left no artifact directory ({found.error or 'not there'})")
+    if found.refused:
+        shown = "; ".join(f'"{path}": {reason}' for path, reason in found.refused[:5])
+        raise Unproven(Status.INVALID, f"refused: {shown}")
+    files = [item for item in case.bundle.index.artifacts if item.file.startswith(f"{ARTIFACTS}/")]
+    if not files:
+        raise Unproven(Status.MISSING, "the artifact directory is empty")
+    for item in files:
+        content = case.file(item.file)
+        if item.truncated or found.truncated:
+            raise Unproven(Status.INVALID, f"{item.file} was too large and is cut", item.file)
+        if not content.strip():
+            raise Unproven(Status.MISSING, f"{item.file} is empty (a full file system leaves empty logs)", item.file)
+    return Finding(Status.PASS, f"{len(files)} files, none empty", tuple(item.file for item in files))
+
+
+@check("controller", expected="`scontrol ping` reports at least one controller UP")
+def controller(case: Case) -> Finding:
+    output = case.command("ping")
+    found = slurm.ping(output.whole)
+    up = [item for item in found.controllers if item.up]
+    if output.exit != 0 or not up:
+        shown = ", ".join(f"{item.role} at {item.host} is DOWN" for item in found.controllers if not item.up)
+        status = output.failure
+        raise Unproven(status, shown or last_line(output.text) or f"scontrol {output.ending}", output.record.file)
+    shown = ", ".join(f"{item.role} at {item.host} is {'UP' if item.up else 'DOWN'}" for item in found.controllers)
+    return Finding(Status.PASS, shown, (output.record.file,))
+
+
+@check(
+    "schedulable_node",
+    expected="at least {min_schedulable_nodes} schedulable node in a partition that is up",
+    placeholders="node partition reservation",
+)
+def schedulable_node(case: Case) -> Finding:
+    output = case.command("sinfo")
+    if output.exit != 0:
+        status = output.failure
+        observed = f"sinfo {output.ending}: {last_line(output.text)}"
+        return Finding(status, observed, (output.record.file,), hint="slurmctld")
+    power_saving = bool(case.limit("allow_power_saving", False))
+    shown = case.command("show_nodes")
+    listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
+    partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
+    good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)
+    names = sorted({node.name for node in good})
+    wanted = int(case.limit("min_schedulable_nodes", 1))
+    if len(names) >= wanted and shown.exit == 0:
+        states = ", ".join(f"{node.name} {node.state.lower()} in {node.partition}" for node in good[:5])
+        return Finding(Status.PASS, states, (output.record.file,))
+    return _no_node(case, output, listing, partition, power_saving)
+
+
+def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, power_saving: bool) -> Finding:
+    mine = [node for node in listing.nodes if partition in ("", node.partition)]
+    up = [node for node in mine if node.partition_state == "up"]
+    bad = [node for node in up if not slurm.schedulable(node, power_saving=power_saving)[0]]
+    node = next(iter(bad or mine), None)
+    reasons = [slurm.schedulable(node, power_saving=power_saving)[1] for node in mine]
+    reasons += [f"partition {name} has no node" for name in listing.empty if partition in ("", name)]
+    if partition and not mine and partition not in listing.empty:
+        reasons.append(f"there is no partition {partition}")
+    reservation = _reservation(case, node.name if node else "")
+    values = {
+        "node": node.name if node else "NODE",
+        "partition": node.partition if node else partition or "PARTITION",
+        "reservation": reservation or "NAME",
+    }
+    hint = "empty" if node is None else "partition" if not up else _remedy({node.state, *node.flags}, reservation)
+    observed = "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "sinfo lists no node"
+    return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
+
+
+_RESUMABLE = {"DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "ERROR"}
+
+
+def _remedy(words: set[str], reservation: str) -> str:
+    """The hint for a node whose state has these words."""
+    if {"MAINTENANCE", "RESERVED"} & words:
+        return "reserved" if reservation else "maintenance"
+    if {"NOT_RESPONDING", "UNKNOWN"} & words:
+        return "slurmd"
+    return "resume" if _RESUMABLE & words else "default"
+
+
+def _reservation(case: Case, node: str = "") -> str:
+    """The name of the reservation that is in force, of a node if named; an empty text if there is none."""
+    try:
+        text = case.command("reservations").text
+    except Unproven:
+        return ""
+    for row in text.splitlines():
+        name, nodes = re.search(r"ReservationName=(\S+)", row), re.search(r" Nodes=(\S*)", row)
+        covers = not node or (nodes and ("[" in nodes[1] or node in nodes[1].split(",")))
+        if name and covers and re.search(r" State=ACTIVE\b", row):
+            return name[1]
+    return ""
+
+
+@check("computer_test", expected='"Success: all N tests succeeded" for the core.slurm computer, no test failed')
+def computer_test(case: Case) -> Finding:
+    output = case.command("computer_test")
+    found = verdi.computer_test(output.whole)
+    if output.exit == 0 and found.passed:
+        _of_slurm(case, found.computer)
+        return Finding(Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,))
+    status = output.failure
+    why = "; ".join([*found.failures, *found.errors][:5]) or last_line(output.text)
+    raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
+
+
+def _of_slurm(case: Case, tested: str | None) -> None:
+    """The computer that was tested is one of Slurm: a direct one passes the same tests."""
+    output = case.command("computer_show").succeeded()
+    shown = verdi.computer_show(output.text)
+    label, scheduler = shown.get("Label"), shown.get("Scheduler type")
+    if tested is None or label != tested:
+        why = f"{tested or 'no computer'} was tested, and {label or 'none'} is the target"
+        raise Unproven(Status.FAIL, why, output.record.file)
+    if scheduler != "core.slurm":
+        why = f"the scheduler of {label} is {scheduler or 'not known'}, not core.slurm"
+        raise Unproven(Status.FAIL, why, output.record.file, "scheduler")
+
+
+_BUSY_REASONS = {"Resources", "Priority"}
+
+
+@check("slurm_job", expected="one tiny sbatch job ends COMPLETED within {gate_slurm_smoke_job_limit_seconds} s",
+       placeholders="reservation")  # fmt: skip
+def slurm_job(case: Case) -> Finding:
+    if not case.settings.get("gate_slurm_smoke_submit_job"):
+        raise SwitchedOff("gate_slurm_smoke_submit_job is false")
+    output = case.command("job")
+    submitted = slurm.submission(output.whole)
+    if submitted.job_id is None:
+        why = "; ".join(submitted.errors) or last_line(output.text)
+        status = output.failure
+        raise Unproven(status, f"no job was accepted: {why}", output.record.file)
+    found = slurm.job(output.text, submitted.job_id)
+    if found.completed and output.exit == 0:
+        return Finding(Status.PASS, f"job {submitted.job_id} COMPLETED", (output.record.file,))
+    reason = f", reason {found.reason}" if found.reason else ""
+    waiting = "PENDING" in found.states and "RUNNING" not in found.states
+    observed = f"job {submitted.job_id} ended {' > '.join(found.states) or 'unseen'}{reason}"
+    reservation = _reservation(case)
+    values = {"reservation": reservation or "NAME"}
+    if waiting and found.reason in _BUSY_REASONS:
+        return Finding(
+            Status.BLOCKED,
+            f"{observed}: the cluster is busy, re-run gate 4",
+            (output.record.file,),
+            hint="reserved" if reservation else "busy",
+            values=values,
+        )
+    # Started and not ended, or waiting for a node that has just stopped to answer.
+    stuck = found.state in ("RUNNING", "COMPLETING") or "UnavailableNodes" in found.reason
+    hint = "stuck" if stuck else "default"
+    if "reserv" in found.reason.lower() and reservation:
+        hint = "reserved"
+    return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
+
+
+@check("calculation", expected="Finished [0], sum right, through core.slurm and the daemon")
+def calculation(case: Case) -> Finding:
+    if not case.settings.get("gate_slurm_smoke_submit_calculation"):
+        raise SwitchedOff("gate_slurm_smoke_submit_calculation is false")
+    output = case.command("calculation")
+    values = key_values(output.whole)
+    facts = list(_calculation_facts(values))
+    if output.exit == 0 and not facts:
+        return Finding(
+            Status.PASS,
+            f"process {values['pk']} Finished [0], {values['x']} + {values['y']} = {values['sum']}",
+            (output.record.file,),
+        )
+    why = "; ".join(facts) or f"{output.ending}: {last_line(output.text)}"
+    raise Unproven(Status.FAIL, why, output.record.file)
+
+
+def _calculation_facts(values: dict[str, str]) -> Iterator[str]:
+    """What speaks against the calculation, from the lines of roles/gate_slurm_smoke/files/calculation.py."""
+    if values.get("process_state") != "finished" or values.get("exit_status") != "0":
+        yield (
+            f"process {values.get('pk', '?')} is {values.get('process_state', 'in no known state')}"
+            f" [{values.get('exit_status', '?')}]"
+        )
+    if values.get("scheduler") != "core.slurm":
+        yield f"the scheduler of the computer is {values.get('scheduler', 'not known')}, not core.slurm"
+    try:
+        right = int(values["x"]) + int(values["y"]) == int(values["sum"])
+    except (KeyError, ValueError):
+        yield "no sum came back"
+    else:
+        if not right:
+            yield f"{values['x']} + {values['y']} gave {values['sum']}"

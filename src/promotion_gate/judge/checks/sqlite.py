@@ -1,0 +1,169 @@
+"""Gate 2: three consecutive runs of the sqlite smoke succeed, and their p95 has not regressed.
+
+p95 by nearest rank is the maximum at n = 3; all times are integer nanoseconds of the workspace host's monotonic
+clock, and the comparison is in integers, so that exactly 25 % is 25 %.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from promotion_gate.base.errors import GateError
+from promotion_gate.base.files import sha256
+from promotion_gate.base.model import Status
+from promotion_gate.bundle.baseline import Baseline
+from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.judge.parsers.text import last_line, plain
+
+
+def p95_ns(times: Sequence[int]) -> int:
+    """The 95th percentile by nearest rank: the smallest time that at least 95 % of the times do not exceed."""
+    return sorted(times)[math.ceil(95 * len(times) / 100) - 1]
+
+
+def regressed(p95: int, median: int, max_percent: int) -> bool:
+    """Whether p95 is more than max_percent above the median; equality is no regression."""
+    return p95 * 100 > median * (100 + max_percent)
+
+
+def command_sha256(argv: Sequence[str]) -> str:
+    """What makes two smoke commands the same: their words."""
+    return sha256(json.dumps(list(argv)).encode())
+
+
+def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[str]) -> str | None:
+    """Why one run does not count as a success, or None. `patterns` are the policy's failure_patterns."""
+    if status != 0:
+        last = last_line(text)
+        return ending + (f" ({last})" if last else "")
+    if not text.strip():
+        return "printed nothing"
+    shown = plain(text)  # colours would stand between the words
+    for pattern in patterns:
+        found = re.search(pattern, shown, re.MULTILINE)
+        if found:
+            return f'exited 0 but printed "{found.group(0)[:120]}"'
+    return None
+
+
+def _failure(run: Output, patterns: Sequence[str]) -> str | None:
+    return run_problem(run.exit, run.ending, run.text if run.exit != 0 else run.whole, patterns)
+
+
+def _runs(case: Case) -> list[Output]:
+    return [case.command(f"run_{number}") for number in (1, 2, 3)]
+
+
+@check("smoke_runs", expected="{required_runs} of {required_runs} runs exit 0, print something and no failure pattern")
+def smoke_runs(case: Case) -> Finding:
+    failures, files, times = [], [], []
+    wanted = int(case.limit("required_runs", 3))
+    first_problem: Unproven | None = None
+    for number in range(1, wanted + 1):
+        try:
+            run = case.command(f"run_{number}")
+            problem = _failure(run, case.limit("failure_patterns", []))
+            files.append(run.record.file)
+            times.append({"run": number, "duration_ns": run.record.duration_ns, "exit": run.exit, "problem": problem})
+        except Unproven as unproven:
+            first_problem = first_problem or unproven
+            problem = unproven.finding.observed
+            files += unproven.finding.evidence
+            times.append({"run": number, "duration_ns": None, "exit": None, "problem": problem})
+        if problem:
+            failures.append(f"run {number} {problem}")
+    observed = f"{wanted - len(failures)} of {wanted} runs succeeded"
+    details = {"runs": times, "success_count": wanted - len(failures), "required": wanted}
+    if failures:
+        status = first_problem.finding.status if first_problem else Status.FAIL
+        return Finding(status, f"{observed}: " + "; ".join(failures), tuple(dict.fromkeys(files)), details=details)
+    return Finding(Status.PASS, observed, tuple(files), details=details)
+
+
+def comparable(case: Case) -> tuple[list[Baseline], str]:
+    """The baselines of this command on this host, oldest first, and why there is none where there is none."""
+    run = case.command("run_1")
+    command = command_sha256(run.record.argv)
+    host = smoke_fingerprint(case)
+    baselines = case.bundle.baselines
+    if not baselines:
+        return [], "no known-good baseline was found"
+    of_command = [item for item in baselines if item.command_sha256 == command]
+    if not of_command:
+        return [], "the known-good baselines are of another smoke command"
+    of_host = [item for item in of_command if item.host_fingerprint == host]
+    return of_host, "" if of_host else "the known-good baselines are of another host"
+
+
+def fingerprint_of(here: Identity, settings: Mapping[str, Any]) -> str:
+    """The host that timings belong to: measured, or set by the operator for hosts that are made anew each time.
+
+    Raises GateError for a host that has neither a machine id nor a host key.
+    """
+    fixed = settings.get("gate_sqlite_smoke_fingerprint")
+    if fixed:
+        return f"set:{fixed}"
+    if here.timing_fingerprint is None:
+        raise GateError(
+            "The workspace host has neither a machine id nor a host key; set gate_sqlite_smoke_fingerprint."
+        )
+    return here.timing_fingerprint
+
+
+def smoke_fingerprint(case: Case) -> str:
+    """The host of this gate's runs."""
+    output = case.command("identity").succeeded()
+    try:
+        return fingerprint_of(identity(output.whole), case.settings)
+    except GateError as error:
+        raise Unproven(Status.INVALID, str(error), output.record.file) from None
+
+
+@check("smoke_baseline", expected="a known-good baseline of the same command and host")
+def smoke_baseline(case: Case) -> Finding:
+    found, problem = comparable(case)
+    if not found:
+        raise Unproven(Status.MISSING, problem, "baseline.json" if case.bundle.baselines else None)
+    newest = found[-1]
+    return Finding(
+        Status.PASS,
+        f"median {newest.median_ns / 1e9:.3f} s of run {newest.run_id} ({newest.source} by {newest.operator}, "
+        f"{newest.recorded_at})",
+        ("baseline.json",),
+        details={"reference": newest.as_dict(), "median_ns": newest.median_ns},
+    )
+
+
+@check("smoke_p95", expected="p95 of three runs at most {max_regression_percent} % above the known-good median")
+def smoke_p95(case: Case) -> Finding:
+    max_percent = int(case.limit("max_regression_percent", 25))
+    times = [run.record.duration_ns for run in _runs(case)]
+    if min(times) <= 0:
+        raise Unproven(Status.INVALID, "a run has no wall time", "index.json")
+    found, problem = comparable(case)
+    if not found:
+        raise Unproven(Status.MISSING, f"nothing to compare with: {problem}")
+    p95, median = p95_ns(times), found[-1].median_ns
+    change = f"{(p95 - median) * 100 / median:+.1f} %"
+    limit = median * (100 + max_percent) // 100
+    expected = (
+        f"p95 * 100 <= {median} ns * {100 + max_percent} (at most {limit / 1e9:.3f} s: the known-good median "
+        f"{median / 1e9:.3f} s + {max_percent} %)"
+    )
+    observed = f"p95 {p95 / 1e9:.3f} s (nearest rank, {p95} ns), {change} against the known-good median"
+    first = found[0].median_ns
+    drift = (sorted(times)[1] - first) * 100 / first
+    warn_from = int(case.limit("warn_drift_percent", 25))
+    warnings: tuple[str, ...] = ()
+    if sorted(times)[1] * 100 >= first * (100 + warn_from):
+        warnings = (f"The median has drifted by {drift:+.1f} % since the first baseline ({found[0].recorded_at}).",)
+    details = {"p95_ns": p95, "limit_ns": limit, "change": change, "drift_percent": f"{drift:+.1f}",
+               "first_baseline": found[0].as_dict(), "first_median_ns": first}  # fmt: skip
+    status = Status.FAIL if regressed(p95, median, max_percent) else Status.PASS
+    runs = tuple(f"02-sqlite-smoke-run{number}.log" for number in (1, 2, 3))
+    return Finding(status, observed, (*runs, "baseline.json"), expected, details=details, warnings=warnings)

@@ -1,0 +1,182 @@
+"""Gate 3: the VM has the same commit, and verdi itself says that the target profile and its services are up.
+
+The bootstrap's sanity check is a dry run that exits 0 on a VM with nothing on it (facts, section 6), so its exit
+status is one check among many; what counts is what verdi prints about the target profile, asked for by name.
+"""
+
+from __future__ import annotations
+
+from promotion_gate.base.model import Status
+from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.judge.parsers import git, verdi
+from promotion_gate.judge.parsers.text import key_values, last_line
+
+
+def target_profile(case: Case) -> str:
+    """The profile that verdi was asked about: the word behind -p, as it was really called."""
+    record = case.bundle.index.command(case.gate.name, "status")
+    if record and "-p" in record.argv[:-1] and record.not_run is None:
+        return record.argv[record.argv.index("-p") + 1]
+    return str(case.settings.get("aiida_vm_profile") or "")
+
+
+def workspace_identity(case: Case) -> Identity | None:
+    """The workspace's commit as gate 1 recorded it."""
+    text = case.bundle.output("preflight", "identity")
+    return None if text is None else identity(text)
+
+
+@check("vm_checkout", expected="the commit of the workspace, no tracked file modified")
+def vm_checkout(case: Case) -> Finding:
+    output = case.command("identity")
+    if output.exit != 0:
+        raise Unproven(Status.FAIL, f"no Git checkout: {last_line(output.text)}", output.record.file, "no_checkout")
+    here, there = workspace_identity(case), identity(output.whole)
+    if here is None or not here.content:
+        raise Unproven(Status.MISSING, "the workspace's own commit is not known (gate 1 left no evidence)")
+    if not there.content or there.content != here.content:
+        raise Unproven(Status.FAIL, f"the VM is at {there.commit}, the workspace at {here.commit}", output.record.file)
+    status = git.status(case.command("tracked").succeeded().whole)
+    if status.modified or status.unreadable:
+        dirty = ", ".join([*status.modified, *status.unreadable][:10])
+        raise Unproven(Status.FAIL, f"modified on the VM: {dirty}", output.record.file, "modified")
+    equal = "" if there.commit == here.commit else f", equal to {here.commit} but for the evidence folder"
+    return Finding(Status.PASS, f"{there.commit}{equal}, unmodified", (output.record.file,))
+
+
+@check("env_file", expected="{aiida_vm_env_file} can be read on the VM and names the target profile")
+def env_file(case: Case) -> Finding:
+    record = case.record
+    if record is None:
+        case.command("status")  # says why the gate left nothing
+        raise Unproven(Status.MISSING, "the gate left no record")
+    if record.env_file_error is not None:
+        raise Unproven(Status.BLOCKED, f"{record.env_file}: {record.env_file_error}")
+    wanted = case.settings.get("aiida_vm_profile")
+    named = case.command("env_profile").whole.strip()
+    if not named:
+        if wanted:
+            return Finding(Status.PASS, f"read; the target is {wanted} (aiida_vm_profile)", ("03-vm-bootstrap.log",))
+        raise Unproven(Status.BLOCKED, f"{record.env_file} does not set AIIDA_PROFILE", "03-vm-bootstrap.log")
+    if wanted and named != wanted:
+        raise Unproven(
+            Status.FAIL,
+            f"{record.env_file} names the profile {named}, the target is {wanted} (aiida_vm_profile)",
+            "03-vm-bootstrap.log",
+            "other_profile",
+        )
+    return Finding(Status.PASS, f"{record.env_file} names {named}", ("03-vm-bootstrap.log",))
+
+
+@check("bootstrap", expected="the bootstrap command of the spec exits 0")
+def bootstrap(case: Case) -> Finding:
+    output = case.command("bootstrap")
+    if output.exit == 126:
+        raise Unproven(Status.BLOCKED, last_line(output.text), output.record.file, "not_executable")
+    output.succeeded()
+    if not output.text.strip():
+        raise Unproven(Status.MISSING, "the script exited 0 and printed nothing", output.record.file)
+    how = "--apply path" if case.settings.get("aiida_vm_first_run") else "a dry run: it proves that the script runs"
+    return Finding(Status.PASS, f"exited 0 ({how})", (output.record.file,))
+
+
+@check("first_run", expected="with aiida_vm_first_run the profile does not exist before; without it nothing is applied")
+def first_run(case: Case) -> Finding:
+    if not case.settings.get("aiida_vm_first_run"):
+        output = case.command("bootstrap")
+        if "--apply" in output.record.argv:
+            raise Unproven(Status.FAIL, "--apply was run without aiida_vm_first_run", output.record.file)
+        return Finding(Status.PASS, "not asked for; the sanity check ran without --apply", (output.record.file,))
+    before = case.command("profile_list_before")
+    profile = target_profile(case)
+    if profile and profile in verdi.profile_list(before.text).names:
+        raise Unproven(Status.FAIL, f"the profile {profile} existed before --apply", before.record.file)
+    return Finding(Status.PASS, f"{profile} did not exist before --apply", (before.record.file,))
+
+
+@check("profile", expected="the exact name of the target profile in `verdi profile list`")
+def profile(case: Case) -> Finding:
+    output = case.command("profile_list").succeeded("no_verdi")
+    wanted, listed = target_profile(case), verdi.profile_list(output.whole)
+    if not wanted:
+        raise Unproven(Status.BLOCKED, "the target profile has no name: AIIDA_PROFILE is not set")
+    if wanted not in listed.names:
+        others = ", ".join(listed.names) or "none"
+        raise Unproven(Status.FAIL, f"{wanted} is not there; profiles found: {others}", output.record.file)
+    return Finding(Status.PASS, f"{wanted} is there", (output.record.file,))
+
+
+@check("status_service", expected="the {service} line of `verdi -p NAME status` shows it up")
+def status_service(case: Case) -> Finding:
+    name = str(case.limit("service"))
+    output = case.command("status", timeout_hint="hangs")
+    found = verdi.status(output.whole)
+    service = found.services.get(name)
+    if service is None:
+        why = found.exception or (found.errors[0] if found.errors else last_line(output.text))
+        missing = f"there is no {name} line" + (f": {why}" if why else "")
+        # A broker that accepts connections and never answers ends in a traceback without a broker line.
+        slow = output.record.duration_ns > 15_000_000_000
+        hint = "hangs" if name in ("broker", "storage") and slow else "default"
+        raise Unproven(Status.FAIL, missing, output.record.file, hint)
+    if not found.is_up(name):
+        hint = "hangs" if "timed out" in service.text else "default"
+        shown = f"{name}: {service.text or service.symbol} ({service.symbol})"
+        raise Unproven(Status.FAIL, shown, output.record.file, hint)
+    if name == "profile" and found.profile != target_profile(case):
+        raise Unproven(Status.FAIL, f"it is about {found.profile}, not {target_profile(case)}", output.record.file)
+    if output.exit != 0 and not _judged_elsewhere(case, found):
+        raise Unproven(Status.FAIL, f"{service.text}, but verdi status {output.ending}", output.record.file)
+    warnings: tuple[str, ...] = ()
+    if name == "broker" and found.rabbitmq_unsupported:
+        warnings = (
+            f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",
+        )
+    return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings)
+
+
+def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
+    """Whether another check of this gate fails for the service that made verdi status exit non-zero."""
+    judged = {str(check.limits.get("service")) for check in case.gate.checks if check.check == "status_service"}
+    return any(not found.is_up(name) for name in judged)
+
+
+@check("daemon_workers", expected="the daemon of the target profile runs with at least {min_workers} worker")
+def daemon_workers(case: Case) -> Finding:
+    output = case.command("daemon_status", timeout_hint="hangs")
+    found = verdi.daemon_status(output.whole)
+    if output.exit != 0 or not found.running:
+        raise Unproven(Status.FAIL, _not_running(output, found), output.record.file)
+    if found.profile != target_profile(case):
+        raise Unproven(Status.FAIL, f"it is the daemon of {found.profile}", output.record.file)
+    if found.workers is None or found.workers < int(case.limit("min_workers", 1)):
+        shown = "no worker count is shown" if found.workers is None else f"{found.workers} workers"
+        raise Unproven(Status.FAIL, f"the daemon runs with {shown}", output.record.file)
+    observed = f"{found.workers} worker(s), PID {found.pid}"
+    return Finding(Status.PASS, observed, (output.record.file,), warnings=_database_restarted(case))
+
+
+def _database_restarted(case: Case) -> tuple[str, ...]:
+    """A warning where PostgreSQL was started after the daemon's workers, as far as roles/gate_vm_bootstrap can see.
+
+    A worker that worked before that has lost its database for good (aiida-core 2.9.4) and verdi calls it up; one that
+    did not work yet survives it. So this alone is no fault, and only a calculation can tell.
+    """
+    if case.settings.get("gate_slurm_smoke_submit_calculation"):
+        return ()
+    record = case.bundle.index.command(case.gate.name, "ages")
+    ages = key_values(case.command("ages").text) if record and record.exit == 0 else {}
+    worker, database = ages.get("worker_seconds", ""), ages.get("postgresql_seconds", "")
+    if not (worker.isdecimal() and database.isdecimal() and int(worker) > int(database)):
+        return ()
+    return (
+        f"PostgreSQL was started {database} s ago, the daemon's oldest worker {worker} s ago: one that has worked "
+        "before has lost its database and leaves jobs CREATED. Restart the daemon, or let "
+        "gate_slurm_smoke_submit_calculation=true show that it works.",
+    )
+
+
+def _not_running(output: Output, found: verdi.DaemonStatus) -> str:
+    why = found.errors[0] if found.errors else last_line(output.text)
+    return f"the daemon is not running ({output.ending}" + (f": {why})" if why else ")")

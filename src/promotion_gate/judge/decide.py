@@ -1,0 +1,214 @@
+"""decide(): from a bundle in memory to a Decision. No clock, no disk, no network: same bundle, same decision."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.files import sha256
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, combined
+from promotion_gate.base.names import POLICY_FILE
+from promotion_gate.base.policy import CheckPolicy, GatePolicy
+from promotion_gate.bundle.index import Index
+from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.checks.case import Case, Finding, Registered, SwitchedOff, Unproven
+from promotion_gate.judge.checks.registry import check_policy, registered
+from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.judge.objections import objections
+from promotion_gate.judge.stale import stale_reason
+from promotion_gate.judge.waivers import Waivers, judge_waivers
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,200}", re.ASCII)
+
+
+def decide(bundle: Bundle) -> Decision:
+    """Judges every check of the bundle's policy.
+
+    Raises BundleError for an open bundle: collection was not finished, so there is nothing to decide.
+    """
+    index = bundle.index
+    if index.state != "closed" or index.evaluated_at is None:
+        raise BundleError(
+            f"Run {index.run_id} is still open: it is running or was cut off. That is no decision; "
+            f"finish it with: {rerun_command(index)}"
+        )
+    try:
+        check_policy(bundle.policy, bundle.policy_text, POLICY_FILE)
+    except InputError as error:
+        raise BundleError(str(error)) from None
+    waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at)
+    not_judged: list[Mapping[str, str]] = []
+    gates = tuple(_gate(bundle, gate, waivers, not_judged) for gate in bundle.policy.gates)
+    workspace, vm = gate_identity(bundle, "preflight"), gate_identity(bundle, "vm_bootstrap")
+    failed = {check.id for gate in gates for check in gate.checks if check.status is not Status.PASS}
+    return Decision(
+        run_id=index.run_id,
+        attempt=index.attempt,
+        decided_at=index.evaluated_at,
+        operator=index.operator,
+        reviewer=index.reviewer,
+        ticket=index.ticket,
+        commit=workspace.commit if workspace else None,
+        branch=workspace.branch or index.settings.get("workspace_target_branch") if workspace else None,
+        vm={"name": index.settings.get("vm"), "fingerprint": vm.fingerprint if vm else None},
+        policy=dict(index.policy),
+        risks=index.risks,
+        waivers=waivers.report(failed),
+        not_judged=tuple(not_judged),
+        gates=gates,
+        objections=objections(bundle, gates) + waivers.objections,
+        rerun_command=rerun_command(index),
+        workspace_fingerprint=workspace.fingerprint if workspace else None,
+    )
+
+
+def gate_identity(bundle: Bundle, gate: str) -> Identity | None:
+    """What a gate ran on, from its own evidence; None where it left none."""
+    probe = bundle.index.command(gate, "identity")
+    if probe is None or probe.exit != 0:
+        return None
+    text = bundle.output(gate, "identity")
+    return None if text is None else identity(text)
+
+
+def rerun_command(index: Index) -> str:
+    """The command that re-runs what did not pass, as it can be pasted.
+
+    Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
+    overrode the inventory, which would win now. So are the options without which no host is reached.
+    """
+    words = ["ansible-playbook", "promotion-gate.yml"]
+    for source in index.settings.get("inventory") or ["inventory/vm"]:
+        words += ["-i", str(source)]
+    words += ["-e", f"promotion_resume={index.run_id}"]
+    if index.settings.get("promotion_evidence_root"):
+        words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
+    for entry in index.run.get("extra_vars") or ():
+        words += ["-e", str(entry)]
+    words += map(str, index.run.get("options") or ())
+    return shlex.join(words)
+
+
+def _gate(bundle: Bundle, gate: GatePolicy, waivers: Waivers, not_judged: list[Mapping[str, str]]) -> GateResult:
+    record = bundle.index.gates.get(gate.name)
+    stale = stale_reason(bundle, gate.name, gate_identity)
+    checks = []
+    for policy in gate.checks:
+        result = _check(bundle, gate, policy, waivers, stale)
+        if isinstance(result, SwitchedOff):
+            not_judged.append({"id": policy.id, "title": policy.title, "reason": str(result)})
+        else:
+            checks.append(result)
+    checks.append(_evidence_check(bundle, gate))
+    return GateResult(
+        id=gate.id,
+        name=gate.name,
+        title=gate.title,
+        attempt=record.attempt if record else bundle.index.attempt,
+        duration_seconds=round(record.duration_ns / 1e9, 3) if record else None,
+        checks=tuple(checks),
+    )
+
+
+def _check(
+    bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, waivers: Waivers, stale: str | None
+) -> CheckResult | SwitchedOff:
+    entry = registered()[policy.check]
+    try:
+        finding = entry.function(Case(bundle, gate, policy))
+    except SwitchedOff as switched_off:
+        return switched_off
+    except Unproven as unproven:
+        finding = unproven.finding
+    if stale:
+        finding = Finding(Status.STALE, stale, finding.evidence)
+    return CheckResult(
+        id=policy.id,
+        title=policy.title,
+        status=finding.status,
+        expected=finding.expected or _expected(entry, policy, bundle.index.settings),
+        observed=finding.observed,
+        evidence=finding.evidence,
+        unblock="" if finding.status is Status.PASS else _unblock(policy, finding, bundle),
+        waived=finding.status is not Status.PASS and waivers.covers(policy.id),
+        details=finding.details,
+        warnings=finding.warnings,
+    )
+
+
+class _Words(dict[str, Any]):
+    """Fills a sentence; a name without a value shows as what it is."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def _expected(entry: Registered, policy: CheckPolicy, settings: Mapping[str, Any]) -> str:
+    words = _Words({**settings, **policy.limits})
+    return entry.expected.format_map(
+        _Words({key: ", ".join(map(str, v)) if isinstance(v, list) else v for key, v in words.items()})
+    )
+
+
+def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
+    if finding.status is Status.SKIPPED:
+        return "Run the gate without --check and --tags; a gate that was not run cannot pass."
+    if finding.status is Status.STALE:
+        return "Re-run the gate; the re-run command does it."
+    if finding.status is Status.INVALID:
+        return "Re-run the gate; its evidence was cut, changed or cannot be read."
+    sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
+    words = {**bundle.index.settings.get("words", {}), **_harmless(finding.values)}
+    workspace = gate_identity(bundle, "preflight")
+    if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
+        words["commit"] = workspace.commit
+    return sentence.format_map(_Words(words))
+
+
+# What mends any check, unless the policy has a sentence of its own for it.
+_SENTENCES = {
+    "unreachable": "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run.",
+}
+
+
+def _harmless(values: Mapping[str, str]) -> dict[str, str]:
+    """Values that came from the VM go into commands that people paste: only plain names may."""
+    return {key: value if _PLAIN_NAME.fullmatch(value) else "NAME" for key, value in values.items()}
+
+
+def _evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
+    """The spec's "evidence bundle is complete" for one gate: each named file is there, recorded, and not empty."""
+    problems: list[tuple[Status, str]] = []
+    for name in gate.evidence:
+        names = [file for file in bundle.index.files if file.startswith(name)] if name.endswith("/") else [name]
+        if not names:
+            problems.append((Status.MISSING, f"{name} has no file"))
+        problems += [problem for file in names if (problem := _file_problem(bundle, file))]
+    recorded = [file for file in bundle.index.files if file.startswith(f"0{gate.id}-") and file not in gate.evidence]
+    problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]
+    status = combined(status for status, _ in problems) if problems else Status.PASS
+    return CheckResult(
+        id=f"{gate.name}.evidence",
+        title="The evidence of this gate is complete",
+        status=status,
+        expected="present, not empty and as recorded: " + ", ".join(gate.evidence),
+        observed="; ".join(dict.fromkeys(text for _, text in problems)) or "complete",
+        evidence=gate.evidence,
+        unblock="" if status is Status.PASS else f"Re-run gate {gate.id} so that the evidence is collected again.",
+    )
+
+
+def _file_problem(bundle: Bundle, name: str) -> tuple[Status, str] | None:
+    content = bundle.content(name)
+    if content.problem:
+        return (Status.MISSING if content.problem == "is missing" else Status.INVALID), f"{name} {content.problem}"
+    if name not in bundle.index.files:
+        return Status.MISSING, f"{name} is missing"
+    if not content.data.strip() and not name.startswith("slurm-smoke/"):
+        return Status.MISSING, f"{name} is empty"
+    if sha256(content.data) != bundle.index.files[name]:
+        return Status.INVALID, f"{name} is not what was recorded: its digest differs"
+    return None

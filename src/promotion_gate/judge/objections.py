@@ -1,0 +1,90 @@
+"""Gate 6: what stands against a promotion although every single check may have passed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from promotion_gate.base.model import GateResult, Status
+from promotion_gate.base.policy import COMPONENTS, GATE_NAMES
+from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.parsers.text import key_values
+
+# What stands in front (slurm-wlm, a Debian revision behind it) belongs to the package, not to the version.
+_VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[0-9]{1,9})?")
+
+
+def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]:
+    """One sentence each; any of them makes the decision HOLD."""
+    found = [*_gates(gates), *_run(bundle), *_people(bundle), *_events(bundle), *version_objections(bundle)]
+    return tuple(dict.fromkeys(found))
+
+
+def _gates(gates: tuple[GateResult, ...]) -> Iterator[str]:
+    """The spec's threshold of gate 6: all gates 1 to 5 pass."""
+    for gate in gates:
+        failing = [check.id for check in gate.checks if check.status is not Status.PASS and not check.waived]
+        if gate.status is not Status.PASS:
+            yield f"Gate {gate.id} did not pass: {gate.status} ({', '.join(failing) or 'it has no check'})."
+
+
+def _run(bundle: Bundle) -> Iterator[str]:
+    run = bundle.index.run
+    if run.get("check"):
+        yield "The run was a rehearsal (--check): nothing was executed, so nothing is proven."
+    for error in bundle.index.collector_errors:
+        yield f"The recorder met an error, so evidence may be missing: {error}"
+
+
+def _people(bundle: Bundle) -> Iterator[str]:
+    index = bundle.index
+    if not index.operator or not index.reviewer:
+        yield "Operator and reviewer must both be named."
+    elif index.operator.casefold() == index.reviewer.casefold():
+        yield f"The reviewer is the operator ({index.operator}); another person must review."
+
+
+def _events(bundle: Bundle) -> Iterator[str]:
+    for gate in bundle.index.gates.values():
+        yield from gate.objections
+    for event in bundle.index.events:
+        if event.kind in ("unreachable", "failed"):
+            where = f"Gate {GATE_NAMES.index(event.gate) + 1}" if event.gate in GATE_NAMES else "The run"
+            verb = "could not be reached" if event.kind == "unreachable" else "failed"
+            yield f'{where}: {event.host} {verb} in the task "{event.task}": {event.message}'
+    for item in bundle.index.artifact_sets:
+        for path, reason in item.refused:
+            yield f'The artifact "{path}" was refused: {reason}.'
+
+
+def recorded_versions(bundle: Bundle) -> dict[str, str]:
+    """Component to version, from the probe of gate 3 (03-vm-versions.log); one that is not known is absent.
+
+    A probe that failed, or whose output is cut, says nothing.
+    """
+    record, text = bundle.index.command("vm_bootstrap", "versions"), bundle.output("vm_bootstrap", "versions")
+    if record is None or text is None or record.exit != 0 or record.truncated:
+        return {}
+    found = {name: _VERSION.search(value) for name, value in key_values(text).items() if name in COMPONENTS}
+    return {name: match.group(0) for name, match in found.items() if match}
+
+
+def version_objections(bundle: Bundle) -> Iterator[str]:
+    recorded = recorded_versions(bundle)
+    for component, bounds in bundle.policy.supported_versions.items():
+        version = recorded.get(component)
+        if version is None:
+            yield f"The policy bounds {component} to {bounds}, and its version on the VM is not known."
+        elif not within(version, bounds):
+            yield f"{component} {version} on the VM is outside {bounds}, which the policy supports."
+
+
+def within(version: str, bounds: str) -> bool:
+    """Whether `3.13.5` lies within `>=3.9,<3.14`, as PEP 440 orders versions: 2.9.0rc1 comes before 2.9."""
+    try:
+        return SpecifierSet(bounds).contains(Version(version), prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return False

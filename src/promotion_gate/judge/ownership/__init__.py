@@ -1,0 +1,16 @@
+"""Who owns which field of the contract documents, and what is wrong with it: pure, texts to an Outcome."""
+
+from promotion_gate.judge.ownership.analysis import Change, Fault, FaultKind, Field, Outcome, analyse
+from promotion_gate.judge.ownership.map import OwnershipMap, load_map, shipped_map
+
+__all__ = [
+    "Change",
+    "Fault",
+    "FaultKind",
+    "Field",
+    "Outcome",
+    "OwnershipMap",
+    "analyse",
+    "load_map",
+    "shipped_map",
+]

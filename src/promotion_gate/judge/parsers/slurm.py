@@ -1,0 +1,408 @@
+"""What Slurm's commands print: scontrol ping, sinfo, scontrol show node, sbatch, and the states of a job.
+
+Source: SchedMD/slurm 20.11 to 25.x: ``src/common/slurm_protocol_defs.c`` (node_state_string with its flag
+names, job_state_string), ``src/scontrol/scontrol.c`` (_print_ping), ``src/sinfo/print.c`` and the man pages
+sinfo(1), squeue(1), sacct(1); recorded with 24.11.5.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from promotion_gate.judge.parsers.text import lines, number
+
+_ERROR = re.compile(
+    r"(?:sinfo|scontrol|sbatch|squeue|sacct|scancel|slurm_\w+)(?: error)?: |Slurm accounting storage is disabled"
+)
+
+
+def _errors(rows: list[str]) -> tuple[str, ...]:
+    return tuple(row for row in rows if _ERROR.match(row))
+
+
+# ---------------------------------------------------------------- scontrol ping
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One controller of ``scontrol ping``: role is primary, backup or backupN."""
+
+    role: str
+    host: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """``scontrol ping``; a controller that is named twice is up only if both lines say so."""
+
+    controllers: tuple[Controller, ...]
+    errors: tuple[str, ...]
+
+
+_PING = re.compile(r"Slurmctld\((primary|backup\d*)\) at (\S+) is (UP|DOWN)")
+
+
+def ping(text: str) -> Ping:
+    """Read ``scontrol ping`` ("Slurmctld(primary) at HOST is UP", 20.02 and newer)."""
+    rows = lines(text)
+    found: dict[str, Controller] = {}
+    for row in rows:
+        if match := _PING.fullmatch(row):
+            role, host, up = match[1], match[2], match[3] == "UP"
+            known = found.get(role)
+            found[role] = Controller(role, host, up and (known is None or known.up))
+    return Ping(tuple(found.values()), _errors(rows))
+
+
+# ---------------------------------------------------------------- nodes
+
+# The character after a state, as sinfo(1) explains it. "+" stands after ALLOCATED only.
+_SUFFIXES = {
+    "*": "NOT_RESPONDING",
+    "~": "POWERED_DOWN",
+    "#": "POWERING_UP",
+    "%": "POWERING_DOWN",
+    "!": "POWER_DOWN",
+    "$": "MAINTENANCE",
+    "@": "REBOOT_REQUESTED",
+    "^": "REBOOT_ISSUED",
+    "-": "PLANNED",
+    "+": "COMPLETING",
+}
+
+# Names that sinfo prints in place of a base state, and older or shorter spellings, as (base, flags).
+# Compact forms (%t) are those of node_state_string_compact.
+_NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ALLOC": ("ALLOCATED", ()),
+    "MIX": ("MIXED", ()),
+    "COMP": ("COMPLETING", ()),
+    "PLND": ("PLANNED", ()),
+    "MAINT": ("MAINTENANCE", ()),
+    "DRAIN": ("DRAINED", ()),
+    "DRNG": ("DRAINING", ()),
+    "FAILG": ("FAILING", ()),
+    "RESV": ("RESERVED", ()),
+    "UNK": ("UNKNOWN", ()),
+    "FUTR": ("FUTURE", ()),
+    "BLOCK": ("BLOCKED", ()),
+    "NPC": ("PERFCTRS", ()),
+    "BOOT": ("REBOOT", ()),
+    "BOOT^": ("REBOOT", ("REBOOT_ISSUED",)),
+    "POW_DN": ("POWER_DOWN", ()),
+    "POW_UP": ("POWER_UP", ()),
+    "ERR": ("ERROR", ()),
+    "PLANNED": ("PLANNED", ()),
+}
+
+# The states in which Slurm places work on a node, now or as soon as what runs there ends (sinfo(1)).
+_FREE_STATES = frozenset({"IDLE", "MIXED"})
+_BUSY_STATES = frozenset({"ALLOCATED", "COMPLETING", "PLANNED"})
+# Flags that take nothing from that: planned by the backfill scheduler, a job just ending, kinds of nodes.
+_HARMLESS_FLAGS = frozenset({"PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM"})
+# A power saving cluster wakes such nodes when work comes; on a VM that nobody wakes, they are simply off.
+_POWER_SAVING_FLAGS = frozenset({"POWERED_DOWN", "POWERING_UP"})
+
+_WHY_NOT = {
+    "BLOCKED": "is blocked by an exclusive topology job",
+    "DOWN": "is down",
+    "DRAIN": "is set to drain",
+    "DRAINED": "is drained",
+    "DRAINING": "is draining",
+    "DYNAMIC_FUTURE": "is defined for the future only",
+    "ERROR": "is in error",
+    "EXTERNAL": "is not managed by this controller",
+    "FAIL": "is set to fail",
+    "FAILING": "is failing",
+    "FUTURE": "is defined for the future only",
+    "INVAL": "registered with less than its configuration says",
+    "INVALID_REG": "registered with less than its configuration says",
+    "MAINTENANCE": "is in a maintenance reservation",
+    "NOT_RESPONDING": "does not respond to the controller",
+    "PERFCTRS": "has its network performance counters in use",
+    "POWERED_DOWN": "is powered off",
+    "POWERING_DOWN": "is being powered off",
+    "POWERING_UP": "is being powered up",
+    "POWER_DOWN": "is about to be powered off",
+    "POWER_DRAIN": "is drained to be powered off",
+    "POWER_UP": "is about to be powered up",
+    "REBOOT": "waits for a reboot",
+    "REBOOT_ISSUED": "is rebooting",
+    "REBOOT_REQUESTED": "waits for a reboot",
+    "RESERVED": "is reserved",
+    "UNKNOWN": "has not registered since the controller started",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node in a partition.
+
+    ``state`` is Slurm's own word in upper case without its suffix ("IDLE", "DRAINED", "MAINTENANCE"),
+    ``flags`` what the suffix or the long form adds ("NOT_RESPONDING"). A node may be in several partitions.
+    """
+
+    partition: str
+    default: bool
+    partition_state: str
+    name: str
+    state: str
+    flags: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Nodes as listed; ``empty`` are partitions without nodes, ``unreadable`` the lines that are neither."""
+
+    nodes: tuple[Node, ...]
+    empty: tuple[str, ...]
+    errors: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def nodes(text: str) -> Nodes:
+    """Read ``sinfo -h -N -o "%P|%a|%N|%T|%E"`` (20.11 and newer): partition, its state, node, state, reason.
+
+    sinfo shows one flag of a state; :func:`with_all_flags` adds the others.
+    """
+    found: list[Node] = []
+    empty: list[str] = []
+    unreadable: list[str] = []
+    rows = [row for row in lines(text) if row.strip()]
+    errors = _errors(rows)
+    for row in rows:
+        fields = [field.strip() for field in row.split("|", 4)]
+        if len(fields) == 5 and fields[0] and fields[2]:
+            partition, available, name, shown, reason = fields
+            state, flags = node_state(shown)
+            found.append(
+                Node(
+                    partition=partition.removesuffix("*"),
+                    default=partition.endswith("*"),
+                    partition_state=available.lower(),
+                    name=name,
+                    state=state,
+                    flags=flags,
+                    reason="" if reason.lower() == "none" else reason,
+                )
+            )
+        elif len(fields) == 5 and fields[0] and fields[3].lower() == "n/a":
+            empty.append(fields[0].removesuffix("*"))
+        elif row not in errors:
+            unreadable.append(row)
+    return Nodes(tuple(found), tuple(empty), errors, tuple(unreadable))
+
+
+def node_state(shown: str) -> tuple[str, tuple[str, ...]]:
+    """Split a node's state into word and flags: "idle*", "drng", "IDLE+DRAIN+NOT_RESPONDING", "MAINT*"."""
+    shown = shown.strip().upper()
+    base, *rest = shown.removesuffix("+").split("+")
+    state, flags = _word(base)
+    flags += ("COMPLETING",) if shown.endswith("+") else ()
+    for item in rest:
+        word, more = _word(item)
+        flags += ({"MAINT": "MAINTENANCE", "DRAINED": "DRAIN"}.get(word, word), *more)
+    return state, tuple(dict.fromkeys(flags))
+
+
+def _word(shown: str) -> tuple[str, tuple[str, ...]]:
+    if shown in _NAMES:
+        return _NAMES[shown]
+    bare = shown.rstrip("".join(_SUFFIXES))
+    flags = tuple(_SUFFIXES[suffix] for suffix in shown[len(bare) :])
+    state, more = _NAMES.get(bare, (bare or "?", ()))
+    return state, (*more, *flags)
+
+
+def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
+    """Say whether Slurm places work on the node through this partition, and if not why, as one sentence.
+
+    A node that is busy (allocated, completing, planned) counts: it is healthy; see :func:`is_free`.
+    ``power_saving`` also counts nodes that the cluster powers up when work comes. What is not known as good
+    here is not schedulable.
+    """
+    if node.partition_state != "up":
+        return False, f"partition {node.partition} is {node.partition_state.upper() or 'in no known state'}"
+    allowed = _HARMLESS_FLAGS | (_POWER_SAVING_FLAGS if power_saving else frozenset())
+    reasons = [] if node.state in _FREE_STATES | _BUSY_STATES else [node.state]
+    reasons += [flag for flag in node.flags if flag not in allowed]
+    if not reasons:
+        return True, ""
+    # sinfo and scontrol may both say it.
+    why = " and ".join(dict.fromkeys(_WHY_NOT.get(word, f"is in the unknown state {word}") for word in reasons))
+    said = f" (reason: {node.reason})" if node.reason else ""
+    return False, f"node {node.name} {why}{said}"
+
+
+def is_free(node: Node) -> bool:
+    """Say whether the node has room now: idle or mixed, and nothing planned for it."""
+    return schedulable(node)[0] and node.state in _FREE_STATES and not {"PLANNED"} & set(node.flags)
+
+
+def schedulable_nodes(listing: Nodes, partition: str = "", *, power_saving: bool = False) -> tuple[Node, ...]:
+    """Return the schedulable nodes, of one partition if named.
+
+    A node has one state in all its partitions: where the listing contradicts itself, the worse line counts.
+    """
+    bad = {
+        node.name
+        for node in listing.nodes
+        if not schedulable(replace(node, partition_state="up"), power_saving=power_saving)[0]
+    }
+    return tuple(
+        node
+        for node in listing.nodes
+        if partition in ("", node.partition)
+        and node.name not in bad
+        and schedulable(node, power_saving=power_saving)[0]
+    )
+
+
+_FIELD = re.compile(r"(?:^| )([A-Za-z_]+)=(\S*)")
+
+
+def shown_nodes(text: str) -> Nodes:
+    """Read ``scontrol show node -o``, which has all flags of a state (sinfo shows one of them only).
+
+    A node is listed once for each of its partitions, with ``partition_state`` empty: it is not told here.
+    """
+    found: list[Node] = []
+    unreadable: list[str] = []
+    rows = [row for row in lines(text) if row.strip()]
+    errors = _errors(rows)
+    for row in rows:
+        facts, _, reason = row.partition(" Reason=")
+        name, shown = _one(facts, "NodeName"), _one(facts, "State")
+        if name is None or shown is None:
+            unreadable += [] if row in errors else [row]
+            continue
+        state, flags = node_state(shown)
+        for partition in (_one(facts, "Partitions") or "").split(","):
+            found.append(Node(partition, False, "", name, state, flags, reason.strip()))
+    return Nodes(tuple(found), (), errors, tuple(unreadable))
+
+
+def _one(row: str, key: str) -> str | None:
+    """The value of ``key=value``; None if the key is absent or stands there with different values."""
+    values = {match[2] for match in _FIELD.finditer(row) if match[1] == key}
+    return next(iter(values)) if len(values) == 1 else None
+
+
+def with_all_flags(listing: Nodes, shown: Nodes) -> Nodes:
+    """Add to the nodes of sinfo what ``scontrol show node`` says of them: MIXED may be MIXED+RESERVED."""
+    flags: dict[str, tuple[str, ...]] = {}
+    for node in shown.nodes:
+        odd = () if node.state in _FREE_STATES | _BUSY_STATES else (node.state,)
+        flags[node.name] = (*flags.get(node.name, ()), *odd, *node.flags)
+    nodes = [
+        replace(node, flags=tuple(dict.fromkeys((*node.flags, *flags.get(node.name, ()))))) for node in listing.nodes
+    ]
+    return replace(listing, nodes=tuple(nodes))
+
+
+# ---------------------------------------------------------------- jobs
+
+# The states a job passes through (squeue(1)); every other one is an end.
+_LIVE_STATES = frozenset(
+    (
+        *("COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING"),
+        *("RESV_DEL_HOLD", "RUNNING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "SUSPENDED"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """``sbatch``: the job's id, None unless exactly one was printed."""
+
+    job_id: int | None
+    errors: tuple[str, ...]
+
+
+_SUBMITTED = re.compile(r"Submitted batch job (\d+)(?: on cluster \S+)?")
+
+
+def submission(text: str) -> Submission:
+    """Read ``sbatch`` ("Submitted batch job N")."""
+    rows = lines(text)
+    ids = {match[1] for row in rows if (match := _SUBMITTED.fullmatch(row))}
+    return Submission(number(next(iter(ids))) if len(ids) == 1 else None, _errors(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it was seen, once or more often.
+
+    ``states`` are the states in the order seen, each change once; ``state`` is the last of them, ``reason``
+    the last one told ("" for None). ``completed`` only if the one end seen is COMPLETED, of one job,
+    with exit status 0 where one is told.
+    """
+
+    job_id: int | None
+    states: tuple[str, ...]
+    state: str | None
+    reason: str
+    exit_code: int | None
+    signal: int | None
+    completed: bool
+    errors: tuple[str, ...]
+
+
+_EXIT = re.compile(r"(\d{1,9}):(\d{1,9})")
+
+
+def job(text: str, job_id: int | None = None) -> Job:
+    """Read lines about a job, as a probe prints them while it waits, in any of these forms.
+
+    ``scontrol show job -o ID``; ``sacct -n -P -X -o JobIDRaw,State,ExitCode,Reason``;
+    ``squeue -h -o "%i|%T|%r"`` (20.11 and newer). With *job_id*, lines about other jobs are left out.
+    """
+    rows = lines(text)
+    seen = [item for row in rows if (item := _job_line(row)) is not None and job_id in (None, item[0])]
+    ids = {item[0] for item in seen}
+    states = [item[1] for item in seen]
+    changes = tuple(state for i, state in enumerate(states) if i == 0 or states[i - 1] != state)
+    exits = [item[3] for item in seen if item[3] is not None]
+    exit_code, signal = exits[-1] if exits else (None, None)
+    ends = {state for state in states if state not in _LIVE_STATES}
+    return Job(
+        job_id=next(iter(ids)) if len(ids) == 1 else None,
+        states=changes,
+        state=changes[-1] if changes else None,
+        reason=next((item[2] for item in reversed(seen) if item[2]), ""),
+        exit_code=exit_code,
+        signal=signal,
+        completed=(
+            len(ids) == 1
+            and ends == {"COMPLETED"}
+            and changes[-1] == "COMPLETED"
+            and (exit_code, signal) in ((None, None), (0, 0))
+        ),
+        errors=_errors(rows),
+    )
+
+
+def _job_line(row: str) -> tuple[int | None, str, str, tuple[int, int] | None] | None:
+    """One line as (job id, state, reason, (exit code, signal)), or None if it is not about a job."""
+    if row.startswith("JobId="):
+        state, reason = _one(row, "JobState") or "?", _one(row, "Reason") or ""
+        return number(_one(row, "JobId") or ""), state, _reason(reason), _exit(_one(row, "ExitCode") or "")
+    fields = [field.strip() for field in row.split("|")]
+    if len(fields) < 3 or not fields[0].isascii() or not fields[0].isdigit():
+        return None
+    # sacct says "CANCELLED by UID".
+    state = (fields[1].split() or ["?"])[0]
+    code = _exit(fields[2])
+    rest = fields[3:] if code else fields[2:]
+    return number(fields[0]), state, _reason("|".join(rest).strip("|")), code
+
+
+def _exit(text: str) -> tuple[int, int] | None:
+    match = _EXIT.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _reason(text: str) -> str:
+    return "" if text in ("None", "(null)") else text

@@ -1,0 +1,287 @@
+"""What AiiDA's ``verdi`` prints: status, profile list, daemon status, computer test, version.
+
+Source: aiida-core 2.6 to 2.9, ``aiida/cmdline/commands/cmd_{status,profile,daemon,computer}.py`` and
+``cmdline/utils/echo.py``; recorded with 2.7.5 and 2.9.4. verdi has no machine-readable form of any of these.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from promotion_gate.judge.parsers.text import lines, number
+
+Symbol = Literal["up", "warning", "error", "unknown"]
+
+SERVICES = ("version", "config", "profile", "storage", "broker", "daemon")
+_SYMBOLS: dict[str, Symbol] = {"✔": "up", "⏺": "warning", "✘": "error"}
+# Whatever contradicts a good line wins over it.
+_BADNESS: dict[Symbol, int] = {"up": 0, "warning": 1, "unknown": 2, "error": 3}
+
+# " ✔ broker:     RabbitMQ v4.0.5 @ amqp://..."; lines indented further continue the one above (2.9).
+_STATUS_LINE = re.compile(r" ?(\S{1,16}) (version|config|profile|storage|broker|daemon):(?: +(.*))?")
+_CONTINUATION = re.compile(r" {15,16}(\S.*)")
+_DAEMON_RUNS = re.compile(r"Daemon is running with PID (\d+)(?:, Broker PID (\d+|\?) \[.*\])?")
+_LOGGED = re.compile(r"(Error|Critical): (.*)")
+_RABBITMQ_WARNING = re.compile(r"Warning: RabbitMQ v(\S+) is not supported")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One line of ``verdi status``: a service, what its symbol says, and the text behind it."""
+
+    name: str
+    symbol: Symbol
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdiStatus:
+    """``verdi [-p NAME] status``.
+
+    ``services`` has one entry per service; where a service has several lines (``duplicates``) the worst one.
+    A service without a line has no entry. With AiiDA 2.9 and its own (ZeroMQ) broker there is no broker line:
+    its entry then comes from "Broker PID N" of the daemon's line. ``profile`` is None unless exactly one name
+    is shown as up.
+    """
+
+    services: dict[str, Service]
+    lines: tuple[Service, ...]
+    duplicates: tuple[str, ...]
+    aiida_version: str | None
+    profile: str | None
+    daemon_pid: int | None
+    rabbitmq_unsupported: str | None
+    errors: tuple[str, ...]
+    exception: str | None
+
+    def is_up(self, name: str) -> bool:
+        """Say whether the service has a line, and every line of it says up."""
+        service = self.services.get(name)
+        return service is not None and service.symbol == "up"
+
+
+def status(text: str) -> VerdiStatus:
+    """Read ``verdi status`` (AiiDA 2.6 to 2.9)."""
+    rows = lines(text)
+    found = [_settled(service) for service in _status_lines(rows)]
+    found += [broker for service in found if (broker := _broker_of_daemon(service)) is not None]
+    services: dict[str, Service] = {}
+    for service in found:
+        known = services.get(service.name)
+        if known is None or _BADNESS[service.symbol] > _BADNESS[known.symbol]:
+            services[service.name] = service
+    names = [service.name for service in found]
+    daemon = services.get("daemon")
+    runs = _DAEMON_RUNS.match(daemon.text) if daemon and daemon.symbol in ("up", "warning") else None
+    return VerdiStatus(
+        services={name: services[name] for name in SERVICES if name in services},
+        lines=tuple(found),
+        duplicates=tuple(name for name in SERVICES if names.count(name) > 1),
+        aiida_version=_only({v for s in found if s.name == "version" and (v := _status_version(s.text))}),
+        profile=_profile_of(found),
+        daemon_pid=number(runs[1]) if runs else None,
+        rabbitmq_unsupported=next((m[1] for row in rows if (m := _RABBITMQ_WARNING.match(row))), None),
+        errors=tuple(m[2] for row in rows if (m := _LOGGED.match(row))),
+        exception=_exception(rows),
+    )
+
+
+def _status_lines(rows: list[str]) -> list[Service]:
+    found: list[Service] = []
+    open_line = False
+    for row in rows:
+        if match := _STATUS_LINE.fullmatch(row):
+            found.append(Service(match[2], _SYMBOLS.get(match[1], "unknown"), (match[3] or "").strip()))
+            open_line = True
+        elif open_line and (more := _CONTINUATION.fullmatch(row)):
+            last = found[-1]
+            found[-1] = Service(last.name, last.symbol, f"{last.text}\n{more[1]}")
+        else:
+            open_line = False
+    return found
+
+
+def _settled(service: Service) -> Service:
+    """A tick alone is not enough: a line that was cut before its message says nothing."""
+    says_so = bool(service.text) and (service.name != "daemon" or bool(_DAEMON_RUNS.match(service.text)))
+    if service.symbol == "up" and not says_so:
+        return Service(service.name, "unknown", service.text)
+    return service
+
+
+def _broker_of_daemon(service: Service) -> Service | None:
+    """AiiDA 2.9 shows its own broker, which it starts with the daemon, in the daemon's line only."""
+    if service.name != "daemon":
+        return None
+    if "Broker is NOT running" in service.text:
+        return Service("broker", "error", "Broker is NOT running")
+    runs = _DAEMON_RUNS.match(service.text)
+    if runs and runs[2] and service.symbol in ("up", "warning"):
+        return Service("broker", "up", f"Broker PID {runs[2]}")
+    return None
+
+
+def _profile_of(found: list[Service]) -> str | None:
+    shown = [service for service in found if service.name == "profile"]
+    if any(service.symbol != "up" for service in shown):
+        return None
+    return _only({service.text for service in shown})
+
+
+def _only(values: set[str]) -> str | None:
+    return next(iter(values)) if len(values) == 1 else None
+
+
+def _exception(rows: list[str]) -> str | None:
+    """The last line of the last Python traceback ("TimeoutError: ...") that is not one of Python's own exit."""
+    inside, ignored, last = False, False, None
+    for row in rows:
+        if row.startswith("Traceback (most recent call last)"):
+            inside = True
+        elif row.startswith("Exception ignored in"):
+            ignored = True
+        elif inside and row and not row[0].isspace():
+            last = last if ignored else row
+            inside = ignored = False
+    return last
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileList:
+    """``verdi profile list``: the names to the letter, and the one marked as default."""
+
+    names: tuple[str, ...]
+    default: str | None
+
+
+_PROFILE = re.compile(r"([* ]) (\S+)")
+
+
+def profile_list(text: str) -> ProfileList:
+    """Read ``verdi profile list`` (AiiDA 2.6 to 2.9): "* name" is the default, "  name" another.
+
+    Lines that verdi does not print that way (reports, warnings) are not names.
+    """
+    found = [match for row in lines(text) if (match := _PROFILE.fullmatch(row))]
+    return ProfileList(
+        names=tuple(dict.fromkeys(match[2] for match in found)),
+        default=_only({match[2] for match in found if match[1] == "*"}),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """``verdi -p NAME daemon status``.
+
+    ``running`` only if "Daemon is running as PID N" stands there and no error does; ``workers`` is the
+    smallest count shown, None if none is; ``profile`` None unless exactly one is named.
+    """
+
+    running: bool
+    profile: str | None
+    pid: int | None
+    workers: int | None
+    broker: Literal["running", "not running"] | None
+    errors: tuple[str, ...]
+
+
+_DAEMON_PROFILE = re.compile(r"Profile: (\S+)")
+_DAEMON_PID = re.compile(r"Daemon is running as PID (\d+) since .+")
+_WORKERS = re.compile(r"Active workers \[(\d+)\]:")
+
+
+def daemon_status(text: str) -> DaemonStatus:
+    """Read ``verdi daemon status`` (AiiDA 2.6 to 2.9)."""
+    rows = lines(text)
+    pids = [m[1] for row in rows if (m := _DAEMON_PID.fullmatch(row))]
+    counts = [n for row in rows if (m := _WORKERS.fullmatch(row)) and (n := number(m[1])) is not None]
+    errors = tuple(m[2] for row in rows if (m := _LOGGED.match(row)))
+    pid = _only(set(pids))
+    broker: Literal["running", "not running"] | None = None
+    if any(row.startswith("Broker is NOT running") for row in rows):
+        broker = "not running"
+    elif any(row.startswith("Broker is running as PID") for row in rows):
+        broker = "running"
+    return DaemonStatus(
+        running=bool(pids) and not errors,
+        profile=_only({m[1] for row in rows if (m := _DAEMON_PROFILE.fullmatch(row))}),
+        pid=number(pid) if pid else None,
+        workers=min(counts, default=None),
+        broker=broker,
+        errors=errors,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ComputerTest:
+    """``verdi -p NAME computer test LABEL``, whose exit status is 0 even when tests failed.
+
+    ``passed`` only if "Success: all N tests succeeded" is the one verdict, N tests are shown as [OK] and none
+    as failed. ``failures`` are the lines of failed tests, ``warnings`` those that are no verdict.
+    """
+
+    passed: bool
+    computer: str | None
+    total: int | None
+    ok: int
+    failed: int | None
+    failures: tuple[str, ...]
+    warnings: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+_TESTED = re.compile(r"Report: Testing computer<(.+?)> for user<.*>\.\.\.")
+_ALL_PASSED = re.compile(r"Success: all (\d+) tests succeeded")
+_SOME_FAILED = re.compile(r"Warning: (\d+) out of (\d+) tests failed")
+_FAILED_TEST = re.compile(r"\[failed", re.IGNORECASE)
+
+
+def computer_test(text: str) -> ComputerTest:
+    """Read ``verdi computer test`` (AiiDA 2.6 to 2.9)."""
+    rows = lines(text)
+    passes = [number(m[1]) for row in rows if (m := _ALL_PASSED.fullmatch(row))]
+    fails = [m for row in rows if (m := _SOME_FAILED.match(row))]
+    failures = tuple(row for row in rows if _FAILED_TEST.search(row))
+    ok = sum("[OK]" in row for row in rows)
+    total = number(fails[-1][2]) if fails else passes[-1] if passes else None
+    passed = len(passes) == 1 and not fails and not failures and total is not None and 0 < total <= ok
+    return ComputerTest(
+        passed=passed,
+        computer=_only({m[1] for row in rows if (m := _TESTED.fullmatch(row))}),
+        total=total,
+        ok=ok,
+        failed=number(fails[-1][1]) if fails else 0 if passed else None,
+        failures=failures,
+        warnings=tuple(
+            row.removeprefix("Warning: ") for row in rows if row.startswith("Warning: ") and not _SOME_FAILED.match(row)
+        ),
+        errors=tuple(m[2] for row in rows if (m := _LOGGED.match(row))),
+    )
+
+
+_SHOWN = re.compile(r"(\S+(?: \S+)*) {2,}(\S.*)")
+
+
+def computer_show(text: str) -> dict[str, str]:
+    """Read ``verdi computer show`` (AiiDA 2.6 to 2.9): its table, as ``{"Scheduler type": "core.slurm", ...}``.
+
+    A name that stands there with different values is absent; one without a value, too.
+    """
+    rows = [match for row in lines(text) if (match := _SHOWN.fullmatch(row)) and set(row) - {"-", " "}]
+    values: dict[str, set[str]] = {}
+    for match in rows:
+        values.setdefault(match[1], set()).add(match[2])
+    return {name: next(iter(found)) for name, found in values.items() if len(found) == 1}
+
+
+def version(text: str) -> str | None:
+    """Read AiiDA's version from ``verdi --version`` or from the first line of ``verdi status``."""
+    found = [m[1] for row in lines(text) if (m := re.fullmatch(r"AiiDA version (\d\S*)", row))]
+    return _only(set(found)) if found else status(text).aiida_version
+
+
+def _status_version(text: str) -> str | None:
+    match = re.fullmatch(r"AiiDA v(\d\S*)", text)
+    return match[1] if match else None

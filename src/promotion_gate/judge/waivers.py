@@ -1,0 +1,91 @@
+"""Waivers: a named person takes over a named check for a limited time, where the policy lets it be waived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.fields import Fields, nearest
+from promotion_gate.base.policy import Policy
+from promotion_gate.base.times import parse_stamp
+
+WAIVER_FIELDS = ("check", "reason", "owner", "ticket", "expires")
+
+
+@dataclass(frozen=True, slots=True)
+class Waivers:
+    """The waivers of a run, each with what became of it at the time of the decision."""
+
+    entries: tuple[Mapping[str, Any], ...]
+    # Why an entry counts for nothing (`expired`, `refused` by the policy), or an empty text; one for each entry.
+    void: tuple[str, ...]
+
+    def covers(self, check_id: str) -> bool:
+        return any(not why and entry.get("check") == check_id for entry, why in self._pairs())
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """A waiver that the policy does not allow is no slip: somebody wrote it into the index."""
+        return tuple(
+            f"The waiver of {entry.get('check')} counts for nothing: the policy does not let it be waived."
+            for entry, why in self._pairs()
+            if why == "refused"
+        )
+
+    def report(self, failed: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
+        """Each waiver with its `state`: applied, unneeded, expired or refused."""
+        failing = set(failed)
+        return tuple(
+            {**entry, "state": why or ("applied" if entry.get("check") in failing else "unneeded")}
+            for entry, why in self._pairs()
+        )
+
+    def _pairs(self) -> Iterator[tuple[Mapping[str, Any], str]]:
+        return zip(self.entries, self.void, strict=True)
+
+
+def _expiry(text: object) -> datetime | None:
+    """The end of the day that a waiver's expiry date names, UTC."""
+    try:
+        return datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    except ValueError:
+        return None
+
+
+def check_waivers(entries: Iterable[object], policy: Policy) -> tuple[dict[str, str], ...]:
+    """Checks what an operator wrote in promotion_waivers. Raises InputError naming the waiver and its field."""
+    known = {check.id: check.waivable for check in policy.checks()}
+    checked = []
+    for number, entry in enumerate(entries, start=1):
+        fields = Fields(entry, f"promotion_waivers, waiver {number}", InputError)
+        fields.only(WAIVER_FIELDS)
+        waiver = {name: str(fields.raw(name, "")).strip() for name in WAIVER_FIELDS}
+        empty = [name for name, value in waiver.items() if not value]
+        if empty:
+            raise InputError(f"{fields.where}: {', '.join(empty)} must be set; a waiver names all of them.")
+        if waiver["check"] not in known:
+            raise InputError(f'{fields.where}: no check is named "{waiver["check"]}"{nearest(waiver["check"], known)}')
+        if not known[waiver["check"]]:
+            raise InputError(f"{fields.where}: the policy does not let {waiver['check']} be waived.")
+        if _expiry(waiver["expires"]) is None:
+            raise InputError(f'{fields.where}: expires is "{waiver["expires"]}"; write a date such as 2026-12-31.')
+        checked.append(waiver)
+    return tuple(checked)
+
+
+def judge_waivers(entries: Iterable[Mapping[str, Any]], policy: Policy, evaluated_at: str) -> Waivers:
+    """Which waivers count at `evaluated_at`; each for itself, where a check has several."""
+    waivable = {check.id for check in policy.checks() if check.waivable}
+    now = parse_stamp(evaluated_at)
+    given = tuple(entries)
+    return Waivers(given, tuple(_void(entry, waivable, now) for entry in given))
+
+
+def _void(entry: Mapping[str, Any], waivable: set[str], now: datetime | None) -> str:
+    expiry = _expiry(entry.get("expires"))
+    if entry.get("check") not in waivable:
+        return "refused"
+    return "" if now is not None and expiry is not None and now < expiry else "expired"

@@ -1,0 +1,1 @@
+"""Seals a bundle, and verifies what somebody else sealed: sums, signatures, sign-offs."""

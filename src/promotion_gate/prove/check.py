@@ -1,0 +1,133 @@
+"""check: may this decision be acted on today? The one place that looks at the clock after the seal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from promotion_gate.base.errors import GateError, InputError
+from promotion_gate.base.model import Decision
+from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
+from promotion_gate.bundle.history import check_no_link, newest_folder
+from promotion_gate.prove.signoff import read_signoff
+from promotion_gate.prove.verify import verify_bundle
+
+PROMOTE, HOLD, NO_DECISION = 0, 1, 3
+LATEST = "latest"
+_COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the decision must be about, and what it must carry; None and False ask for nothing."""
+
+    commit: str | None = None
+    vm: str | None = None
+    max_age: str | None = None
+    sign_off: bool = False
+    signature: bool = False
+    allowed_signers: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The exit status of `promotion-gate check` and the sentence that says why."""
+
+    status: int
+    sentence: str
+
+
+def find_bundle(bundle: str, root: Path | None) -> Path:
+    """The bundle that is meant: a folder, or `latest` of an evidence root.
+
+    Raises InputError for a question that cannot be asked, BundleError where the newest run is a link.
+    """
+    if bundle != LATEST:
+        if root is not None:
+            raise InputError("--root goes with `latest` only; a bundle is named by its folder.")
+        return Path(bundle)
+    if root is None:
+        raise InputError("`latest` needs --root DIR, the evidence root of the runs.")
+    if not root.is_dir():
+        raise InputError(f"--root {root} is no folder; name the evidence root of the runs.")
+    newest = newest_folder(root)
+    check_no_link(newest)
+    return newest
+
+
+def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
+    """Answers for one bundle. Raises InputError for a question that cannot be asked (usage)."""
+    moment = now or utc_now()
+    age = parse_duration(wanted.max_age, "--max-age") if wanted.max_age is not None else None
+    if wanted.commit is not None and not _COMMIT.fullmatch(wanted.commit):
+        raise InputError(f'--commit is "{wanted.commit}"; give a commit id of at least 7 hexadecimal digits.')
+    if wanted.sign_off and wanted.allowed_signers is None:
+        raise InputError("--require-sign-off needs --allowed-signers FILE: it says whose key counts as the reviewer's.")
+    report = verify_bundle(bundle, wanted.signature, wanted.allowed_signers)
+    if not report.holds or report.decision is None:
+        return Answer(NO_DECISION, f"No decision: {bundle} does not verify ({report.problem}).")
+    decision = report.decision
+    for problem in (_other_subject(decision, wanted), _age_problem(decision, age, moment)):
+        if problem:
+            return Answer(NO_DECISION, f"No valid decision: {problem}.")
+    if decision.decision != "PROMOTE":
+        return Answer(HOLD, f"HOLD: run {decision.run_id}, because {'; '.join(_reasons(decision))}.")
+    signed_off, problem = _sign_off(bundle, decision, wanted)
+    if problem:
+        return Answer(NO_DECISION, f"No valid decision: {problem}")
+    signature = f"; SHA256SUMS is signed {report.signed}" if report.signed else ""
+    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}; "
+    said += f"{_waived(decision)}{signed_off}{signature}"
+    return Answer(PROMOTE, f"PROMOTE: {said}.")
+
+
+def _other_subject(decision: Decision, wanted: Wanted) -> str:
+    """Whether the decision is about another commit or another VM than the one asked for."""
+    if wanted.commit is not None and not (decision.commit or "").startswith(wanted.commit):
+        return f"it is about the commit {decision.commit or 'unknown'}, not {wanted.commit}"
+    fingerprint = decision.vm.get("fingerprint")
+    if wanted.vm is not None and fingerprint != wanted.vm:
+        return f"it is about the VM with the fingerprint {fingerprint or 'unknown'}, not {wanted.vm}"
+    return ""
+
+
+def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> str:
+    decided = parse_stamp(decision.decided_at)
+    if decided is None:
+        return f'its time "{decision.decided_at}" cannot be read'
+    if decided - now > MAX_CLOCK_SKEW:
+        return f"it was decided at {decision.decided_at}, and here it is only {stamp(now)}; one of the clocks is wrong"
+    if age is not None and now - decided > age:
+        return f"it was decided at {decision.decided_at}, longer ago than --max-age allows; run the gate again"
+    return ""
+
+
+def _reasons(decision: Decision) -> Iterator[str]:
+    failing = [gate for gate in decision.gates if gate.status != "PASS"]
+    yield from (f"gate {gate.id} ({gate.name}) is {gate.status}" for gate in failing)
+    others = [objection for objection in decision.objections if " did not pass: " not in objection]
+    if others:
+        yield f"{len(others)} objection(s), the first: {others[0].rstrip('.')}"
+
+
+def _waived(decision: Decision) -> str:
+    """The waived checks with what they really are: a PROMOTE with them is not quite one without."""
+    waived = [f"{check.id} is {check.status}" for gate in decision.gates for check in gate.checks if check.waived]
+    return f"waived: {', '.join(waived)}; " if waived else ""
+
+
+def _sign_off(bundle: Path, decision: Decision, wanted: Wanted) -> tuple[str, str]:
+    """How the sign-off is said, and why the decision does not count where a proven one is required."""
+    try:
+        found = read_signoff(bundle, decision, wanted.allowed_signers)
+    except InputError:
+        raise
+    except GateError as error:
+        return str(error).rstrip("."), str(error) if wanted.sign_off else ""
+    if found is None:
+        said = f"{decision.reviewer} has not signed off"
+        return said, f"{said}, and a sign-off is required." if wanted.sign_off else ""
+    return found.said, f"{found.said}." if wanted.sign_off and not found.proven else ""

@@ -1,0 +1,94 @@
+"""seal(): the one function that writes a decision. It decides, renders, and last writes SHA256SUMS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from promotion_gate.base.errors import BundleError, GateError
+from promotion_gate.base.files import read_file, sha256, write_atomically
+from promotion_gate.base.model import Decision
+from promotion_gate.base.names import (
+    BASELINE_FILE,
+    FOLLOW_UP,
+    INDEX_FILE,
+    POLICY_FILE,
+    SIGNATURE_FILE,
+    SUMS_FILE,
+    archived_by,
+    listable,
+)
+from promotion_gate.bundle.history import remove_unfinished
+from promotion_gate.bundle.load import Bundle, list_files, load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.prove.signing import signature_of
+from promotion_gate.report.render import render
+
+
+def seal(folder: Path) -> Decision:
+    """Decides a closed bundle and writes the decision into it.
+
+    Raises BundleError for a bundle that cannot be decided or is sealed already, GateError if a file cannot be
+    written or signed; in each case there is no seal, which is no decision.
+    """
+    if (folder / SUMS_FILE).exists():
+        raise BundleError(
+            f"{folder} is sealed already; nothing in it changes any more. Look at it with: promotion-gate show {folder}"
+        )
+    bundle = load_bundle(folder)
+    decision = decide(bundle)
+    key = bundle.index.settings.get("promotion_signing_key")
+    try:
+        remove_unfinished(folder, bundle.index.files)
+        rendered = _write_records(folder, bundle, decision)
+        sums = checksums(folder, decision, foreign(list_files(folder), bundle, rendered))
+        if key:
+            # Before the seal: what was to be signed is never seen sealed and unsigned.
+            write_atomically(folder / SIGNATURE_FILE, signature_of(sums.encode(), str(key)))
+        write_atomically(folder / SUMS_FILE, sums)
+    except OSError as error:
+        raise GateError(f"The decision could not be written into {folder} ({error.strerror}); there is none.") from None
+    return decision
+
+
+def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> Collection[str]:
+    rendered = render(bundle, decision)
+    for name, text in rendered.items():
+        if name in bundle.index.files:
+            raise BundleError(f"{name} is evidence of the index and a rendered file at once; rename it in the policy.")
+        write_atomically(folder / name, text)
+    if FOLLOW_UP not in rendered:
+        (folder / FOLLOW_UP).unlink(missing_ok=True)
+    return rendered
+
+
+def foreign(names: Iterable[str], bundle: Bundle, rendered: Collection[str]) -> list[str]:
+    """The names in a bundle that nobody accounts for: no evidence of the index, not rendered, not the gate's own."""
+    own = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, SUMS_FILE, SIGNATURE_FILE, *rendered, *bundle.index.files}
+    return [name for name in names if name not in own and not 0 < (archived_by(name) or 0) < bundle.index.attempt]
+
+
+def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ()) -> str:
+    """The text of SHA256SUMS: every file but itself and its signature, in the format of sha256sum.
+
+    What is no regular file cannot be listed, and `strangers` are no part of the bundle: a HOLD is sealed without
+    them (`verify` finds them), a PROMOTE is not. Raises BundleError for that, and for a name that the format cannot
+    hold.
+    """
+    lines = []
+    for name in list_files(folder):
+        if name in (SUMS_FILE, SIGNATURE_FILE):
+            continue
+        content = read_file(folder / name)
+        if (content.problem or name in strangers) and decision.decision == "HOLD":
+            continue
+        if content.problem:
+            raise BundleError(f"{folder / name} {content.problem}; a bundle holds regular files only.")
+        if name in strangers:
+            raise BundleError(
+                f"{folder / name} is no file of this run: somebody put it there. Move it away, then resume."
+            )
+        if not listable(name):
+            raise BundleError(f"{name!r} is no name that SHA256SUMS can hold.")
+        lines.append(f"{sha256(content.data)}  {name}\n")
+    return "".join(lines)

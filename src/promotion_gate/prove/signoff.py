@@ -1,0 +1,154 @@
+"""Sign-off: the reviewer that the record names says to have reviewed it, bound to one seal.
+
+`<run id>.signoff.json` stands beside the bundle, its SSH signature in `<run id>.signoff.json.sig`: so it can be
+checked with ssh-keygen alone, and the sealed bundle never changes. A re-run seals anew; an earlier sign-off is void
+then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.fields import Fields
+from promotion_gate.base.files import read_file, read_json, sha256, to_json, write_atomically
+from promotion_gate.base.model import Decision
+from promotion_gate.base.names import SUMS_FILE
+from promotion_gate.base.times import stamp, utc_now
+from promotion_gate.prove.signing import check_signature, sign, verify
+from promotion_gate.prove.verify import verify_bundle
+
+SIGNOFF_SCHEMA = 1
+STATEMENT = "I have reviewed the evidence and this decision."
+
+
+@dataclass(frozen=True, slots=True)
+class SignOff:
+    """A sign-off that belongs to the bundle's seal. `proven` only if signed by the reviewer's key."""
+
+    name: str
+    statement: str
+    signed_off_at: str
+    proven: bool
+    said: str
+
+
+def signoff_file(bundle: Path) -> Path:
+    folder = bundle.resolve()
+    return folder.with_name(f"{folder.name}.signoff.json")
+
+
+def void_from_now(bundle: Path) -> str:
+    """What a resume says of the sign-off of the seal that it replaces; empty where there is none."""
+    return " The sign-off of this run is void from now on." if signoff_file(bundle).is_file() else ""
+
+
+def make_signoff(bundle: Path, name: str, key: str | None = None, statement: str = STATEMENT) -> Path:
+    """Writes the sign-off of a bundle beside it, signed where a key is given.
+
+    Raises InputError for a name that is not the record's reviewer, BundleError for a bundle that does not verify,
+    GateError where it cannot be written or signed; then there is no sign-off.
+    """
+    report = verify_bundle(bundle)
+    if report.decision is None or not report.holds:
+        raise BundleError(f"{bundle} does not verify, so there is nothing to sign off: {report.problem}")
+    decision = report.decision
+    _check_name(name, decision)
+    path = signoff_file(bundle)
+    content = {
+        "schema": SIGNOFF_SCHEMA,
+        "run_id": decision.run_id,
+        "attempt": decision.attempt,
+        "decision": decision.decision,
+        "sha256sums": sha256(read_file(bundle / SUMS_FILE).data),
+        "name": name,
+        "statement": statement,
+        "signed_off_at": stamp(utc_now()),
+    }
+    try:
+        _signature_file(path).unlink(missing_ok=True)
+        write_atomically(path, to_json(content))
+        if key is not None:
+            sign(path, key)
+    except OSError as error:
+        raise GateError(f"The sign-off {path} cannot be written ({error.strerror}).") from None
+    except GateError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    return path
+
+
+def _signature_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sig")
+
+
+def _check_name(name: str, decision: Decision) -> None:
+    if name.casefold() == decision.operator.casefold():
+        raise InputError(f"{name} is the operator of run {decision.run_id}; the reviewer must sign off.")
+    if name != decision.reviewer:
+        raise InputError(
+            f'The record of run {decision.run_id} names {decision.reviewer} as its reviewer, not "{name}". Let '
+            f"{decision.reviewer} sign off, or run the gate again with another promotion_reviewer."
+        )
+
+
+def read_signoff(bundle: Path, decision: Decision, allowed_signers: Path | None = None) -> SignOff | None:
+    """The sign-off of a bundle, or None where there is none.
+
+    Raises BundleError for one that is void (of another seal), of another run or person, or cannot be read, and
+    GateError for a signature that does not hold.
+    """
+    path = signoff_file(bundle)
+    content = read_file(path)
+    if content.problem == "is missing":
+        return None
+    fields = Fields(read_json(path), str(path), BundleError)
+    _check_belongs(fields, bundle, decision)
+    proven, said = _proof(path, content.data, decision.reviewer, allowed_signers)
+    return SignOff(
+        name=decision.reviewer,
+        statement=fields.text("statement"),
+        signed_off_at=fields.text("signed_off_at"),
+        proven=proven,
+        said=said,
+    )
+
+
+def _check_belongs(fields: Fields, bundle: Path, decision: Decision) -> None:
+    expected: dict[str, Any] = {"schema": SIGNOFF_SCHEMA, "run_id": decision.run_id, "name": decision.reviewer}
+    found = {"schema": fields.integer("schema"), "run_id": fields.text("run_id"), "name": fields.text("name")}
+    for key, value in expected.items():
+        if found[key] != value:
+            raise BundleError(f"{fields.where}: {key} is {found[key]}, expected {value}; it counts for nothing.")
+    if fields.text("sha256sums") != sha256(read_file(bundle / SUMS_FILE).data):
+        raise BundleError(
+            f"The sign-off of {found['name']} is void: run {decision.run_id} was sealed again after it (attempt "
+            f"{fields.integer('attempt')} was signed off, this is attempt {decision.attempt}); sign off anew."
+        )
+    if fields.text("decision") != decision.decision or fields.integer("attempt") != decision.attempt:
+        raise BundleError(f"{fields.where}: its decision or attempt is not that of the bundle; it counts for nothing.")
+
+
+def _proof(path: Path, data: bytes, reviewer: str, allowed_signers: Path | None) -> tuple[bool, str]:
+    """Whether the sign-off is proven to be the reviewer's, and how that is said."""
+    signature = _signature_file(path)
+    armored = read_file(signature)
+    if armored.problem == "is missing":
+        return False, f"recorded, not proven: the sign-off of {reviewer} is not signed"
+    try:
+        if armored.problem:
+            raise GateError(armored.problem)
+        parsed = check_signature(data, signature, armored.data)
+        key = f"{parsed.key_type} {parsed.fingerprint}"
+        if allowed_signers is None:
+            return False, f"recorded, not proven: whose the key {key} is, only --allowed-signers can say"
+        verify(data, signature, allowed_signers, identity=reviewer)
+    except InputError:
+        raise
+    except GateError as error:
+        raise GateError(f"The signature of the sign-off does not hold: {error}") from None
+    return True, f"signed off by {reviewer} with the key {key}"

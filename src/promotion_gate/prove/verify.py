@@ -1,0 +1,391 @@
+"""verify: does the decision of a bundle follow from its evidence, and is everything as it was sealed?
+
+Needs the bundle alone: no network, no VM, no Ansible. A bundle comes from anywhere, so nothing in it is trusted and
+whatever is wrong with it is a finding, never a traceback.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from promotion_gate.base.errors import BundleError, GateError
+from promotion_gate.base.escape import visible
+from promotion_gate.base.files import read_file, read_json, sha256
+from promotion_gate.base.model import Decision
+from promotion_gate.base.names import (
+    ATTEMPTS,
+    BASELINE_FILE,
+    DECISION_JSON,
+    FOLLOW_UP,
+    INDEX_FILE,
+    POLICY_FILE,
+    SIGNATURE_FILE,
+    SUMS_FILE,
+    archive_name,
+    archived_by,
+    listable,
+    safe_name,
+)
+from promotion_gate.bundle.history import broken_links, read_run, run_folders
+from promotion_gate.bundle.index import Index
+from promotion_gate.bundle.load import Bundle, list_files, load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.prove.schema import problems
+from promotion_gate.prove.seal import foreign
+from promotion_gate.prove.signing import check_allowed_signers, check_signature, verify
+from promotion_gate.report.render import render
+
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
+_SHOWN = 5
+_ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
+UNSIGNED = "there is none"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked: what, whether it holds, and what was found."""
+
+    name: str
+    holds: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What verify found. `decision` is what the evidence gives, None where that cannot be said."""
+
+    bundle: str
+    findings: tuple[Finding, ...]
+    decision: Decision | None = None
+    signer: str | None = None
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.findings) and all(finding.holds for finding in self.findings)
+
+    @property
+    def problem(self) -> str:
+        """The first finding that does not hold, as one sentence; empty if all hold."""
+        bad = [finding for finding in self.findings if not finding.holds]
+        return f"{bad[0].name}: {bad[0].found}" if bad else ""
+
+    @property
+    def signed(self) -> str:
+        """By whom SHA256SUMS is signed, in words; empty where it is not, or where that does not hold."""
+        found = next((f for f in self.findings if f.name == "signature" and f.holds), None)
+        return "" if found is None or found.found.startswith(UNSIGNED) else found.found
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "bundle": self.bundle,
+            "verified": self.holds,
+            "decision": self.decision.decision if self.decision else None,
+            "signer": self.signer,
+            "findings": [{"name": f.name, "holds": f.holds, "found": f.found} for f in self.findings],
+        }
+
+    def lines(self) -> Iterator[str]:
+        for finding in self.findings:
+            yield f"{'ok' if finding.holds else 'FAILED':<7} {finding.name}: {visible(finding.found)}"
+        what = f", the decision is {self.decision.decision}" if self.decision and self.holds else ""
+        yield f"{'VERIFIED' if self.holds else 'NOT VERIFIED'} {visible(self.bundle)}{what}"
+
+
+def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:
+    """Checks a sealed bundle from end to end.
+
+    Raises InputError only for an allowed_signers file that is not there; all else is in the report.
+    """
+    check_allowed_signers(allowed_signers)
+    findings: list[Finding] = []
+    sums, problem = read_sums(folder)
+    findings.append(Finding(SUMS_FILE, not problem, problem or f"{len(sums)} names, well-formed and in order"))
+    findings.append(_names(folder, sums))
+    findings.append(_digests(folder, sums))
+    bundle, loaded = _load(folder)
+    required = require_signature or _to_be_signed(bundle.index if bundle else None)
+    signature, signer = signature_finding(folder, required, allowed_signers)
+    findings += [signature, loaded]
+    if bundle is None:
+        return Report(str(folder), tuple(findings), None, signer)
+    findings.append(_attempts(folder, sums, bundle))
+    decision, followed = _recompute(folder, sums, bundle)
+    return Report(str(folder), (*findings, *followed), decision, signer)
+
+
+def read_sums(folder: Path) -> tuple[dict[str, str], str]:
+    """The names and digests of a bundle's SHA256SUMS, and what is wrong with it (an empty text if nothing)."""
+    content = read_file(folder / SUMS_FILE)
+    if content.problem:
+        return {}, f"{SUMS_FILE} {content.problem}; the bundle is not sealed"
+    return parse_sums(content.data)
+
+
+def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
+    """As read_sums(), from the bytes of the file.
+
+    The grammar is strict: lines of 64 lower-case hex digits, two spaces and a name, sorted by the bytes of the
+    name, each once, LF at the end of every line.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {}, "it is not UTF-8"
+    if not text.endswith("\n"):
+        return {}, "it does not end with a newline; it was cut"
+    entries: dict[str, str] = {}
+    last = b""
+    for number, line in enumerate(text[:-1].split("\n"), start=1):
+        match = _LINE.fullmatch(line)
+        if not match:
+            return entries, f"line {number} is not a digest, two spaces and a name"
+        digest, name = match.groups()
+        problem = _name_problem(name)
+        if problem:
+            return entries, f"line {number}: {name!r} {problem}"
+        if name in entries:
+            return entries, f"line {number}: {name} stands twice"
+        if name.encode() < last:
+            return entries, f"line {number}: {name} is out of order"
+        entries[name], last = digest, name.encode()
+    return entries, ""
+
+
+def _name_problem(name: str) -> str:
+    if name in (SUMS_FILE, SIGNATURE_FILE):
+        return "cannot be listed in itself"
+    try:
+        safe_name(name, SUMS_FILE)
+    except BundleError:
+        return "is no relative, normalised name inside the bundle"
+    return "" if listable(name) else "has a character that a name cannot have here"
+
+
+def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
+    """SHA256SUMS names exactly the files that are there. A link counts as a file that it does not name."""
+    try:
+        there = set(list_files(folder)) - {SUMS_FILE, SIGNATURE_FILE}
+    except OSError as error:
+        return Finding("files", False, f"{error.filename} cannot be listed ({error.strerror})")
+    links = sorted(name for name in there if (folder / name).is_symlink())
+    extra, missing = sorted(there - set(sums)), sorted(set(sums) - there)
+    problems = [f"{what}: {_shown(names)}" for what, names in _named(extra, missing, links)]
+    return Finding("files", not problems, "; ".join(problems) or f"exactly the {len(there)} files that are named")
+
+
+def _named(extra: list[str], missing: list[str], links: list[str]) -> Iterator[tuple[str, list[str]]]:
+    for what, names in (("not in SHA256SUMS", extra), ("missing", missing), ("symbolic links", links)):
+        if names:
+            yield what, names
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
+    bad = []
+    for name, digest in sums.items():
+        content = read_file(folder / name)
+        if content.problem:
+            bad.append(f"{name} {content.problem}")
+        elif sha256(content.data) != digest:
+            bad.append(f"{name} was changed after the seal")
+    if not sums:
+        return Finding("digests", False, "there is nothing to compare with")
+    return Finding("digests", not bad, _shown(bad) or f"{len(sums)} files are as they were sealed")
+
+
+def signature_finding(
+    folder: Path, required: bool = False, allowed_signers: Path | None = None
+) -> tuple[Finding, str | None]:
+    """The signature of SHA256SUMS: whether there is one, in its canonical encoding, over this file, and by whom."""
+    path = folder / SIGNATURE_FILE
+    armored, data = read_file(path), read_file(folder / SUMS_FILE)
+    if armored.problem == "is missing":
+        return Finding("signature", not required, UNSIGNED + (", and one is required" if required else "")), None
+    try:
+        if armored.problem or data.problem:
+            raise GateError(armored.problem or f"there is no {SUMS_FILE} that it could belong to")
+        signature = check_signature(data.data, path, armored.data)
+        key = f"{signature.key_type} {signature.fingerprint}"
+        if allowed_signers is None:
+            return Finding("signature", True, f"by the key {key}; whose it is, only --allowed-signers can say"), None
+        signer = verify(data.data, path, allowed_signers)
+    except GateError as error:
+        return Finding("signature", False, str(error)), None
+    return Finding("signature", True, f"by {signer} with the key {key}"), signer
+
+
+def _to_be_signed(index: Index | None) -> bool:
+    """Whether a run was to be signed: then a seal without a signature has lost it."""
+    return index is not None and bool(index.settings.get("promotion_signing_key"))
+
+
+def _load(folder: Path) -> tuple[Bundle | None, Finding]:
+    """Index, policy and baseline against their schemas."""
+    name = "index, policy, baseline"
+    try:
+        bundle = load_bundle(folder)
+        unfit = list(_unfit(folder, bundle))
+    except GateError as error:
+        return None, Finding(name, False, str(error))
+    except Exception as error:  # the bundle is untrusted: what no parser foresaw is a finding, not a traceback
+        return None, Finding(name, False, f"they cannot be read ({type(error).__name__}: {error})")
+    index = bundle.index
+    if unfit:
+        return None, Finding(name, False, _shown(unfit))
+    if index.state != "closed":
+        return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is no decision")
+    found = f"run {index.run_id}, attempt {index.attempt}, {len(index.files)} evidence files"
+    return bundle, Finding(name, True, found)
+
+
+def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
+    """What of the three does not fit its schema; they could be read, so they are JSON and YAML."""
+    found = {INDEX_FILE: ("index", read_json(folder / INDEX_FILE))}
+    found[POLICY_FILE] = ("policy", yaml.safe_load(bundle.policy_text))
+    if bundle.index.baseline_sha256 is not None:
+        found[BASELINE_FILE] = ("baseline", read_json(folder / BASELINE_FILE))
+    for name, (schema, data) in found.items():
+        yield from (f"{name}: {problem}" for problem in problems(schema, data))
+
+
+def _attempts(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> Finding:
+    """Every seal that a resume replaced is there as the index names it, no other, and so is what each of them names."""
+    attempts = [
+        (str(item.get("number")).zfill(2), str(item.get("sha256"))) for item in _mappings(bundle.index.attempts)
+    ]
+    named = {f"{ATTEMPTS}/{number}/{SUMS_FILE}": digest for number, digest in attempts if digest}
+    there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
+    if [number for number, _ in attempts] != [f"{number:02d}" for number in range(1, bundle.index.attempt)]:
+        return Finding("attempts", False, "the index does not name each attempt before this one")
+    if named.items() - there.items():
+        return Finding("attempts", False, f"a seal that the index names is gone from {ATTEMPTS}/")
+    if there.items() - named.items():
+        return Finding("attempts", False, f"{ATTEMPTS}/ has a seal that the index does not name")
+    lost = [problem for name in sorted(named) for problem in _lost(folder, sums, name, bundle.index.attempt)]
+    return Finding("attempts", not lost, _shown(lost) or f"{len(named)} earlier seals, as the index names them")
+
+
+def _lost(folder: Path, sums: Mapping[str, str], seal: str, attempt: int) -> Iterator[str]:
+    """What an earlier seal names and the bundle does not have any more as it was sealed then.
+
+    A file stays where it is until a resume replaces it, so it is in the bundle or in an archive from that attempt on.
+    An attempt that was cut off has no seal, and so nothing that could be held against its archive.
+    """
+    entries, problem = parse_sums(read_file(folder / seal).data)
+    if problem:
+        yield f"{seal}: {problem}"
+    first = archived_by(seal) or 1
+    for name, digest in entries.items():
+        places = (name, *(archive_name(number, name) for number in range(first, attempt)))
+        if digest not in {sums.get(place) for place in places}:
+            yield f"{name} is not as {seal} names it"
+
+
+def _mappings(items: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+    return [item for item in items if isinstance(item, Mapping)]
+
+
+def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[Decision | None, list[Finding]]:
+    """Decides again from the evidence and compares with the records: field by field, then byte by byte."""
+    try:
+        decision = decide(bundle)
+        rendered = render(bundle, decision)
+    except GateError as error:
+        return None, [Finding("decision", False, str(error))]
+    except Exception as error:  # as in _load
+        return None, [Finding("decision", False, f"it cannot be computed ({type(error).__name__}: {error})")]
+    return decision, [_fields(folder, decision), _records(folder, rendered, foreign(sums, bundle, rendered))]
+
+
+def _fields(folder: Path, decision: Decision) -> Finding:
+    try:
+        record = read_json(folder / DECISION_JSON)
+    except BundleError as error:
+        return Finding("decision", False, str(error))
+    different = list(differences(record, decision.as_dict()))
+    found = "; ".join(different[:_SHOWN]) or f"{decision.decision} follows from the evidence, field by field"
+    return Finding("decision", not different, found)
+
+
+def differences(recorded: Any, computed: Any, where: str = "") -> Iterator[str]:
+    """Where a record says something else than the evidence gives, one text per field."""
+    if isinstance(recorded, Mapping) and isinstance(computed, Mapping):
+        for key in sorted({*map(str, recorded), *computed}):
+            place = f"{where}.{key}" if where else key
+            if key not in recorded or key not in computed:
+                yield f"{place} stands only in the {'record' if key in recorded else 'recomputed decision'}"
+            else:
+                yield from differences(recorded[key], computed[key], place)
+    elif isinstance(recorded, list) and isinstance(computed, list) and len(recorded) == len(computed):
+        for number, pair in enumerate(zip(recorded, computed, strict=True)):
+            yield from differences(*pair, f"{where}[{number}]")
+    elif type(recorded) is not type(computed) or recorded != computed:
+        yield f"{where or 'the record'} is {_short(recorded)}, the evidence gives {_short(computed)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str]) -> Finding:
+    bad = [f"{name} is neither evidence of the index nor rendered" for name in strangers if name != FOLLOW_UP]
+    for name, text in rendered.items():
+        content = read_file(folder / name)
+        if content.problem:
+            bad.append(f"{name} {content.problem}")
+        elif content.data != text.encode("utf-8"):
+            bad.append(f"{name} is not what this version of the gate renders from the evidence")
+    if FOLLOW_UP not in rendered and not read_file(folder / FOLLOW_UP).problem:
+        bad.append(f"{FOLLOW_UP} is there although the decision is PROMOTE")
+    return Finding("records", not bad, _shown(bad) or f"{len(rendered)} rendered files, byte by byte")
+
+
+def verify_history(root: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:
+    """Checks the chain of an evidence root, and seal and signature of every run; the evidence is not judged again.
+
+    Raises InputError only for an allowed_signers file that is not there.
+    """
+    check_allowed_signers(allowed_signers)
+    if not root.is_dir():
+        return Report(str(root), (Finding("chain", False, f"{root} is no folder"),))
+    folders = run_folders(root)
+    broken = list(broken_links(root))
+    findings = [Finding("chain", False, sentence) for sentence in broken]
+    if not folders:
+        findings.append(Finding("chain", False, f"{root} has no run"))
+    elif not broken:
+        findings.append(Finding("chain", True, f"{len(folders)} runs, each names the one before it"))
+    for folder in folders:
+        findings.append(_sealed(folder, require_signature, allowed_signers))
+    return Report(str(root), tuple(findings))
+
+
+def _index(folder: Path) -> Index | None:
+    """The index of a run, None for one that cannot be read: the chain has said so."""
+    try:
+        return read_run(folder).index
+    except BundleError:
+        return None
+
+
+def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None) -> Finding:
+    """Seal and signature of one run; a run that was cut off has neither, which is no fault of the chain."""
+    if read_file(folder / SUMS_FILE).problem == "is missing":
+        return Finding(folder.name, True, "not sealed: it is open or was cut off, and decides nothing")
+    sums, problem = read_sums(folder)
+    required = require_signature or _to_be_signed(_index(folder))
+    signature, _ = signature_finding(folder, required, allowed_signers)
+    parts = [_names(folder, sums), _digests(folder, sums), replace(signature, found=f"signature: {signature.found}")]
+    bad = [problem] if problem else [part.found for part in parts if not part.holds]
+    return Finding(folder.name, not bad, "; ".join(bad) or f"{len(sums)} files as sealed; {parts[-1].found}")

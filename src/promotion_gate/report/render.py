@@ -1,0 +1,201 @@
+"""Renders a Decision into the files that people read. Output only: nothing here is ever read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from promotion_gate.base.escape import harmless, visible
+from promotion_gate.base.files import to_json
+from promotion_gate.base.model import Decision, GateResult, Status
+from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP
+from promotion_gate.base.policy import GatePolicy
+from promotion_gate.bundle.load import Bundle
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+_BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
+# What a tracker makes a call to somebody or a link to another issue of: @name, #12, GH-12.
+_CALL = re.compile(r"([@#]++|\bGH-(?=[0-9]))", re.I | re.ASCII)
+_BLANKS = re.compile(r"\s+")
+_LINE_END = re.compile(r"[ \t]*[\r\n]+[ \t]*")
+_LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what begins a list, or underlines a heading
+
+
+def md(text: object) -> str:
+    """Text as Markdown shows it to the letter: what a VM prints is data, never a link, a heading, HTML or a mention."""
+    return _LIST.sub(r"\1\\", _plain(visible(text)))
+
+
+def _plain(text: str) -> str:
+    # Every second piece is a sign; what comes next begins the piece behind it.
+    pieces = _CALL.split(text)
+    return "".join(
+        _sign(piece, pieces[number + 1][:1]) if number % 2 else _escaped(piece) for number, piece in enumerate(pieces)
+    )
+
+
+def _escaped(text: str) -> str:
+    return _BARE_LINK.sub(r"\1\\\2", _MARKDOWN.sub(r"\\\1", text))
+
+
+def _sign(sign: str, behind: str) -> str:
+    """A sign that would call somebody stands as code: a tracker looks for it in the text as shown, backslash or not."""
+    if sign.endswith("-"):
+        return f"{sign[:-1]}`-`"
+    calls = behind not in ("", " ") if "@" in sign else behind.isascii() and behind.isdigit()
+    return f"`{sign}`" if calls else _escaped(sign)
+
+
+def fenced(text: object) -> str:
+    """A command as a fenced block: to the letter, whatever blanks and back quotes are in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", str(text))), default=0))
+    shown = "".join(part if part in ("\n", "\t") else harmless(part) for part in re.split("([\n\t])", str(text)))
+    return f"{fence}\n{shown}\n{fence}"
+
+
+def sentence(text: object) -> str:
+    """An unblock sentence: its back-quoted commands stay code, to the letter; the rest is escaped."""
+    parts = str(text).strip().split("`")
+    if len(parts) % 2 == 0:
+        return md(text)
+    return "".join(_command(part) if number % 2 else _prose(part, number > 0) for number, part in enumerate(parts))
+
+
+def _command(text: str) -> str:
+    return f"`{harmless(_LINE_END.sub(' ', text))}`"
+
+
+def _prose(text: str, behind_command: bool) -> str:
+    """A part of a sentence; the blanks at its ends stay."""
+    shown = _plain(harmless(_BLANKS.sub(" ", text)))
+    return f" {shown}" if behind_command and shown.startswith("`") else shown  # else two back quotes would be one sign
+
+
+def marker(ticket: str, vm: str) -> str:
+    """The first line of a follow-up issue, the same for each run of a ticket on a VM: a tracker can look for it."""
+    return f"<!-- promotion-gate: ticket={quote(ticket, safe='')} vm={quote(vm, safe='')} -->"
+
+
+def _duration(seconds: float | None) -> str:
+    return "not run" if seconds is None else f"{seconds:.1f} s"
+
+
+def _nanoseconds(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1e9:.3f} s"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("promotion_gate.report"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(md=md, fenced=fenced, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
+    macros = environment.get_template("macros.j2").module
+    environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
+    environment.globals.update(waived_checks=macros.waived_checks)  # type: ignore[attr-defined]
+    return environment
+
+
+def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
+    """Every rendered file of a bundle by its name. follow-up-issue.md only on HOLD."""
+    environment = _environment()
+    waived = [check for gate in decision.gates for check in gate.checks if check.waived]
+    files = {DECISION_JSON: to_json(decision.as_dict())}
+    files[DECISION_MD] = _tidy(
+        environment.get_template("promotion-decision.md.j2").render(
+            decision=decision,
+            waived=waived,
+            warnings=[warning for gate in decision.gates for check in gate.checks for warning in check.warnings],
+        )
+    )
+    for policy, gate in zip(bundle.policy.gates, decision.gates, strict=True):
+        files[policy.summary] = _summary(environment, bundle, decision, gate)
+        if policy.notes:
+            files[policy.notes] = _notes(environment, policy, gate)
+    if decision.decision == "HOLD":
+        files[FOLLOW_UP] = _tidy(
+            environment.get_template("follow-up-issue.md.j2").render(
+                decision=decision,
+                marker=marker(decision.ticket, decision.vm["name"] or "unknown"),
+                failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
+                waived=waived,
+                # That a gate did not pass stands above with its checks.
+                objections=[text for text in decision.objections if " did not pass: " not in text],
+                evidence=_evidence(bundle, decision),
+            )
+        )
+    return files
+
+
+def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
+    """The evidence files of the gates that did not pass, with their digests as they were recorded."""
+    prefixes = tuple(f"0{gate.id}-" for gate in decision.gates if gate.status is not Status.PASS)
+    if any(gate.name == "slurm_smoke" and gate.status is not Status.PASS for gate in decision.gates):
+        prefixes += ("slurm-smoke/",)
+    files = {name: digest for name, digest in bundle.index.files.items() if name.startswith(prefixes)}
+    if bundle.index.baseline_sha256 and any(gate.id == 2 and gate.status is not Status.PASS for gate in decision.gates):
+        files[BASELINE_FILE] = bundle.index.baseline_sha256
+    return sorted(files.items())
+
+
+def _summary(environment: jinja2.Environment, bundle: Bundle, decision: Decision, gate: GateResult) -> str:
+    record = bundle.index.gates.get(gate.name)
+    timing: Mapping[str, Any] | None = None
+    if gate.name == "sqlite_smoke":
+        timing = _timing(gate, record.load_average if record else (), record.load_average_after if record else ())
+    return _tidy(
+        environment.get_template("summary.md.j2").render(
+            decision=decision,
+            gate={
+                "id": gate.id,
+                "title": gate.title,
+                "status": gate.status,
+                "attempt": gate.attempt,
+                "duration_seconds": gate.duration_seconds,
+                "checks": gate.checks,
+                "warnings": [warning for check in gate.checks for warning in check.warnings],
+            },
+            record=record,
+            timing=timing,
+        )
+    )
+
+
+def _timing(gate: GateResult, before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, Any] | None:
+    """What the timing table of gate 2 shows, from the details of its checks."""
+    merged: dict[str, Any] = {}
+    for check in gate.checks:
+        merged.update(check.details)
+    if "runs" not in merged:
+        return None
+    times = sorted(run["duration_ns"] for run in merged["runs"] if run["duration_ns"] is not None)
+    merged.setdefault("p95_ns", None)
+    merged.setdefault("reference", None)
+    merged["times"] = times
+    if times:
+        merged.update(min=times[0], median=times[(len(times) - 1) // 2], max=times[-1])
+    for name, load in (("load_before", before), ("load_after", after)):
+        merged[name] = ", ".join(f"{value:.2f}" for value in load) or "not known"
+    return merged
+
+
+def _notes(environment: jinja2.Environment, policy: GatePolicy, gate: GateResult) -> str:
+    check = next((check for check in gate.checks if "ownership" in check.details), None)
+    judged = check or next((check for check in gate.checks if check.id.endswith(".ownership")), None)
+    return _tidy(
+        environment.get_template("boundary-notes.md.j2").render(
+            check=judged, details=check.details if check else None, summary=policy.summary
+        )
+    )
+
+
+def _tidy(text: str) -> str:
+    """No more than one empty line in a row, one newline at the end."""
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

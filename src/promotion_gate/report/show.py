@@ -1,0 +1,56 @@
+"""The decision as the terminal shows it: one screen, the cause and the next step of every HOLD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from promotion_gate.base.escape import harmless, visible
+
+_WAIVER_HINTS = {
+    "unneeded": ", the check passes or was not judged; remove it",
+    "expired": ", it counts for nothing; mend the check, or renew it",
+    "refused": " by the policy, it counts for nothing; remove it",
+}
+
+
+def text_of(record: Mapping[str, Any], issue: str = "") -> str:
+    """A promotion-decision.json as lines for a terminal; what came from a VM or a tool is made harmless.
+
+    `issue` is what was said of the follow-up issue.
+    """
+    said = [f"issue:   {visible(issue)}"] if issue else []
+    return "\n".join(harmless(line) for line in [*_lines(record), *said])
+
+
+def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Gate  {'Status':<8} {'Time':>8}  Title"
+    for gate in record["gates"]:
+        seconds = gate["duration_seconds"]
+        time = f"{seconds:.1f} s" if seconds is not None else "not run"
+        yield f"{gate['id']:>4}  {gate['status']:<8} {time:>8}  {visible(gate['title'])}"
+    for gate in record["gates"]:
+        for check in gate["checks"]:
+            if check["status"] != "PASS":
+                waived = ", waived" if check["waived"] else ""
+                yield ""
+                yield f"gate {gate['id']}: {check['status']}{waived} {visible(check['title'])} ({check['id']})"
+                yield f"  expected: {visible(check['expected'])}"
+                yield f"  observed: {visible(check['observed'])}"
+                yield f"  unblock:  {visible(check['unblock'])}"
+            for warning in check.get("warnings", ()):
+                yield f"  warning:  {visible(warning)}"
+    for objection in record["objections"]:
+        yield f"objection: {visible(objection)}"
+    for waiver in record["waivers"]:
+        yield f"waiver: {visible(_waiver(waiver))}"
+    yield ""
+    yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
+    if record["decision"] == "HOLD":
+        yield f"re-run:  {record['rerun_command']}"  # to the letter, it is pasted
+
+
+def _waiver(waiver: Mapping[str, Any]) -> str:
+    """What became of a waiver, and what that asks for."""
+    what = f"{waiver['check']}, by {waiver['owner']} until {waiver['expires']} ({waiver['ticket']}): {waiver['reason']}"
+    return f"{waiver['state']}{_WAIVER_HINTS.get(waiver['state'], '')}: {what}"

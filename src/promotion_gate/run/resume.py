@@ -1,0 +1,295 @@
+"""Resume: re-run what did not pass, into the same bundle; what passed is kept while it counts.
+
+First act: the seal moves to attempts/NN/, and with it the earlier decision is gone. Then the index says `open`, and
+the records and the evidence that is replaced follow the seal. Killed anywhere in between, the bundle stays readable
+and decides nothing, and a resume ends it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.fields import Fields
+from promotion_gate.base.files import make_folder, read_file, read_json, sha256, sync_folder, to_json, write_atomically
+from promotion_gate.base.model import GateResult, Status
+from promotion_gate.base.names import ATTEMPTS, BASELINE_FILE, INDEX_FILE, POLICY_FILE, SUMS_FILE
+from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.redact import Redactor
+from promotion_gate.base.times import stamp, utc_now
+from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
+from promotion_gate.bundle.history import is_sealed, newest_folder, newest_run, remove_unfinished
+from promotion_gate.bundle.index import Index, parse_index
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.prove.signoff import void_from_now
+from promotion_gate.run.lock import RunLock
+from promotion_gate.run.masking import masked
+from promotion_gate.run.settings import chosen_gates
+
+_LONGEST_ANSWER = 4000
+
+
+def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
+    """Checks the choice of gates; the gates themselves are chosen by begin_resume(), once both hosts were probed."""
+    run = newest_run(root, str(settings["promotion_resume"]))
+    read_baseline_dir(Path(settings["promotion_baseline_dir"]))  # what cannot be read is said before it is needed
+    if settings["promotion_gates"] is not None:
+        chosen_gates(settings["promotion_gates"])
+    return {
+        "bundle": str(run.folder),
+        "run_id": run.folder.name,
+        "attempt": run.index.attempt,
+        "gates": None,
+        "settings": settings,
+        "policy": {"text": policy_text, "name": policy_name},
+        "said": "",
+    }
+
+
+def begin_resume(request: object) -> dict[str, Any]:
+    """Chooses the gates to re-run and reopens the bundle.
+
+    `request` has what plan_resume() returned as `plan`, and `probes`: the output of identity.sh by group
+    (workspace, aiida_vm; an empty text where the host did not answer). Raises InputError where nothing is to be
+    re-run.
+    """
+    fields = Fields(request, "the request of roles/gate_common", InputError)
+    plan = Fields(fields.mapping("plan"), "the plan of the resume", InputError)
+    probes = {str(group): _answer(text) for group, text in fields.mapping("probes").items()}
+    folder, settings = Path(plan.text("bundle")), plan.mapping("settings")
+    policy = plan.mapping("policy")
+    lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
+    try:
+        _still_planned(folder, plan.integer("attempt"))
+        if not _has_begun(_index(folder)):
+            # A resume was killed while it reopened the bundle; once that is finished, it can be judged.
+            reopen(folder, settings, policy["text"], policy["name"], (), probes)
+        needed = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
+        reasons, passed_over = _chosen(needed, settings["promotion_gates"])
+        if not reasons and is_sealed(folder):
+            raise InputError(
+                f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
+                f"`promotion-gate check {folder}` whether the decision still holds."
+            )
+        reopen(folder, settings, policy["text"], policy["name"], tuple(reasons), probes)
+    except OSError as error:
+        raise GateError(f"The bundle {folder} cannot be reopened ({error.strerror}).") from None
+    finally:
+        lock.release()
+    said = sentence(reasons) if reasons else "All gates had passed; what was cut off is the decision alone."
+    return {
+        "bundle": str(folder),
+        "run_id": folder.name,
+        "gates": [name for name in GATE_NAMES if name in reasons],
+        "settings": settings,
+        "said": said + passed_over + void_from_now(folder),
+    }
+
+
+def _answer(text: object) -> str:
+    """What a host said of itself, as the index keeps it: short, and without what looks like a secret."""
+    return Redactor().text(str(text))[:_LONGEST_ANSWER]
+
+
+def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str]:
+    """The gates to re-run, and a sentence on those that promotion_gates leaves out although they need it."""
+    if choice is None:
+        return needed, ""
+    chosen = {name: needed.get(name, "chosen with promotion_gates") for name in chosen_gates(choice)}
+    left = ", ".join(str(GATE_NAMES.index(name) + 1) for name in needed if name not in chosen)
+    return chosen, f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
+
+
+def _still_planned(folder: Path, attempt: int) -> None:
+    """Somebody else may have resumed the same run, or opened the next one, while both hosts were asked."""
+    newest = newest_folder(folder.parent).name
+    if newest != folder.name:
+        raise GateError(
+            f"Run {newest} was opened by somebody else a moment ago, and only the newest can be resumed; "
+            f"{folder.name} stays as it is."
+        )
+    found = _index(folder).attempt
+    if found != attempt:
+        raise GateError(
+            f"Run {folder.name} was resumed by somebody else a moment ago: attempt {found} is under way. Wait for it."
+        )
+
+
+def _index(folder: Path) -> Index:
+    return parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
+
+
+def _has_begun(index: Index) -> bool:
+    """Whether anything was recorded in the newest attempt: the recorder's first act is to note how it was called."""
+    return index.state == "closed" or bool(index.run)
+
+
+def rerun_reasons(
+    folder: Path, settings: Mapping[str, Any], policy_sha256: str, probes: Mapping[str, str]
+) -> dict[str, str]:
+    """Which gates must be re-run, and why: those that would not pass if nothing was run again.
+
+    A bundle that cannot be judged any more is re-run whole, and so is one that met an error of no gate.
+    """
+    try:
+        bundle = load_bundle(folder)
+    except (BundleError, InputError) as error:
+        return dict.fromkeys(GATE_NAMES, f"the bundle cannot be judged ({error})")
+    index = replace(
+        bundle.index,
+        state="closed",
+        evaluated_at=stamp(utc_now()),
+        attempt=bundle.index.attempt + 1,
+        settings=_kept_settings(bundle.index.settings, settings, gates=()),
+        policy={**bundle.index.policy, "sha256": policy_sha256},
+        probes=probes,
+    )
+    decision = decide(replace(bundle, index=index))
+    reasons = {gate.name: _why(gate) for gate in decision.gates if gate.status is not Status.PASS}
+    # It may be evidence that was lost, and nobody can say of which gate.
+    of_no_gate = _of_no_gate(bundle.index)
+    if of_no_gate:
+        return dict.fromkeys(GATE_NAMES, f"something went wrong that belongs to no gate ({of_no_gate.rstrip('.')})")
+    if not reasons and decision.objections:
+        return dict.fromkeys(GATE_NAMES, f"there are objections, the first: {decision.objections[0].rstrip('.')}")
+    return reasons
+
+
+def _of_no_gate(index: Index) -> str:
+    """The first thing that went wrong and belongs to no gate; an empty text where there is none."""
+    events = [f"{event.task} on {event.host}: {event.message}" for event in index.events if event.gate is None]
+    return next(iter([*index.collector_errors, *events]), "")
+
+
+def _why(gate: GateResult) -> str:
+    check = next(check for check in gate.checks if check.status is gate.status and not check.waived)
+    return check.observed if check.status is Status.STALE else f"it was {gate.status}"
+
+
+def sentence(reasons: Mapping[str, str]) -> str:
+    """Why which gates are run again, each reason once."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(str(GATE_NAMES.index(name) + 1))
+    parts = []
+    for reason, numbers in by_reason.items():
+        word = "gate" if len(numbers) == 1 else "gates"
+        parts.append(f"{reason}, so {word} {', '.join(numbers)} {'is' if len(numbers) == 1 else 'are'} run again")
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "."
+
+
+def reopen(
+    folder: Path,
+    settings: Mapping[str, Any],
+    policy_text: str,
+    policy_name: str,
+    gates: Collection[str],
+    probes: Mapping[str, str],
+) -> None:
+    """Makes the bundle an open one in which the given gates have no evidence.
+
+    An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
+    """
+    baselines = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))  # before anything moves
+    again = set(gates)
+    data: dict[str, Any] = read_json(folder / INDEX_FILE)
+    kept = _kept_settings(data["settings"], settings, again)
+    index = parse_index(data)
+    number = index.attempt if _has_begun(index) else index.attempt - 1
+    archive = folder / ATTEMPTS / f"{number:02d}"
+    if _has_begun(index):
+        data["attempts"] = [*data["attempts"], {"number": number, "sha256": _unseal(folder, archive)}]
+        for name in (INDEX_FILE, POLICY_FILE, BASELINE_FILE):  # written anew below
+            write_atomically(archive / name, read_file(folder / name).data)
+    data.update(_without(data, again))
+    data.update(
+        state="open",
+        evaluated_at=None,
+        attempt=number + 1,
+        ticket=kept["promotion_ticket"],
+        operator=kept["promotion_operator"],
+        reviewer=kept["promotion_reviewer"],
+        risks=kept["promotion_risks"],
+        waivers=kept["promotion_waivers"],
+        settings=kept,
+        policy={"path": policy_name, "sha256": sha256(policy_text.encode())},
+        baseline_sha256=sha256(baselines.encode()),
+        probes=dict(probes),
+        run={},
+    )
+    write_atomically(folder / INDEX_FILE, to_json(data))
+    remove_unfinished(folder, data["files"])
+    _sweep(folder, archive, keep=set(data["files"]))
+    write_atomically(folder / POLICY_FILE, policy_text)
+    write_atomically(folder / BASELINE_FILE, baselines)
+
+
+def _kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates: Collection[str]) -> dict[str, Any]:
+    """The settings for the index. That a run is the first on its VM is true of gate 3's evidence while it is kept."""
+    kept = masked(settings)
+    if "vm_bootstrap" not in gates:
+        kept["aiida_vm_first_run"] = before.get("aiida_vm_first_run", False)
+    return kept
+
+
+def _unseal(folder: Path, archive: Path) -> str:
+    """Moves the seal away and returns its digest, an empty text if there is none.
+
+    One rename ends the earlier decision; killed right after it, the seal is in `archive` already.
+    """
+    make_folder(archive)
+    if os.path.lexists(folder / SUMS_FILE):
+        (folder / SUMS_FILE).replace(archive / SUMS_FILE)
+        sync_folder(archive)
+        sync_folder(folder)
+    sums = read_file(archive / SUMS_FILE)
+    return "" if sums.problem else sha256(sums.data)
+
+
+def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
+    """The collected parts of an index without the records of `gates`, and of no gate if all are run again."""
+    afresh = gates == set(GATE_NAMES)
+    files = {c["file"] for c in data["commands"] if c["gate"] in gates}
+    files |= {a["file"] for a in data["artifacts"] if a["gate"] in gates}
+    kept = {key: [e for e in data[key] if e["gate"] not in gates] for key in ("commands", "artifacts", "artifact_sets")}
+    return {
+        **kept,
+        "events": [e for e in data["events"] if not afresh and e["gate"] not in gates],
+        "collector_errors": [] if afresh else data["collector_errors"],
+        "gates": {name: gate for name, gate in data["gates"].items() if name not in gates},
+        "files": {name: digest for name, digest in data["files"].items() if name not in files},
+    }
+
+
+def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
+    """Moves everything that the open index does not name to attempts/NN/: records, seal, replaced evidence."""
+    stay = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, ATTEMPTS}
+    # The decision goes first: nobody is to read a record that its seal has left.
+    names = sorted(folder.iterdir(), key=lambda path: (not path.name.startswith("promotion-decision"), path.name))
+    for path in names:
+        if path.name in stay or path.name in keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            _sweep_folder(path, folder, archive, keep)
+        else:
+            make_folder(archive)
+            path.replace(archive / path.name)
+
+
+def _sweep_folder(path: Path, folder: Path, archive: Path, keep: set[str]) -> None:
+    for inner in sorted(path.rglob("*"), reverse=True):
+        name = inner.relative_to(folder).as_posix()
+        if inner.is_dir() and not inner.is_symlink():
+            if not any(inner.iterdir()):
+                inner.rmdir()
+        elif name not in keep:
+            make_folder((archive / name).parent)
+            inner.replace(archive / name)
+    if not any(path.iterdir()):
+        path.rmdir()
