@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down test lint unit integration molecule some-faults faults
+.PHONY: help demo demo-down test lint unit integration molecule some-faults faults strangers
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -46,3 +46,7 @@ some-faults: $(STAMP) ## a representative part of the fault matrix
 faults: $(STAMP) ## the whole fault matrix (over an hour, with two VMs), and docs/fault-matrix.md from it
 	rm -rf .demo/faults
 	$(VENV)/bin/python -m pytest -q tests/faults --numprocesses 2 --fault-matrix docs/fault-matrix.md
+	$(MAKE) --no-print-directory strangers
+
+strangers: $(STAMP) ## the tests of faults that strangers found, and their section of docs/fault-matrix.md
+	$(VENV)/bin/python -m pytest -q tests -m stranger --strangers docs/fault-matrix.md

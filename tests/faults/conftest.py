@@ -10,6 +10,7 @@ from pathlib import Path
 import grounds
 import matrix
 import pytest
+import strangers
 from application import application, healthy_application, pristine_application  # noqa: F401
 from grounds import decided, ground, healthy_ground, pristine, promoted, sshd, template  # noqa: F401
 from live import LiveVm
@@ -77,7 +78,8 @@ class TableWriter:
             return
         said = f"The gate was at commit {_commit()}, the VM ran {_versions()}."
         text = matrix.render(matrix.rows(), said, len(ended))
-        self._path.write_text(text, encoding="utf-8")
+        kept = strangers.section_of(self._path.read_text(encoding="utf-8")) if self._path.exists() else ""
+        self._path.write_text(text + kept, encoding="utf-8")
 
 
 def _commit() -> str:
