@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -125,6 +126,7 @@ def _line_of(text: str, needle: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=4)  # by content: a run and a verification read the same text several times
 def load_policy(text: str, name: str) -> Policy:
     """Turns the text of a policy file into a Policy; judge.checks.case.check_policy asks whether its checks exist.
 

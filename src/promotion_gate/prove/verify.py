@@ -7,8 +7,9 @@ whatever is wrong with it is a finding, never a traceback.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -250,12 +251,19 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
 
 def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
     """What of the three does not fit its schema; they could be read, so they are JSON and YAML."""
-    found = {INDEX_FILE: ("index", read_json(folder / INDEX_FILE))}
-    found[POLICY_FILE] = ("policy", yaml.safe_load(bundle.policy_text))
+    unfit: dict[str, Sequence[str]] = {
+        INDEX_FILE: problems("index", read_json(folder / INDEX_FILE)),
+        POLICY_FILE: _unfit_policy(bundle.policy_text),
+    }
     if bundle.index.baseline_sha256 is not None:
-        found[BASELINE_FILE] = ("baseline", read_json(folder / BASELINE_FILE))
-    for name, (schema, data) in found.items():
-        yield from (f"{name}: {problem}" for problem in problems(schema, data))
+        unfit[BASELINE_FILE] = problems("baseline", read_json(folder / BASELINE_FILE))
+    for name, found in unfit.items():
+        yield from (f"{name}: {problem}" for problem in found)
+
+
+@lru_cache(maxsize=4)  # by content: the runs of a history mostly have the same policy
+def _unfit_policy(text: str) -> tuple[str, ...]:
+    return tuple(problems("policy", yaml.safe_load(text)))
 
 
 def _attempts(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -88,6 +89,7 @@ def _nanoseconds(value: int | None) -> str:
     return "-" if value is None else f"{value / 1e9:.3f} s"
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("promotion_gate.report"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from promotion_gate.judge.ownership.document import Document, RawField, Statement, read_document
@@ -144,7 +145,12 @@ def analyse(
 def _read(ownership: OwnershipMap, text: str | None) -> Document | None:
     if text is None or not text.strip("\ufeff \t\r\n"):
         return None
-    return read_document(text, ownership.sections)
+    return _document(text, tuple(ownership.sections.items()))
+
+
+@lru_cache(maxsize=16)  # by content: most documents are equal to those of the merge-base
+def _document(text: str, sections: tuple[tuple[str, tuple[str, ...]], ...]) -> Document:
+    return read_document(text, dict(sections))
 
 
 def _problems(surface: Surface, document: Document) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Literal, NoReturn
 
@@ -73,6 +73,7 @@ class OwnershipMap:
         return tuple(surface.document for surface in self.surfaces)
 
 
+@lru_cache(maxsize=4)  # by content
 def load_map(text: str, name: str) -> OwnershipMap:
     """Turns the text of an ownership map into an OwnershipMap; `name` is the file, for the errors.
 
