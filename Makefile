@@ -24,10 +24,11 @@ demo-down: ## remove the container VMs, their image and .demo/
 
 test: lint unit integration molecule some-faults ## everything, and of the fault matrix a representative part
 
-lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint
+lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+	$(VENV)/bin/vermin --quiet --target=3.9- --no-tips --violations library module_utils src/promotion_gate/base/redact.py
 	$(VENV)/bin/yamllint --strict .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/ansible-lint --offline
 

@@ -1,6 +1,6 @@
 """The module: what commands can do to it, what it brings back, and that nothing is left running.
 
-The file is loaded as it is; `ansible.module_utils.promotion_redact` is promotion_gate.base.redact, as on a target.
+The file is loaded as it is; its parts in module_utils/ are found as `ansible.module_utils.promotion`, as on a target.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-
-import promotion_gate.base.redact
+from promotion import artifacts, environment, parameters, running, supervisor
+from promotion import trip as trips
+from promotion.text import Capture, decoded
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "library" / "gate_commands.py"
+PATHS = [str(Path(__file__).parent), str(ROOT / "module_utils")]  # for processes that import this file
 
 
 def load() -> ModuleType:
-    sys.modules["ansible.module_utils.promotion_redact"] = promotion_gate.base.redact
+    parts = {name: part for name, part in sys.modules.items() if name == "promotion" or name.startswith("promotion.")}
+    sys.modules.update({f"ansible.module_utils.{name}": part for name, part in parts.items()})
     spec = importlib.util.spec_from_file_location("gate_commands", SOURCE)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -48,7 +51,7 @@ def with_defaults(options: dict[str, Any], given: dict[str, Any]) -> dict[str, A
 
 def trip(*commands: dict[str, Any], check_mode: bool = False, **params: Any) -> dict[str, Any]:
     """Runs a trip as main() does, with the defaults of the argument specification."""
-    options = gate_commands.argument_spec()
+    options = parameters.argument_spec()
     params["commands"] = [
         with_defaults(options["commands"]["options"], {"id": f"c{number}", "file": "x.log", **command})
         for number, command in enumerate(commands)
@@ -57,10 +60,9 @@ def trip(*commands: dict[str, Any], check_mode: bool = False, **params: Any) -> 
         with_defaults(options["artifacts"]["options"], artifact) for artifact in params.get("artifacts", [])
     ]
     params = with_defaults(options, {"gate": "run", **params})
-    assert gate_commands.problem_of(params) is None
-    evidence = gate_commands.make_trip(params, check_mode)
+    assert parameters.problem_of(params) is None
+    evidence = trips.make_trip(parameters.parameters(params), check_mode)
     assert json.loads(json.dumps(evidence)) == evidence, "only plain data goes back"
-    assert isinstance(evidence, dict)
     return evidence
 
 
@@ -176,7 +178,7 @@ def test_a_command_that_hangs_and_ignores_term_is_ended_and_its_output_kept(mark
     assert found["timed_out"]
     assert found["output"].startswith("before\n")
     assert found["signal"] == signal.SIGKILL
-    assert 0.5 + gate_commands.GRACE_SECONDS <= time.monotonic() - began < 6
+    assert 0.5 + running.GRACE_SECONDS <= time.monotonic() - began < 6
 
 
 def test_term_comes_first_so_that_a_command_can_clean_up(marker: str) -> None:
@@ -263,7 +265,7 @@ def test_a_nul_and_escapes_are_kept() -> None:
 
 @given(st.binary())
 def test_decoding_loses_nothing(data: bytes) -> None:
-    text, encoding = gate_commands.decoded(data)
+    text, encoding = decoded(data)
     if encoding == "utf-8":
         assert text.encode() == data
     else:
@@ -286,7 +288,7 @@ def undo(text: str) -> bytes:
 
 @given(st.lists(st.binary(max_size=300), max_size=30), st.integers(20, 200))
 def test_a_capture_keeps_head_and_tail(chunks: list[bytes], limit: int) -> None:
-    capture = gate_commands.Capture(limit)
+    capture = Capture(limit)
     for chunk in chunks:
         capture.add(chunk)
     whole = b"".join(chunks)
@@ -296,7 +298,7 @@ def test_a_capture_keeps_head_and_tail(chunks: list[bytes], limit: int) -> None:
         assert (head, tail) == (whole, None)
     else:
         assert whole.startswith(head)
-        assert whole.endswith(tail)
+        assert tail is not None and whole.endswith(tail)
         assert len(head) == len(tail) == limit // 2
 
 
@@ -410,7 +412,7 @@ def test_an_env_file_that_cannot_be_read(tmp_path: Path, text: str | None, error
 
 
 def test_an_env_file_that_hangs(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_commands, "ENV_FILE_SECONDS", 0.5)
+    monkeypatch.setattr(environment, "ENV_FILE_SECONDS", 0.5)
     found = trip({"run": "echo x"}, env_file=env_file(tmp_path, f"sleep {marker} & sleep {marker}\n"))
     assert found["env_file"]["error"] == "reading it did not end within 0.5 s"
 
@@ -457,8 +459,8 @@ def test_scripts_are_there_for_us_alone_and_go_again() -> None:
 
 
 def test_scratch_is_removed_when_the_trip_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(gate_commands.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(gate_commands.Trip, "evidence", lambda self: 1 / 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(trips.Trip, "evidence", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trip({"run": "echo x"})
     assert not list(tmp_path.iterdir())
@@ -531,9 +533,7 @@ def test_given_secrets_are_masked() -> None:
 
 def bring_back(source: Path, **limits: int) -> dict[str, Any]:
     limits = {"max_files": 200, "max_bytes": 1 << 20, "max_file_bytes": 1 << 20, **limits}
-    found = gate_commands.bring_back(str(source), "to", **limits)
-    assert isinstance(found, dict)
-    return found
+    return artifacts.bring_back(str(source), parameters.ArtifactSpec(str(source), "to", **limits))
 
 
 def test_a_folder_comes_back_whole(tmp_path: Path) -> None:
@@ -622,7 +622,8 @@ def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
 )
 def test_bad_parameters_are_named(change: dict[str, Any], said: str) -> None:
     command = {"id": "x", "run": ["true"], "limit_seconds": 1.0, "prefix": None, **change}
-    assert gate_commands.problem_of({"commands": [command], "max_output_bytes": 2048}).startswith(said)
+    problem = parameters.problem_of({"commands": [command], "max_output_bytes": 2048})
+    assert problem is not None and problem.startswith(said)
 
 
 def test_the_documentation_lists_exactly_the_options() -> None:
@@ -637,7 +638,7 @@ def test_the_documentation_lists_exactly_the_options() -> None:
             if "options" in option:
                 compare(told["suboptions"], option["options"], f"{name}.")
 
-    compare(yaml.safe_load(gate_commands.DOCUMENTATION)["options"], gate_commands.argument_spec(), "")
+    compare(yaml.safe_load(gate_commands.DOCUMENTATION)["options"], parameters.argument_spec(), "")
     assert yaml.safe_load(gate_commands.EXAMPLES)
     assert "gate_evidence" in yaml.safe_load(gate_commands.RETURN)
 
@@ -700,7 +701,7 @@ def test_bad_parameters_through_the_real_ansible(tmp_path: Path) -> None:
 
 DRIVER = """
 import json, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import test_gate_commands
 test_gate_commands.trip({{"run": "touch {ready}; trap '' TERM; {work}", "limit_seconds": 60}})
 """
@@ -715,8 +716,7 @@ test_gate_commands.trip({{"run": "touch {ready}; trap '' TERM; {work}", "limit_s
 def test_nothing_stays_when_the_module_is_killed(tmp_path: Path, marker: str, work: str, number: int) -> None:
     """Ansible hands a Ctrl-C on to the whole process group of the module, its supervisors included."""
     ready = tmp_path / "ready"
-    tests = str(Path(__file__).parent)
-    driver = DRIVER.format(tests=tests, ready=ready, work=work.format(marker=marker))
+    driver = DRIVER.format(tests=PATHS, ready=ready, work=work.format(marker=marker))
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", driver], env=environment, process_group=0) as process:
         deadline = time.monotonic() + 30
@@ -727,7 +727,7 @@ def test_nothing_stays_when_the_module_is_killed(tmp_path: Path, marker: str, wo
         process.wait()
     # The supervisor outlives the module by as long as it takes to end its family; it has the marker in its command
     # line too, and so has the command's shell.
-    deadline = time.monotonic() + gate_commands.KILL_SECONDS + 5
+    deadline = time.monotonic() + supervisor.KILL_SECONDS + 5
     while alive(marker) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive(marker)
@@ -738,9 +738,9 @@ def test_a_full_folder_for_temporary_files_is_not_evaded(tmp_path: Path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(gate_commands.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(OSError, match="No space left"):
-        gate_commands.make_scratch()
+        trips.make_scratch()
 
 
 @pytest.mark.parametrize("place", ["noexec", "nowhere"])
@@ -750,13 +750,13 @@ def test_where_nothing_can_be_run_the_home_folder_serves(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere") if place == "nowhere" else tempfile.gettempdir())
     if place == "noexec":
-        monkeypatch.setattr(gate_commands.os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_NOEXEC))
-    assert Path(gate_commands.make_scratch()).parent == tmp_path
+        monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    assert Path(trips.make_scratch()).parent == tmp_path
 
 
 CUT_OFF = """
 import json, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import test_gate_commands
 test_gate_commands.trip(
     {{"run": "trap 'touch {cleaned}; exit' TERM; touch {ready}; sleep {marker} & wait", "limit_seconds": 60}},
@@ -769,7 +769,7 @@ def test_nothing_stays_when_the_connection_is_cut(tmp_path: Path, marker: str) -
     """The other end of standard output is closed: commands get TERM, so that they can clean up, and the trip ends."""
     ready, cleaned, second = tmp_path / "ready", tmp_path / "cleaned", tmp_path / "second"
     names = {"ready": ready, "cleaned": cleaned, "second": second, "marker": marker}
-    driver = CUT_OFF.format(tests=str(Path(__file__).parent), **names)
+    driver = CUT_OFF.format(tests=PATHS, **names)
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", driver], env=environment, stdout=subprocess.PIPE) as process:
         deadline = time.monotonic() + 30
@@ -788,7 +788,7 @@ def test_nothing_stays_when_the_connection_is_cut(tmp_path: Path, marker: str) -
 @pytest.mark.parametrize("place", ["a file", "nowhere"])
 def test_a_result_that_goes_to_a_file_is_awaited(tmp_path: Path, place: str) -> None:
     target = tmp_path / "out" if place == "a file" else Path(os.devnull)
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_gate_commands as t; "
+    code = f"import sys; sys.path[:0] = {PATHS!r}; import test_gate_commands as t; "
     code += "sys.exit(t.one('sleep 0.3; exit 5')['exit'])"
     with target.open("wb") as stream:
         assert subprocess.run([sys.executable, "-c", code], stdout=stream, check=False, timeout=60).returncode == 5

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_gate_commands import ROOT, alive, env_file, gate_commands, marker, one, trip
+from promotion.artifacts import MAX_ENTRIES
+from promotion.text import Capture
+from test_gate_commands import ROOT, alive, env_file, marker, one, trip
 
 __all__ = ["marker"]  # the fixture
 
@@ -119,7 +121,7 @@ def test_a_tree_deeper_than_python_follows_is_bounded_and_removed() -> None:
 
 
 def test_a_folder_of_very_many_files_is_bounded(tmp_path: Path) -> None:
-    for number in range(gate_commands.MAX_ENTRIES + 5):
+    for number in range(MAX_ENTRIES + 5):
         (tmp_path / str(number)).touch()
     found = trip({"run": "true"}, chdir=str(tmp_path.parent), artifacts=[{"from": tmp_path.name, "to": "x"}])
     assert (len(found["artifacts"][0]["files"]), found["artifacts"][0]["truncated"]) == (200, True)
@@ -145,7 +147,7 @@ def test_a_secret_that_is_no_utf8_is_masked_where_it_is_escaped(tmp_path: Path) 
 
 
 def test_a_capture_is_bounded_in_memory() -> None:
-    capture = gate_commands.Capture(1 << 20)
+    capture = Capture(1 << 20)
     for _ in range(200):
         capture.add(b"x" * (1 << 20))
         assert len(capture.head) + len(capture.tail) <= 4 << 20

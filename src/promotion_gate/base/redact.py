@@ -1,7 +1,7 @@
 """Masks secrets in text: on the target before anything is returned, and again where it is recorded.
 
 One source, used on both sides: it runs on the target's Python 3.9 with the standard library alone (the module
-in library/ imports it as ansible.module_utils.promotion_redact).
+in library/ finds it as ansible.module_utils.promotion.redact).
 
 What is masked, always: the password of a URL, the value of an argument or a `key: value` pair whose name says
 that it is a secret, words that well-known commands take as a password, private key blocks, bearer tokens.

@@ -1,0 +1,109 @@
+"""The environment of the commands: the env file, placeholders, and which values in it are secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+
+from .parameters import CommandSpec, words
+from .redact import secrets_that_are_names
+from .running import run_together, start
+
+ENV_FILE_SECONDS = 10.0
+PLACEHOLDER = re.compile(r"\{(scratch|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\}")
+# Variables whose value is a name that the evidence is about; a secret must not equal one of them.
+NAME_VARIABLE = re.compile(
+    r"(?:^|_|PG)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
+)
+# Prints the variables after reading the file; `env` is looked up before, as the file may change PATH.
+READ_ENV_FILE = """
+__gate_env=$(type -P env) || exit 4
+set -a
+. "$1" >/dev/null 2>&1 || exit 3
+"$__gate_env" -0
+"""
+
+
+class NotRun(Exception):
+    """A command cannot be started; the text says why."""
+
+
+def read_env_file(path: str) -> tuple[dict[str, str], str | None]:
+    """The variables that bash finds in a file: (variables, error)."""
+    if not os.path.exists(path):
+        return {}, "there is no such file"
+    if not os.path.isfile(path):
+        return {}, "it is no regular file"
+    if not os.access(path, os.R_OK):
+        return {}, "permission denied"
+    base = {name: os.environ[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "TZ") if name in os.environ}
+    base = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **base}
+    command = start(["bash", "-c", READ_ENV_FILE, "bash", path], "/", base, ENV_FILE_SECONDS)
+    run_together([command])
+    if command.problem:
+        return {}, f"bash cannot be started ({command.problem})"
+    if command.timed_out:
+        return {}, f"reading it did not end within {ENV_FILE_SECONDS:g} s"
+    if command.status != 0:
+        return {}, f"bash cannot read it; `bash -n {shlex.quote(path)}` shows why, or its last command fails"
+    whole, cut = command.capture.result()
+    if cut is not None:
+        return {}, "its variables are larger than 1 MiB"
+    return changed_variables(base, whole), None
+
+
+def changed_variables(base: Mapping[str, str], data: bytes) -> dict[str, str]:
+    """What `env -0` prints and the bare environment does not have."""
+    found = {}
+    for entry in data.decode("utf-8", "surrogateescape").split("\0"):
+        name, separator, value = entry.partition("=")
+        if separator and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and base.get(name) != value:
+            found[name] = value
+    return {name: value for name, value in found.items() if name not in ("_", "PWD", "OLDPWD", "SHLVL")}
+
+
+def name_collisions(
+    secrets: Mapping[str, str], environment: Mapping[str, str], host: str, user: str
+) -> tuple[list[str], dict[str, str]]:
+    """(sentences, the other secrets): masking a secret that equals a name would blank the evidence."""
+    names = {name: value for name, value in environment.items() if NAME_VARIABLE.search(name) and name not in secrets}
+    names = {**names, "the host's name": host, "the user's name": user}
+    sentences = [
+        f"{secret} has the same value as {what}: it cannot be masked without hiding evidence. Set another secret."
+        for secret, what in sorted(secrets_that_are_names(secrets, names).items())
+    ]
+    return sentences, {name: value for name, value in secrets.items() if value not in names.values()}
+
+
+def fill(text: object, environment: Mapping[str, str], scratch: str) -> str:
+    """Replaces the placeholders of one text. Raises NotRun for a variable that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        if match.group(1) == "scratch":
+            return scratch
+        found: str | None = environment.get(match.group(2)) or match.group(3)
+        if found is None:
+            raise NotRun(f"{match.group(2)} is not set in the environment file")
+        return found
+
+    return PLACEHOLDER.sub(value, str(text))
+
+
+def prepared(
+    spec: CommandSpec, chdir: str | None, environment: Mapping[str, str], scratch: str
+) -> tuple[list[str], str, dict[str, str]]:
+    """(argv, directory, environment) of one command, placeholders filled in."""
+    env = dict(environment)
+    for name, value in (spec.environment or {}).items():
+        env[str(name)] = fill(value, environment, scratch)
+    directory = fill(spec.chdir or chdir or "/", environment, scratch)
+    if isinstance(spec.run, str):
+        return ["/bin/sh", "-c", spec.run], directory, env
+    prefix = words(spec.prefix)
+    if spec.path_of_prefix and prefix:
+        last = fill(prefix.pop(), env, scratch)
+        if os.path.isabs(last):
+            env["PATH"] = os.path.dirname(last) + os.pathsep + env.get("PATH", os.defpath)
+    return [fill(word, env, scratch) for word in prefix + words(spec.run)], directory, env

@@ -1,0 +1,138 @@
+"""What the module is handed: the argument specification, its types, and what is wrong with it beyond types."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+Words = Union[str, Sequence[str]]  # a string is split as a shell would
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """One command, field by field as in the argument specification."""
+
+    id: str
+    file: str
+    run: Words
+    prefix: Words | None
+    path_of_prefix: bool
+    chdir: str | None
+    environment: Mapping[str, object] | None
+    limit_seconds: float
+    group: str | None
+    after: str | None
+    needs_env_file: bool
+    kill_leftovers: bool
+
+
+@dataclass(frozen=True)
+class ArtifactSpec:
+    """One folder or file to bring back."""
+
+    source: str
+    to: str
+    max_files: int
+    max_bytes: int
+    max_file_bytes: int
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All of it."""
+
+    gate: str
+    event: str
+    bundle: str | None
+    chdir: str | None
+    environment: Mapping[str, object]
+    env_file: str | None
+    scripts: Mapping[str, object]
+    commands: Sequence[CommandSpec]
+    artifacts: Sequence[ArtifactSpec]
+    max_output_bytes: int
+    secrets: Sequence[str]
+
+
+def parameters(given: Mapping[str, Any]) -> Parameters:
+    """The parameters as Ansible checked them."""
+    artifacts = [
+        ArtifactSpec(spec["from"], spec["to"], spec["max_files"], spec["max_bytes"], spec["max_file_bytes"])
+        for spec in given["artifacts"] or ()
+    ]
+    return Parameters(
+        gate=given["gate"],
+        event=given["event"],
+        bundle=given["bundle"],
+        chdir=given["chdir"],
+        environment=given["environment"] or {},
+        env_file=given["env_file"],
+        scripts=given["scripts"] or {},
+        commands=[CommandSpec(**spec) for spec in given["commands"] or ()],
+        artifacts=artifacts,
+        max_output_bytes=given["max_output_bytes"],
+        secrets=given["secrets"] or (),
+    )
+
+
+def words(command: Words | None) -> list[str]:
+    """A command as a list: a string is split as a shell would."""
+    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command or []]
+
+
+def problem_of(params: Mapping[str, Any]) -> str | None:
+    """What is wrong with the parameters, beyond their types, or None."""
+    for number, spec in enumerate(params["commands"]):
+        where = f"commands[{number}] ({spec['id']})"
+        if not isinstance(spec["run"], (str, list)) or not spec["run"]:
+            return f"{where}: run must be a list of words or a string, and not empty."
+        if not 0 < spec["limit_seconds"] < 7 * 86400:
+            return f"{where}: limit_seconds must be above 0 and below a week."
+        try:
+            words(spec["prefix"])
+        except (ValueError, TypeError):
+            return f"{where}: prefix must be a list of words or a string with balanced quotes."
+    if params["max_output_bytes"] < 1024:
+        return "max_output_bytes must be at least 1024."
+    return None
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """The argument specification; DOCUMENTATION of the module says what each option is for."""
+    text, flag = {"type": "str"}, {"type": "bool", "default": False}
+    command = {
+        "id": {"type": "str", "required": True},
+        "file": {"type": "str", "required": True},
+        "run": {"type": "raw", "required": True},
+        "prefix": {"type": "raw"},
+        "path_of_prefix": flag,
+        "chdir": text,
+        "environment": {"type": "dict", "default": {}},
+        "limit_seconds": {"type": "float", "default": 60},
+        "group": text,
+        "after": text,
+        "needs_env_file": flag,
+        "kill_leftovers": {"type": "bool", "default": True},
+    }
+    artifact = {
+        "from": {"type": "str", "required": True},
+        "to": {"type": "str", "required": True},
+        "max_files": {"type": "int", "default": 200},
+        "max_bytes": {"type": "int", "default": 8 * 1024 * 1024},
+        "max_file_bytes": {"type": "int", "default": 2 * 1024 * 1024},
+    }
+    return {
+        "gate": {"type": "str", "required": True},
+        "event": {"type": "str", "default": "commands", "choices": ["commands", "open", "close", "probe"]},
+        "bundle": text,
+        "chdir": text,
+        "environment": {"type": "dict", "default": {}},
+        "env_file": text,
+        "scripts": {"type": "dict", "default": {}},
+        "commands": {"type": "list", "elements": "dict", "default": [], "options": command},
+        "artifacts": {"type": "list", "elements": "dict", "default": [], "options": artifact},
+        "max_output_bytes": {"type": "int", "default": 1048576},
+        "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    }

@@ -1,0 +1,1 @@
+../../src/promotion_gate/base/redact.py

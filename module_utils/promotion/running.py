@@ -1,0 +1,259 @@
+"""Commands while they run: their pipes, their time limits, and the end of everything that they started.
+
+Nothing tells a program on the target that the connection was cut or the controller's process was killed, except that
+nobody holds the other end of its standard output any more. So that is looked at, and then everything is ended: the
+next run must not measure the leftovers of this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from .processes import Table, descendants, process_table, send
+from .supervisor import KILL_SECONDS, supervise
+from .text import Capture
+
+GRACE_SECONDS = 2.0  # between TERM and KILL
+PIPE_SECONDS = 1.0  # how long a child may hold the pipe after its parent has exited
+SETTLE_SECONDS = 0.3  # how long short-lived rests of a command may take to go by themselves
+TICK_SECONDS = 0.02
+
+SUPERVISORS: set[int] = set()
+ALLOWED: set[int] = set()  # what may run: children from before the first command, daemons that may stay
+
+
+class Running:
+    """One command that was started, from here to its end: run, drain the pipe, settle, TERM, KILL, over."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        directory: str,
+        environment: Mapping[str, str],
+        limit_seconds: float,
+        kill_leftovers: bool,
+        max_bytes: int,
+    ) -> None:
+        self.limit_seconds, self.kill_leftovers = limit_seconds, kill_leftovers
+        self.capture = Capture(max_bytes)
+        self.pid: int | None = None
+        self.status: int | None = None
+        self.ended: int | None = None
+        self.problem: str | None = None
+        self.exit_status: int | None = None  # of a command that could not be started
+        self.timed_out = self.left_running = self.lost = False
+        self.messages = b""
+        self.started = time.monotonic_ns()
+        self.phase, self.until = "run", self.started + int(limit_seconds * 1e9)
+        self.output, output = os.pipe()
+        self.report, report = os.pipe()
+        self.supervisor = os.fork()
+        if self.supervisor == 0:
+            os.close(self.output)
+            os.close(self.report)
+            supervise(argv, directory, environment, output, report)
+        os.close(output)
+        os.close(report)
+        self.pipes = {self.output, self.report}
+        for descriptor in self.pipes:
+            os.set_blocking(descriptor, False)
+
+    def read(self, descriptor: int) -> None:
+        """Takes what is in a pipe; at its end the pipe is closed."""
+        try:
+            data = os.read(descriptor, 1 << 18)
+        except BlockingIOError:
+            return
+        if descriptor == self.output:
+            self.capture.add(data)
+        else:
+            self.messages += data
+            self.take_messages()
+        if not data:
+            self.close(descriptor)
+            if descriptor == self.report and self.ended is None and self.problem is None:
+                self.lost = True
+
+    def close(self, descriptor: int) -> None:
+        if descriptor in self.pipes:
+            self.pipes.discard(descriptor)
+            os.close(descriptor)
+
+    def take_messages(self) -> None:
+        while b"\n" in self.messages:
+            line, self.messages = self.messages.split(b"\n", 1)
+            message = json.loads(line)
+            self.started = message.get("started", self.started)
+            self.pid = message.get("pid", self.pid)
+            self.status = message.get("status", self.status)
+            self.ended = message.get("ended", self.ended)
+            if "error" in message:
+                self.exit_status, self.problem = message["error"]
+                self.ended = time.monotonic_ns()
+
+    def go(self, phase: str, seconds: float) -> None:
+        self.phase, self.until = phase, time.monotonic_ns() + int(seconds * 1e9)
+
+    def step(self) -> None:
+        """Does what the phase asks for now; one phase per call."""
+        late = time.monotonic_ns() >= self.until
+        steps = {
+            "run": self.step_run,
+            "drain": self.step_drain,
+            "settle": self.step_settle,
+            "term": self.step_term,
+            "kill": self.step_kill,
+        }
+        if self.phase in steps:
+            steps[self.phase](late)
+
+    def step_run(self, late: bool) -> None:
+        if self.lost:
+            self.terminate()
+        elif self.ended is not None:
+            self.go("drain", PIPE_SECONDS)
+        elif late:
+            self.timed_out = True
+            self.terminate()
+
+    def step_drain(self, late: bool) -> None:
+        if late or self.output not in self.pipes:
+            self.go("settle" if self.kill_leftovers else "over", SETTLE_SECONDS)
+
+    def step_settle(self, late: bool) -> None:
+        if not self.family():
+            self.go("over", 0)
+        elif late:
+            self.left_running = True
+            self.terminate()
+
+    def step_term(self, late: bool) -> None:
+        if self.gone():
+            self.go("over", 0)
+        elif late:
+            self.go("kill", KILL_SECONDS)
+
+    def step_kill(self, late: bool) -> None:
+        """Again and again: a process may fork while it is ended."""
+        if late or self.gone():
+            self.go("over", 0)
+        else:
+            send(signal.SIGKILL, self.family(), self.group())
+
+    def gone(self) -> bool:
+        return (self.ended is not None or self.lost) and not self.family()
+
+    def terminate(self) -> None:
+        send(signal.SIGTERM, self.family(), self.group())
+        self.go("term", GRACE_SECONDS)
+
+    def group(self) -> int | None:
+        """The command's process group; once the command was collected its number may belong to somebody else."""
+        return self.pid if self.ended is None and not self.lost else None
+
+    def family(self) -> set[int]:
+        """What the command has running. A supervisor that was killed has left its children to us."""
+        table = process_table()
+        if not table:
+            return {self.pid} if self.pid and self.ended is None else set()
+        if not self.lost:
+            return descendants(self.supervisor, table)
+        collect_orphans(table)
+        ours = {pid for pid, (parent, _) in table.items() if parent == os.getpid()} - SUPERVISORS - ALLOWED
+        return {pid for pid in ours if table[pid][1] != "Z"}.union(*(descendants(pid, table) for pid in ours))
+
+    def finish(self) -> None:
+        """Ends the supervisor; a daemon that may stay goes on without it."""
+        for _ in range(16):  # what is still in the pipe; a daemon that stays may go on writing
+            if self.output in self.pipes:
+                self.read(self.output)
+        if not self.kill_leftovers and not self.lost:
+            ALLOWED.update(self.family())
+        for descriptor in list(self.pipes):
+            self.close(descriptor)
+        SUPERVISORS.discard(self.supervisor)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.supervisor, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.supervisor, 0)
+
+    def exit_and_signal(self) -> tuple[int | None, int | None]:
+        """One of them is None; both are for a command whose end nobody saw."""
+        if self.problem is not None:
+            return self.exit_status, None
+        if self.status is None:
+            return None, None
+        if os.WIFSIGNALED(self.status):
+            return None, os.WTERMSIG(self.status)
+        return os.WEXITSTATUS(self.status), None
+
+    def why_not_run(self) -> str | None:
+        """A reason why the exit status says nothing, or None."""
+        if self.problem is not None and self.exit_status is None:
+            return self.problem
+        if self.lost:
+            return "it ended the process that watched over it, so its exit status is unknown; what it left was ended"
+        return None
+
+
+def start(
+    argv: Sequence[str],
+    directory: str,
+    environment: Mapping[str, str],
+    limit_seconds: float,
+    kill_leftovers: bool = True,
+    max_bytes: int = 1 << 20,
+) -> Running:
+    """Starts one command under its supervisor."""
+    command = Running(argv, directory, environment, limit_seconds, kill_leftovers, max_bytes)
+    SUPERVISORS.add(command.supervisor)
+    return command
+
+
+def collect_orphans(table: Table) -> None:
+    """Zombies that came to us from a supervisor that was killed."""
+    for pid, (parent, state) in table.items():
+        if parent == os.getpid() and state == "Z" and pid not in SUPERVISORS:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def nobody_listens() -> bool:
+    """Whether the other end of standard output is closed: there is nobody to give the result to."""
+    poll = select.poll()
+    poll.register(1, 0)  # 0: the kernel reports the end of a pipe or socket without being asked
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def run_together(commands: Sequence[Running]) -> None:
+    """Waits for commands that run side by side, within their limits, and ends what they must not leave behind.
+
+    Once nobody listens, ends the commands at once, and then this process.
+    """
+    with selectors.DefaultSelector() as selector:
+        for command in commands:
+            for descriptor in command.pipes:
+                selector.register(descriptor, selectors.EVENT_READ, command)
+        while any(command.phase != "over" for command in commands):
+            quiet = all(command.phase in ("run", "over") for command in commands)
+            for key, _ in selector.select(0.2 if quiet else TICK_SECONDS):
+                key.data.read(key.fd)
+                if key.fd not in key.data.pipes:
+                    selector.unregister(key.fd)
+            alone = nobody_listens()
+            for command in commands:
+                if alone and command.phase in ("run", "drain", "settle"):
+                    command.terminate()
+                command.step()
+    for command in commands:
+        command.finish()
+    if nobody_listens():
+        sys.exit(1)  # as on TERM: the scratch folder is removed on the way

@@ -1,0 +1,243 @@
+"""One trip: a gate's commands in order, or side by side, and what they left, as plain data without secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .artifacts import artifact_result, bring_back, redacted_artifact
+from .environment import NotRun, fill, name_collisions, prepared, read_env_file
+from .parameters import ArtifactSpec, CommandSpec, Parameters, words
+from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
+from .redact import Redactor, secrets_of
+from .running import ALLOWED, Running, run_together, start
+from .text import plain
+
+Result = dict[str, Any]
+
+
+class Trip:
+    """Runs the commands of one call; what stands in `results` and `evidence()` is redacted."""
+
+    def __init__(self, params: Parameters, scratch: str, check_mode: bool) -> None:
+        self.params, self.scratch, self.check_mode = params, scratch, check_mode
+        self.began = time.monotonic_ns()
+        self.host, self.user, self.load = platform.node(), user_name(), load_average()
+        self.environment = {**os.environ, "LC_ALL": "C.UTF-8", "PROMOTION_SCRATCH": scratch}
+        found, self.env_file = self.read_env()
+        known = {**self.environment, **found}
+        given = {str(name): fill(value, known, scratch) for name, value in params.environment.items()}
+        # What the operator set for the commands (PATH, say) goes before what the file sets.
+        self.environment.update({**found, **given})
+        secrets = secrets_of(self.environment)
+        for spec in params.commands:
+            secrets.update(secrets_of({str(name): str(value) for name, value in (spec.environment or {}).items()}))
+        self.objections, masked = name_collisions(secrets, self.environment, self.host, self.user)
+        self.redactor = Redactor([*masked.values(), *params.secrets])
+        self.results: list[Result] = []
+
+    def read_env(self) -> tuple[dict[str, str], Result | None]:
+        """The variables of the env file, and what the evidence says about it."""
+        path = self.params.env_file
+        if not path or self.check_mode:
+            return {}, None
+        path = os.path.join(fill(self.params.chdir or "/", self.environment, self.scratch), path)
+        found, error = read_env_file(path)
+        return found, {"path": path, "error": error, "names": sorted(found)}
+
+    def run(self) -> None:
+        """Runs all commands, batch by batch."""
+        for batch in batches(self.params.commands):
+            started = []
+            for spec in batch:
+                result = self.blank(spec)
+                self.results.append(result)
+                try:
+                    started.append((result, self.start(spec, result)))
+                except NotRun as reason:
+                    result["not_run"] = self.redactor.text(plain(reason))
+            run_together([command for _, command in started])
+            for result, command in started:
+                result.update(self.outcome(command))
+
+    def start(self, spec: CommandSpec, result: Result) -> Running:
+        """Starts a command and notes what is started; raises NotRun with the reason if it cannot be."""
+        if self.check_mode:
+            raise NotRun("check mode")
+        if spec.needs_env_file and self.env_file and self.env_file["error"]:
+            raise NotRun(f"{self.env_file['path']}: {self.env_file['error']}")
+        if spec.after:
+            self.require(spec.after)
+        argv, directory, env = prepared(spec, self.params.chdir, self.environment, self.scratch)
+        shown = [spec.run] if isinstance(spec.run, str) else argv
+        result["argv"] = self.redactor.argv(plain(word) for word in shown)
+        result["command"] = self.redactor.text(plain(spec.run if isinstance(spec.run, str) else shlex.join(argv)))
+        result["chdir"] = self.redactor.text(plain(directory))
+        if not os.path.isdir(directory):
+            raise NotRun(f"there is no folder {directory}")
+        limit = self.params.max_output_bytes
+        return start(argv, directory, env, spec.limit_seconds, spec.kill_leftovers, limit)
+
+    def require(self, earlier: str) -> None:
+        """Raises NotRun unless the newest command of that id exited 0."""
+        for result in reversed(self.results):
+            if result["id"] == earlier:
+                if result["exit"] == 0 and not result["timed_out"]:
+                    return
+                how = "was not run" if result["not_run"] else f"exited {result['exit']}"
+                raise NotRun(f"needs {earlier}, which {how}")
+        raise NotRun(f"needs {earlier}, which did not run before it")
+
+    def blank(self, spec: CommandSpec) -> Result:
+        """The result of a command that was not run."""
+        shown = spec.run if isinstance(spec.run, str) else " ".join(words(spec.prefix) + words(spec.run))
+        return {
+            "id": spec.id,
+            "file": spec.file,
+            "command": self.redactor.text(shown),
+            "argv": [],
+            "chdir": "",
+            "start_ns": time.monotonic_ns() - self.began,
+            "duration_ns": 0,
+            "limit_seconds": spec.limit_seconds,
+            "exit": None,
+            "signal": None,
+            "timed_out": False,
+            "left_running": False,
+            "truncated": False,
+            "total_bytes": 0,
+            "output": "",
+            "encoding": "utf-8",
+            "not_run": None,
+        }
+
+    def outcome(self, command: Running) -> Result:
+        """What a command that was started has to show."""
+        if command.problem and command.exit_status is not None:
+            command.capture.add(os.fsencode(command.problem + "\n"))
+        text, encoding, truncated = command.capture.shown(self.redactor)
+        exit_status, number = command.exit_and_signal()
+        reason = command.why_not_run()
+        return {
+            "start_ns": command.started - self.began,
+            "duration_ns": (command.ended or time.monotonic_ns()) - command.started,
+            "exit": exit_status,
+            "signal": number,
+            "timed_out": command.timed_out,
+            "left_running": command.left_running,
+            "truncated": truncated,
+            "total_bytes": command.capture.total,
+            "output": text,
+            "encoding": encoding,
+            "not_run": self.redactor.text(plain(reason)) if reason else None,
+        }
+
+    def evidence(self) -> Result:
+        """The whole trip as plain data."""
+        return {
+            "schema": 1,
+            "event": self.params.event,
+            "gate": self.params.gate,
+            "bundle": self.params.bundle,
+            "host": {
+                "hostname": self.host,
+                "user": self.user,
+                "python": platform.python_version(),
+                "load_average": self.load,
+                "load_average_after": load_average(),
+            },
+            "env_file": self.env_file,
+            "objections": self.objections,
+            "commands": self.results,
+            "artifacts": [] if self.check_mode else [self.artifact(spec) for spec in self.params.artifacts],
+            "trip_ns": time.monotonic_ns() - self.began,
+        }
+
+    def artifact(self, spec: ArtifactSpec) -> Result:
+        """One folder or file, without secrets."""
+        try:
+            chdir = fill(self.params.chdir or "/", self.environment, self.scratch)
+            source = os.path.join(chdir, fill(spec.source, self.environment, self.scratch))
+        except NotRun as reason:
+            return {**artifact_result(spec.source, spec.to), "error": str(reason)}
+        return redacted_artifact(bring_back(source, spec), self.redactor)
+
+
+def batches(commands: Sequence[CommandSpec]) -> list[list[CommandSpec]]:
+    """Neighbours of the same group belong together; a command without a group stands alone."""
+    found: list[list[CommandSpec]] = []
+    for spec in commands:
+        if found and spec.group and found[-1][0].group == spec.group:
+            found[-1].append(spec)
+        else:
+            found.append([spec])
+    return found
+
+
+def load_average() -> list[float]:
+    try:
+        return [round(value, 2) for value in os.getloadavg()]
+    except OSError:
+        return []
+
+
+def user_name() -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return str(os.getuid())
+
+
+def write_scripts(scripts: Mapping[str, object], scratch: str) -> None:
+    """The scripts that came with the commands, executable for us alone."""
+    folder = os.path.join(scratch, "bin")
+    os.mkdir(folder, 0o700)
+    for name, text in scripts.items():
+        path = os.path.join(folder, os.path.basename(str(name)))
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(str(text))
+        os.chmod(path, 0o700)
+
+
+def make_scratch() -> str:
+    """A private folder where programs put temporary files; in the home folder if nothing can be run there.
+
+    Python itself would quietly take /var/tmp for a /tmp that is full; a gate has to see that.
+    """
+    base = os.environ.get("TMPDIR") or "/tmp"
+    usable = os.access(base, os.W_OK | os.X_OK) and not os.statvfs(base).f_flag & os.ST_NOEXEC
+    return tempfile.mkdtemp(prefix="promotion-gate-", dir=base if usable else os.path.expanduser("~"))
+
+
+def remove(scratch: str) -> None:
+    """Removes the scratch folder, also what a command made read-only in it or deeper than Python can follow."""
+    with contextlib.suppress(OSError, RecursionError):
+        shutil.rmtree(scratch)
+        return
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        with contextlib.suppress(OSError):
+            subprocess.run([*command, "--", scratch], stderr=subprocess.DEVNULL, check=False)
+
+
+def make_trip(params: Parameters, check_mode: bool) -> Result:
+    """The whole trip as plain data. Raises NotRun for a placeholder of `environment` that is not set."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())
+    scratch = make_scratch()
+    try:
+        write_scripts(params.scripts, scratch)
+        trip = Trip(params, scratch, check_mode)
+        trip.run()
+        return trip.evidence()
+    finally:
+        remove(scratch)
