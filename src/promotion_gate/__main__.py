@@ -8,14 +8,15 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import harmless, visible
-from promotion_gate.base.files import read_json, to_json
+from promotion_gate.base.files import to_json
 from promotion_gate.base.model import Decision
-from promotion_gate.base.names import DECISION_JSON
+from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
 from promotion_gate.base.redact import Redactor
 from promotion_gate.bundle.history import is_sealed, read_run
 from promotion_gate.bundle.load import load_bundle
@@ -25,7 +26,7 @@ from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import STATEMENT, make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report.show import text_of
-from promotion_gate.report.tracker import hand_over, said_of
+from promotion_gate.report.tracker import Commands, hand_over, said_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import record_from_promote, record_from_runs
 from promotion_gate.run.resume import begin_resume
@@ -48,9 +49,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_DECISION
-    except OSError as error:
-        print(f"promotion-gate: {error.filename or 'a file'}: {error.strerror}.", file=sys.stderr)
-        return NO_DECISION
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # a traceback would end in exit status 1, which reads as HOLD
+        return _unforeseen(error, USAGE if options.run in (_open, _begin, _baseline) else NO_DECISION)
+
+
+def _unforeseen(error: Exception, status: int) -> int:
+    """One sentence for what no command foresaw; PROMOTION_GATE_TRACEBACK=1 shows where it came from."""
+    if os.environ.get("PROMOTION_GATE_TRACEBACK"):
+        traceback.print_exc()
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.filename or 'a file'}: {error.strerror}"
+    else:
+        what = f"the input cannot be used ({type(error).__name__}: {str(error)[:300]})"
+    print(f"promotion-gate: {visible(Redactor().text(what))}. Nothing was decided.", file=sys.stderr)
+    return status
 
 
 def _speak_utf8() -> None:
@@ -78,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(add("verify", _verify, "check a sealed bundle, or the chain of all runs, without VM and network"))
     _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
     _add_sign_off(add("sign-off", _sign_off, "sign off a bundle as the reviewer that its record names"))
-    add(
-        "issue", _issue, "hand the follow-up issue of a HOLD to the tool that the run's promotion_issue_command names"
-    ).add_argument("bundle", type=Path, help="the folder of a run")
+    _add_issue(add("issue", _issue, "hand the follow-up issue of a HOLD to your tracker's own tool"))
     add("open", _open, "open a run; reads the request of roles/gate_common as JSON from standard input")
     add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input")
     add("begin", _begin, "reopen a bundle for a resume; reads its request as JSON from standard input")
@@ -99,9 +111,17 @@ def _add_check(command: argparse.ArgumentParser) -> None:
     command.add_argument("--root", type=Path, metavar="DIR", help="the evidence root for `latest`")
     command.add_argument("--commit", metavar="SHA", help="the commit that the decision must be about")
     command.add_argument("--vm", metavar="FINGERPRINT", help="the fingerprint of the VM that it must be about")
+    command.add_argument("--ticket", metavar="NAME", help="the ticket that it must be about")
+    command.add_argument("--policy-sha256", metavar="DIGEST", help="the SHA-256 of the policy that it was decided by")
     command.add_argument("--max-age", metavar="24h", help="how old the decision may be today")
     command.add_argument("--require-sign-off", action="store_true", help="want one signed by the reviewer's key")
     _add_signature(command)
+
+
+def _add_issue(command: argparse.ArgumentParser) -> None:
+    command.add_argument("bundle", type=Path, help="the folder of a run")
+    command.add_argument("--command", help="your promotion_issue_command; one that only the bundle names is not run")
+    command.add_argument("--update-command", help="your promotion_issue_update_command, likewise")
 
 
 def _add_signature(command: argparse.ArgumentParser) -> None:
@@ -120,18 +140,24 @@ def _status(decision: Decision) -> int:
     return PROMOTE if decision.decision == "PROMOTE" else HOLD
 
 
-def _need_seal(bundle: Path) -> None:
-    """PROMOTE exists only in a sealed bundle: a run that was cut off may have left everything but that."""
+def _verified(bundle: Path) -> Decision:
+    """The decision of a sealed bundle, which is verified before anything in it is believed."""
     if not is_sealed(bundle):
         raise BundleError(
             f"{bundle} is not sealed, so there is no decision: it is running, or was cut off. Finish it with a resume."
         )
+    report = verify_bundle(bundle)
+    if not report.holds or report.decision is None:
+        raise BundleError(f"{bundle} does not verify, so it decides nothing: {report.problem}")
+    return report.decision
 
 
 def _decide(options: argparse.Namespace) -> int:
-    decision = decide(load_bundle(options.bundle))
-    if decision.decision == "PROMOTE":
-        _need_seal(options.bundle)
+    """A HOLD is computed of a closed bundle that is not sealed, too: that is how one looks into a seal that failed."""
+    sealed = os.path.lexists(options.bundle / SUMS_FILE)
+    decision = _verified(options.bundle) if sealed else decide(load_bundle(options.bundle))
+    if decision.decision == "PROMOTE" and not sealed:
+        decision = _verified(options.bundle)
     sys.stdout.write(to_json(decision.as_dict()))
     return _status(decision)
 
@@ -161,7 +187,7 @@ def _share(bundle: Path) -> None:
 
 
 def _issue(options: argparse.Namespace) -> int:
-    handed = hand_over(options.bundle)
+    handed = hand_over(options.bundle, Commands(options.command, options.update_command))
     _share(options.bundle)
     if handed.said:
         print(visible(handed.said))
@@ -169,14 +195,9 @@ def _issue(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    _need_seal(options.bundle)
-    record = read_json(options.bundle / DECISION_JSON)
-    try:
-        text = text_of(record, said_of(options.bundle, record.get("attempt")))
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise BundleError(f"{options.bundle / DECISION_JSON} is no decision record; it was cut or changed.") from None
-    print(text)
-    return PROMOTE if record.get("decision") == "PROMOTE" else HOLD
+    decision = _verified(options.bundle)
+    print(text_of(decision.as_dict(), said_of(options.bundle, decision.attempt)))
+    return _status(decision)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -195,6 +216,8 @@ def _check(options: argparse.Namespace) -> int:
         commit=options.commit,
         vm=options.vm,
         max_age=options.max_age,
+        ticket=options.ticket,
+        policy_sha256=options.policy_sha256,
         sign_off=options.require_sign_off,
         signature=options.require_signature,
         allowed_signers=options.allowed_signers,

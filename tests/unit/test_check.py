@@ -54,7 +54,7 @@ def test_a_promote_is_0(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_hold_is_1_and_says_why(tmp_path: Path) -> None:
     answer = check(bundles.hold_bundle(tmp_path), Wanted())
     assert answer.status == 1
-    assert answer.sentence == f"HOLD: run {bundles.RUN_ID}, because gate 4 (slurm_smoke) is FAIL."
+    assert answer.sentence.startswith(f"HOLD: run {bundles.RUN_ID}, because gate 4 (slurm_smoke) is FAIL (ticket gra-")
 
 
 def test_a_hold_by_an_objection_says_it(tmp_path: Path) -> None:

@@ -26,12 +26,11 @@ import yaml
 from promotion_gate.__main__ import main
 from promotion_gate.base import policy
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.files import UNFINISHED, read_file, sha256
-from promotion_gate.base.names import ATTEMPTS, SUMS_FILE
+from promotion_gate.base.files import list_files, read_file, sha256
+from promotion_gate.base.names import ATTEMPTS, SUMS_FILE, UNFINISHED
 from promotion_gate.bundle import load as bundle_module
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle.history import broken_links, is_sealed, newest_run, previous_seal, read_run
-from promotion_gate.bundle.load import list_files
 from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.signoff import make_signoff

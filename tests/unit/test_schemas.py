@@ -22,7 +22,7 @@ from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove import schema
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle
-from promotion_gate.report.tracker import hand_over, issue_file
+from promotion_gate.report.tracker import Commands, hand_over, issue_file
 
 SCHEMAS = bundles.PROJECT / "docs" / "schema"
 
@@ -76,7 +76,7 @@ def test_its_baseline_policy_sign_off_and_report_fit(resumed: Path) -> None:
 @pytest.mark.parametrize("command", ["echo https://t.example.org/7", "false", "no-such-tool-anywhere", "sleep 20"])
 def test_the_answer_of_a_tracker_fits(tmp_path: Path, command: str) -> None:
     bundle = bundles.hold_bundle(tmp_path, promotion_issue_command=command, promotion_issue_limit_seconds=1)
-    hand_over(bundle)
+    hand_over(bundle, Commands(command))
     assert problems("issue", read(issue_file(bundle))) == []
 
 

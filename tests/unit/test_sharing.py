@@ -58,7 +58,7 @@ def test_what_is_sealed_is_the_groups_to_read(tmp_path: Path, group: grp.struct_
     bundles.record(bundle, trips)
     assert access(bundle / "index.json")[1] == 0o600, "evidence is private while it is collected"
     seal(bundle)
-    main(["issue", str(bundle)])
+    main(["issue", str(bundle), "--command", given["promotion_issue_command"]])
     main(["sign-off", str(bundle), "--name", "bob"])
     assert access(tmp_path) == before
     beside = {path.name for path in root.iterdir()} - {bundle.name, ".promotion-gate.lock"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from promotion_gate.prove.seal import seal
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report import tracker
 from promotion_gate.report.tool import MAX_OUTPUT_BYTES, run_tool
-from promotion_gate.report.tracker import check_issue_commands, hand_over, issue_file, said_of
+from promotion_gate.report.tracker import Commands, Handed, check_issue_commands, hand_over, issue_file, said_of
 from promotion_gate.run.settings import effective
 
 CREATE, UPDATE = "promotion_issue_command", "promotion_issue_update_command"
@@ -45,6 +46,12 @@ def creating(folder: Path, script: str = f"print({URL!r})") -> dict[str, Any]:
 
 def both(folder: Path) -> dict[str, Any]:
     return {**creating(folder), UPDATE: [*tool(folder, ""), "update", "{issue}", "{run_id}"]}
+
+
+def handed_over(bundle: Path) -> Handed:
+    """Hands over with the commands that the run was opened with: the operator's own."""
+    settings = json.loads((bundle / "index.json").read_text(encoding="utf-8"))["settings"]
+    return hand_over(bundle, Commands(settings[CREATE], settings[UPDATE]))
 
 
 def noted(bundle: Path) -> dict[str, Any]:
@@ -111,13 +118,13 @@ def test_it_is_said_before_anything_is_opened(tmp_path: Path) -> None:
 
 def test_without_a_command_nothing_happens(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path)
-    assert hand_over(bundle).said == ""
+    assert handed_over(bundle).said == ""
     assert not issue_file(bundle).exists()
 
 
 def test_a_hold_creates_the_issue_and_its_answer_stands_beside_the_bundle(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
-    handed = hand_over(bundle)
+    handed = handed_over(bundle)
     assert (handed.said, handed.failed) == (f"The follow-up issue was created: {URL}", False)
     title = "Promotion gate HOLD: gra-125 on aiida-vm"
     assert calls(tmp_path) == [["create", "gra-125", "aiida-vm", bundle.name, title]]
@@ -141,8 +148,8 @@ def test_the_marker_is_that_of_ticket_and_vm_alone(tmp_path: Path) -> None:
 
 def test_a_second_call_of_the_same_attempt_does_nothing(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **both(tmp_path))
-    hand_over(bundle)
-    assert "was handed over before" in hand_over(bundle).said
+    handed_over(bundle)
+    assert "was handed over before" in handed_over(bundle).said
     assert len(calls(tmp_path)) == 1
 
 
@@ -155,9 +162,9 @@ def held_again(root: Path) -> Path:
 def test_the_next_hold_updates_the_open_issue(tmp_path: Path, how: str) -> None:
     root = tmp_path / "root"
     first = bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path))
-    hand_over(first)
+    handed_over(first)
     second = held_again(root) if how == "resume" else bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path))
-    assert hand_over(second).said == f"The follow-up issue {URL} was updated."
+    assert handed_over(second).said == f"The follow-up issue {URL} was updated."
     assert calls(tmp_path)[1:] == [["update", URL, second.name]]
     assert noted(second)["issue"] == URL
     assert [call["action"] for call in noted(second)["calls"]][-1] == "update"
@@ -165,31 +172,33 @@ def test_the_next_hold_updates_the_open_issue(tmp_path: Path, how: str) -> None:
 
 def test_without_an_update_command_an_open_issue_is_left_alone(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    hand_over(bundles.hold_bundle(root, "20261101T000000Z", **creating(tmp_path)))
+    handed_over(bundles.hold_bundle(root, "20261101T000000Z", **creating(tmp_path)))
     second = bundles.hold_bundle(root, "20261102T000000Z", **creating(tmp_path))
-    assert hand_over(second).said == f"The follow-up issue {URL} is open already, with its earlier text: set {UPDATE}."
+    assert (
+        handed_over(second).said == f"The follow-up issue {URL} is open already, with its earlier text: set {UPDATE}."
+    )
     assert len(calls(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("how", ["resume", "next-run"])
 def test_a_promote_settles_the_issue_and_the_next_hold_creates_another(tmp_path: Path, how: str) -> None:
     root = tmp_path / "root"
-    hand_over(bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path)))
+    handed_over(bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path)))
     if how == "resume":
         promoted = bundles.resume_bundle(root)
     else:
         promoted = bundles.make_bundle(root, run_id="20261102T000000Z", **both(tmp_path))
-    assert hand_over(promoted).said == f"This PROMOTE settles the follow-up issue {URL}; close it in the tracker."
+    assert handed_over(promoted).said == f"This PROMOTE settles the follow-up issue {URL}; close it in the tracker."
     held = bundles.hold_bundle(root, "20261103T000000Z", **both(tmp_path))
-    assert "was created" in hand_over(held).said
+    assert "was created" in handed_over(held).said
     assert [call[0] for call in calls(tmp_path)] == ["create", "create"]
 
 
 def test_a_promote_that_was_re_run_since_has_settled_it_all_the_same(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    hand_over(bundles.hold_bundle(root, **both(tmp_path)))
+    handed_over(bundles.hold_bundle(root, **both(tmp_path)))
     bundles.resume_bundle(root)
-    assert "was created" in hand_over(resumed_hold(root)).said
+    assert "was created" in handed_over(resumed_hold(root)).said
 
 
 def resumed_hold(root: Path) -> Path:
@@ -201,22 +210,22 @@ def resumed_hold(root: Path) -> Path:
 
 def test_a_promote_without_an_open_issue_says_nothing(tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path / "root", **both(tmp_path))
-    assert hand_over(bundle).said == "" and not issue_file(bundle).exists()
+    assert handed_over(bundle).said == "" and not issue_file(bundle).exists()
 
 
 def test_another_ticket_has_an_issue_of_its_own(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    hand_over(bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path)))
+    handed_over(bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path)))
     second = bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path), promotion_ticket="gra-126")
-    assert "was created" in hand_over(second).said
+    assert "was created" in handed_over(second).said
 
 
 def test_an_answer_that_names_nothing_is_not_made_up(tmp_path: Path) -> None:
     root = tmp_path / "root"
     silent = {**both(tmp_path), **creating(tmp_path, "")}
     first = bundles.hold_bundle(root, "20261101T000000Z", **silent)
-    assert "the tool's answer names none" in hand_over(first).said
-    second = hand_over(bundles.hold_bundle(root, "20261102T000000Z", **silent))
+    assert "the tool's answer names none" in handed_over(first).said
+    second = handed_over(bundles.hold_bundle(root, "20261102T000000Z", **silent))
     assert second.failed and "cannot be updated" in second.said
     assert [call[0] for call in calls(tmp_path)] == ["create"], "it is there, so it is not created twice"
 
@@ -224,9 +233,9 @@ def test_an_answer_that_names_nothing_is_not_made_up(tmp_path: Path) -> None:
 def test_an_answer_that_cannot_be_read_is_said_and_nothing_is_called(tmp_path: Path) -> None:
     root = tmp_path / "root"
     first = bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path))
-    hand_over(first)
+    handed_over(first)
     issue_file(first).write_text("{", encoding="utf-8")
-    second = hand_over(bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path)))
+    second = handed_over(bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path)))
     assert second.failed and str(issue_file(first)) in second.said
     assert len(calls(tmp_path)) == 1
 
@@ -236,12 +245,12 @@ def test_a_rehearsal_opens_no_issue(tmp_path: Path) -> None:
     recorder = Recorder(bundle, {"recorder": "evidence", "check": True, "selection": ""})
     recorder.close()
     seal(bundle)
-    assert hand_over(bundle).said == "" and calls(tmp_path) == []
+    assert handed_over(bundle).said == "" and calls(tmp_path) == []
 
 
 def test_without_a_decision_there_is_nothing_to_hand_over(tmp_path: Path) -> None:
     with pytest.raises(BundleError):
-        hand_over(bundles.closed_bundle(tmp_path / "root", **creating(tmp_path)))
+        handed_over(bundles.closed_bundle(tmp_path / "root", **creating(tmp_path)))
     assert calls(tmp_path) == []
 
 
@@ -260,7 +269,7 @@ def test_without_a_decision_there_is_nothing_to_hand_over(tmp_path: Path) -> Non
 def test_a_tool_that_fails_is_said_and_may_be_tried_again(tmp_path: Path, script: str, said: str) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script))
     for _ in range(2):
-        handed = hand_over(bundle)
+        handed = handed_over(bundle)
         assert handed.failed and said in handed.said and "\n" not in handed.said
         assert f"promotion-gate issue {bundle}" in handed.said
     assert [call[0] for call in calls(tmp_path)] == ["create", "create"]
@@ -269,7 +278,7 @@ def test_a_tool_that_fails_is_said_and_may_be_tried_again(tmp_path: Path, script
 
 def test_a_tool_that_is_missing_is_said(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path, promotion_issue_command="no-such-tool-anywhere {file}")
-    handed = hand_over(bundle)
+    handed = handed_over(bundle)
     assert handed.failed
     assert f"{CREATE} could not be started (No such file or directory); the decision stands." in handed.said
 
@@ -280,7 +289,7 @@ def test_a_tool_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     script += "time.sleep(60)"
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script), promotion_issue_limit_seconds=1)
     began = time.monotonic()
-    handed = hand_over(bundle)
+    handed = handed_over(bundle)
     assert time.monotonic() - began < 15
     assert handed.failed and "did not end within 1 s and was ended" in handed.said
     assert "Look first whether it did it all the same" in handed.said
@@ -294,7 +303,7 @@ def test_a_tool_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
 def test_a_tool_that_edits_its_file_does_not_break_the_seal(tmp_path: Path) -> None:
     script = f"open(sys.argv[-1], 'w').write('mine'); print({URL!r})"
     bundle = bundles.hold_bundle(tmp_path / "root", promotion_issue_command=[*tool(tmp_path, script), "{file}"])
-    assert not hand_over(bundle).failed
+    assert not handed_over(bundle).failed
     assert Path(calls(tmp_path)[0][0]).name == "follow-up-issue.md"
     assert verify_bundle(bundle).holds
 
@@ -316,7 +325,7 @@ def test_a_tool_that_edits_its_file_does_not_break_the_seal(tmp_path: Path) -> N
 )
 def test_what_names_the_issue(tmp_path: Path, printed: str, issue: str | None) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, f"sys.stdout.write('{printed}')"))
-    hand_over(bundle)
+    handed_over(bundle)
     assert noted(bundle)["issue"] == issue
     assert "hunter2secret" not in issue_file(bundle).read_text(encoding="utf-8")
 
@@ -348,13 +357,14 @@ def test_somebody_left_behind_does_not_hold_up_the_gate(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
-    assert main(["issue", str(bundle)]) == 0
+    own = creating(tmp_path)
+    bundle = bundles.hold_bundle(tmp_path / "root", **own)
+    assert main(["issue", str(bundle), "--command", shlex.join(own[CREATE])]) == 0
     assert capsys.readouterr().out == f"The follow-up issue was created: {URL}\n"
     assert main(["show", str(bundle)]) == 1
     assert capsys.readouterr().out.endswith(f"issue:   The follow-up issue was created: {URL}\n")
     failing = bundles.hold_bundle(tmp_path / "other", promotion_issue_command="false")
-    assert main(["issue", str(failing)]) == 1
+    assert main(["issue", str(failing), "--command", "false"]) == 1
     assert main(["issue", str(tmp_path)]) == 3
 
 
@@ -364,6 +374,23 @@ def test_an_answer_that_cannot_be_noted_is_said(tmp_path: Path, monkeypatch: pyt
 
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
     monkeypatch.setattr(tracker, "write_atomically", full)
-    handed = hand_over(bundle)
+    handed = handed_over(bundle)
     assert handed.failed and URL in handed.said
     assert "(No space left on device), so the next HOLD does not know of it." in handed.said
+
+
+@pytest.mark.stranger("16.4", "a bundle from a stranger names the command that `promotion-gate issue` runs")
+def test_a_command_that_only_the_bundle_names_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
+    assert main(["issue", str(bundle)]) == 2
+    assert main(["issue", str(bundle), "--command", "gh issue create -F {file}"]) == 2
+    assert calls(tmp_path) == [] and not issue_file(bundle).exists()
+    said = capsys.readouterr().err
+    assert "yours is: none" in said and "yours is: gh issue create" in said and "{title}" in said
+
+
+def test_the_operators_own_command_is_run_for_a_bundle_that_names_none(tmp_path: Path) -> None:
+    bundle = bundles.hold_bundle(tmp_path / "root")
+    own = creating(tmp_path)[CREATE]
+    assert main(["issue", str(bundle), "--command", shlex.join(own)]) == 0
+    assert len(calls(tmp_path)) == 1

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 import promotion_gate
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
-from promotion_gate.base.files import sha256, to_json
+from promotion_gate.base.files import list_files, sha256, to_json
 from promotion_gate.base.names import SIGNATURE_FILE
-from promotion_gate.bundle.load import list_files
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signing import parse_signature, sign
 from promotion_gate.prove.verify import differences, parse_sums, signature_finding, verify_bundle, verify_history

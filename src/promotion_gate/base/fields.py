@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from promotion_gate.base.errors import GateError
 
 T = TypeVar("T")
+MAX_INTEGER = 2**63 - 1
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -58,7 +59,10 @@ class Fields:
         return self.text(key) if self.has(key) else None
 
     def integer(self, key: str, default: int | None = None) -> int:
-        return int(self._typed(key, (int,), "a whole number", default))
+        value = int(self._typed(key, (int,), "a whole number", default))
+        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+            raise self.error(f"{self.where}: {key} is beyond 64 bits.")
+        return value
 
     def boolean(self, key: str, default: bool | None = None) -> bool:
         return bool(self._typed(key, (bool,), "true or false", default))

@@ -8,16 +8,21 @@ import json
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from promotion_gate.base.errors import BundleError
 from promotion_gate.base.escape import visible_json
+from promotion_gate.base.names import MAX_NAME_DEPTH, UNFINISHED
 
+T = TypeVar("T")
 MAX_FILE_BYTES = 64 * 1024 * 1024
-# What begins like this was being written when its process was killed; it counts for nothing.
-UNFINISHED = ".unfinished-"
+# One JSON file of a bundle: an index of 10,000 commands has about 7 MB.
+MAX_JSON_BYTES = 32 * 1024 * 1024
+MAX_FILES = 50_000
 
 
 def sha256(data: bytes) -> str:
@@ -69,9 +74,9 @@ def read_json(path: Path) -> Any:
 
     Raises BundleError with a sentence if it is missing, no regular file, or no JSON.
     """
-    content = read_file(path)
+    content = read_file(path, MAX_JSON_BYTES)
     if content.problem:
-        raise BundleError(f"{path}: {content.problem}.")
+        raise BundleError(f"{path} {content.problem}.")
     try:
         return json.loads(content.data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -86,23 +91,68 @@ class Content:
     problem: str = ""
 
 
-def read_file(path: Path) -> Content:
-    """Reads a regular file without following a link; never raises for what is on disk."""
+def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> Content:
+    """Reads a regular file of at most `limit` bytes without following a link; never raises for what is on disk."""
+    found = _opened(path, limit, lambda stream: stream.read())
+    return found if isinstance(found, Content) else Content(found)
+
+
+def digest_of(path: Path, limit: int = MAX_FILE_BYTES) -> tuple[str, str]:
+    """The SHA-256 of a file, read in pieces, and what is wrong with it; one of the two is empty."""
+    found = _opened(path, limit, lambda stream: hashlib.file_digest(stream, "sha256").hexdigest())
+    return ("", found.problem) if isinstance(found, Content) else (found, "")
+
+
+def size_of(path: Path) -> int:
+    """The size of what is there, in bytes; 0 where nothing is."""
+    try:
+        return path.lstat().st_size
+    except (OSError, ValueError):
+        return 0
+
+
+def _opened(path: Path, limit: int, use: Callable[[BufferedReader], T]) -> T | Content:
+    """What `use` makes of a regular file, or a Content that says why it cannot be used."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return Content(problem="is missing")
+    except ValueError:  # a NUL or a lone surrogate
+        return Content(problem="has a name that no file can have")
     except OSError as error:
         return Content(problem="is a symbolic link" if path.is_symlink() else f"cannot be read ({error.strerror})")
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return Content(problem="is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            return Content(problem=f"is larger than {MAX_FILE_BYTES} bytes")
+            return Content(problem="is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
+        if status.st_size > limit:
+            return Content(problem=f"is larger than {limit} bytes")
         with os.fdopen(os.dup(descriptor), "rb") as stream:
-            return Content(stream.read())
+            return use(stream)
     except OSError as error:
         return Content(problem=f"cannot be read ({error.strerror})")
     finally:
         os.close(descriptor)
+
+
+def list_files(folder: Path) -> list[str]:
+    """Every name below `folder` that is not a folder, relative and sorted by bytes; links count as names.
+
+    Raises OSError for a folder that cannot be listed, as what is in it would go unseen, and BundleError beyond
+    MAX_FILES names or MAX_NAME_DEPTH folders: no bundle is like that.
+    """
+    names: list[str] = []
+    waiting = [("", 1)]
+    while waiting:
+        below, depth = waiting.pop()
+        if depth > MAX_NAME_DEPTH:
+            raise BundleError(f"{folder} has folders more than {MAX_NAME_DEPTH} deep; that is not a bundle.")
+        with os.scandir(folder / below) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((f"{below}{entry.name}/", depth + 1))
+                else:
+                    names.append(f"{below}{entry.name}")
+        if len(names) + len(waiting) > MAX_FILES:
+            raise BundleError(f"{folder} has more than {MAX_FILES} files; that is not a bundle.")
+    return sorted(names, key=os.fsencode)

@@ -92,6 +92,7 @@ class Decision:
     """What the bundle proves. PROMOTE only if every gate passes and there is no objection."""
 
     run_id: str
+    root_id: str
     attempt: int
     decided_at: str
     operator: str
@@ -123,6 +124,7 @@ class Decision:
         return {
             "schema": DECISION_SCHEMA,
             "run_id": self.run_id,
+            "root_id": self.root_id,
             "attempt": self.attempt,
             "decision": self.decision,
             "decided_at": self.decided_at,

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from promotion_gate.base.errors import BundleError
+from promotion_gate.base.escape import harmless
 
 INDEX_FILE = "index.json"
 POLICY_FILE = "policy.yml"
@@ -18,6 +19,10 @@ FOLLOW_UP = "follow-up-issue.md"
 SUMS_FILE = "SHA256SUMS"
 SIGNATURE_FILE = SUMS_FILE + ".sig"
 ATTEMPTS = "attempts"
+# What begins like this was being written when its process was killed; it counts for nothing.
+UNFINISHED = ".unfinished-"
+MAX_NAME_BYTES = 1024
+MAX_NAME_DEPTH = 16
 # What the gate itself writes, and what an earlier attempt left: evidence from a host never takes these names.
 OWN_NAMES = frozenset(
     [
@@ -28,27 +33,37 @@ OWN_NAMES = frozenset(
 ARCHIVED = re.compile(rf"{ATTEMPTS}/([0-9]{{2,6}})/(.+)", re.ASCII | re.DOTALL)
 
 
-def safe_name(name: str, where: str) -> str:
-    """A file name inside the bundle: relative, without `..`, links are refused where it is read."""
+def name_problem(name: str) -> str:
+    """Why `name` cannot be a file's name inside a bundle, as the end of a sentence; empty if it can.
+
+    Such a name is relative, normalised, bounded in length and depth, and has no character that a reader would not see
+    or that SHA256SUMS cannot hold. Whether a link stands on the way to the file is asked where it is read.
+    """
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name:
-        raise BundleError(f'{where}: "{name}" is no file name inside the bundle.')
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name:
+        return "is not a relative, normalised path"
+    if name != harmless(name) or "\\" in name:
+        return "has a character that is invisible, reorders text, or cannot be listed in SHA256SUMS"
+    if len(path.parts) > MAX_NAME_DEPTH or any(len(part.encode()) > 255 for part in path.parts):
+        return f"is deeper than {MAX_NAME_DEPTH} folders, or a part of it is longer than 255 bytes"
+    return "" if len(name.encode()) <= MAX_NAME_BYTES else f"is longer than {MAX_NAME_BYTES} bytes"
+
+
+def safe_name(name: str, where: str) -> str:
+    """A file name inside the bundle; see name_problem(). Raises BundleError for any other."""
+    problem = name_problem(name)
+    if problem:
+        raise BundleError(f'{where}: the file name "{harmless(name[:120])}" {problem}.')
     return name
 
 
-def listable(name: str) -> bool:
-    """Whether SHA256SUMS can hold a name as it stands: UTF-8, no control character, no backslash."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return "\\" not in name and all(ord(letter) >= 32 and ord(letter) != 127 for letter in name)
-
-
 def evidence_name(name: str, where: str) -> str:
-    """A name that a host's evidence may have in the bundle. Raises BundleError for any other."""
-    if safe_name(name, where).split("/")[0] in OWN_NAMES or not listable(name):
-        raise BundleError(f'{where}: "{name}" is no name for evidence.')
+    """A name that evidence, or a page that is rendered from it, may have in the bundle: none of the gate's own.
+
+    Raises BundleError for any other.
+    """
+    if safe_name(name, where).split("/")[0].startswith(UNFINISHED) or name.split("/")[0] in OWN_NAMES:
+        raise BundleError(f'{where}: "{name}" is a name that the gate itself uses; choose another.')
     return name
 
 

@@ -11,6 +11,8 @@ RUN_ID_FORMAT = "%Y%m%dT%H%M%SZ"
 # What lies this far ahead was written with a wrong clock; less is ordinary skew.
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 _STAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_STAMP = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+MAX_DURATION_SECONDS = 10 * 366 * 86400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -23,19 +25,22 @@ def stamp(moment: datetime) -> str:
 
 
 def parse_stamp(text: str) -> datetime | None:
-    """The moment of a stamp, or None for anything else."""
+    """The moment of a stamp of the years 2000 to 2999, or None for anything else: a duration can be added to it."""
+    if not isinstance(text, str) or not _STAMP.fullmatch(text):
+        return None
     try:
         return datetime.strptime(text, _STAMP_FORMAT).replace(tzinfo=UTC)
-    except (ValueError, TypeError):
+    except ValueError:
         return None
 
 
 def parse_duration(text: object, name: str) -> timedelta:
     """`24h`, `90m`, `2d`, or plain seconds. Raises InputError naming the variable."""
     match = re.fullmatch(r"\s*(\d{1,9})\s*([smhdw]?)\s*", str(text), re.ASCII)
-    if isinstance(text, bool) or not match or int(match[1]) == 0:
-        raise InputError(f'{name} is "{text}"; write a duration such as 24h, 90m or 2d.')
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2] or "s"])
+    seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
+    if isinstance(text, bool) or not 0 < seconds <= MAX_DURATION_SECONDS:
+        raise InputError(f'{name} is "{text}"; write a duration such as 24h, 90m or 2d, of at most ten years.')
+    return timedelta(seconds=seconds)
 
 
 def human_seconds(nanoseconds: int) -> str:

@@ -7,6 +7,8 @@ once the next one is open that seal stays the newest: it is the one link that co
 from __future__ import annotations
 
 import contextlib
+import re
+import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +16,29 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.files import UNFINISHED, read_file, read_json, sha256
-from promotion_gate.base.names import ARCHIVED, ATTEMPTS, DECISION_JSON, DECISION_MD, INDEX_FILE, SUMS_FILE
+from promotion_gate.base.files import read_file, read_json, sha256
+from promotion_gate.base.names import (
+    ARCHIVED,
+    ATTEMPTS,
+    BASELINE_FILE,
+    DECISION_JSON,
+    DECISION_MD,
+    INDEX_FILE,
+    MAP_FILE,
+    OWN_NAMES,
+    POLICY_FILE,
+    SUMS_FILE,
+    UNFINISHED,
+)
 from promotion_gate.base.times import stamp
 from promotion_gate.bundle.index import Index, parse_index
 
 # Whatever has one of these is a run, however little else is left of it.
 _MARKS = (INDEX_FILE, SUMS_FILE, DECISION_JSON, DECISION_MD, ATTEMPTS)
+
+
+# How transcripts and summaries are named: 01-preflight.log, 02-sqlite-smoke-summary.md.
+_EVIDENCE = re.compile(r"[0-9]{2}-.+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +199,57 @@ def broken_links(root: Path) -> Iterator[str]:
         if run.index.run_id != folder.name:
             yield f"{folder.name}: its index is of run {run.index.run_id}."
     names = {folder.name for folder in run_folders(root)}
+    found = runs(root)
     before: Run | None = None
-    for run in runs(root):
+    for run in found:
         yield from _link(run, before, names)
         before = run if seals(run.folder) else before
+    yield from _of_another(found)
+    yield from (f"{folder} has evidence in it and is not a run: restore or move it away." for folder in strays(root))
+
+
+def _of_another(found: list[Run]) -> Iterator[str]:
+    """Runs that belong to another evidence root or another ticket than the first one."""
+    for run in found[1:]:
+        first, index = found[0].index, run.index
+        if index.root_id != first.root_id:
+            yield f"{index.run_id} was opened in another evidence root than {first.run_id}: it was copied here."
+        elif index.ticket != first.ticket:
+            yield f"{index.run_id} is about {index.ticket}, {first.run_id} about {first.ticket}: a root has one ticket."
+
+
+def strays(root: Path) -> list[Path]:
+    """Folders with evidence in them that are not runs: what is left of a run, or one that was put out of sight.
+
+    A folder that a killed opening left (UNFINISHED) has the first files of a run and nothing else.
+    """
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink()]
+    known = set(run_folders(root))
+    inside = [path for folder in folders if folder not in known for path in sorted(folder.iterdir()) if path.is_dir()]
+    candidates = [path for path in (*folders, *inside) if path not in known]
+    return [path for path in candidates if any(map(_is_evidence, set(_listed(path)) - _first_files(path)))]
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _first_files(folder: Path) -> frozenset[str]:
+    draft = folder.name.startswith(UNFINISHED)
+    return frozenset((INDEX_FILE, POLICY_FILE, BASELINE_FILE, MAP_FILE)) if draft else frozenset()
+
+
+def _is_evidence(name: str) -> bool:
+    return name in OWN_NAMES or _EVIDENCE.fullmatch(name) is not None
+
+
+def root_id(root: Path) -> str:
+    """What all runs of an evidence root have in common: the first one draws it, each later one takes it over."""
+    found = runs(root)
+    return found[-1].index.root_id if found else secrets.token_hex(16)
 
 
 def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:

@@ -12,9 +12,11 @@ from typing import Any
 
 from promotion_gate.base.errors import BundleError
 from promotion_gate.base.fields import Fields
-from promotion_gate.base.names import INDEX_FILE, safe_name
+from promotion_gate.base.names import INDEX_FILE, MAP_FILE, evidence_name
 
 INDEX_SCHEMA = 1
+# How often a run may be resumed; a seal is kept of each attempt.
+MAX_ATTEMPTS = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The whole of index.json, checked. `files` maps each evidence file to its SHA-256 as it was recorded."""
+    """The whole of index.json, checked.
+
+    `files` maps each evidence file to its SHA-256 as it was recorded; `root_id` is the same in all runs of a root.
+    """
 
     run_id: str
+    root_id: str
     state: str
     attempt: int
     opened_at: str
@@ -150,10 +156,15 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         str(name): _gate(Fields(value, f"{where}: gates.{name}", BundleError))
         for name, value in fields.mapping("gates").items()
     }
+    commands, artifacts = fields.each("commands", _command), fields.each("artifacts", _artifact)
+    attempt = fields.integer("attempt")
+    if not 0 < attempt <= MAX_ATTEMPTS:
+        raise BundleError(f"{where}: attempt must be from 1 to {MAX_ATTEMPTS}, not {attempt}.")
     return Index(
         run_id=fields.text("run_id"),
+        root_id=fields.text("root_id"),
         state=state,
-        attempt=fields.integer("attempt"),
+        attempt=attempt,
         opened_at=fields.text("opened_at"),
         evaluated_at=evaluated_at,
         ticket=fields.text("ticket"),
@@ -169,13 +180,23 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         probes=fields.mapping("probes"),
         run=fields.mapping("run"),
         gates=gates,
-        commands=fields.each("commands", _command),
-        artifacts=fields.each("artifacts", _artifact),
+        commands=commands,
+        artifacts=artifacts,
         artifact_sets=fields.each("artifact_sets", _artifact_set),
         events=fields.each("events", _event),
         collector_errors=fields.texts("collector_errors"),
-        files={safe_name(str(k), where): str(v) for k, v in fields.mapping("files").items()},
+        files=_files(fields, {*(c.file for c in commands), *(a.file for a in artifacts)}),
     )
+
+
+def _files(fields: Fields, accounted: set[str]) -> dict[str, str]:
+    """The evidence files with their digests: each belongs to a command or an artifact, or is the gate's own map."""
+    files = {}
+    for name, digest in fields.mapping("files").items():
+        if name != MAP_FILE and evidence_name(str(name), fields.where) not in accounted:
+            raise BundleError(f'{fields.where}: no command and no artifact accounts for the file "{name}".')
+        files[str(name)] = str(digest)
+    return files
 
 
 def _gate(fields: Fields) -> GateRecord:
@@ -208,7 +229,7 @@ def _command(fields: Fields) -> Command:
     return Command(
         gate=fields.text("gate"),
         id=fields.text("id"),
-        file=safe_name(fields.text("file"), fields.where),
+        file=evidence_name(fields.text("file"), fields.where),
         argv=fields.texts("argv"),
         shown=fields.text("command"),
         host=fields.text("host"),
@@ -230,7 +251,7 @@ def _command(fields: Fields) -> Command:
 def _artifact(fields: Fields) -> Artifact:
     return Artifact(
         gate=fields.text("gate"),
-        file=safe_name(fields.text("file"), fields.where),
+        file=evidence_name(fields.text("file"), fields.where),
         source=fields.text("source"),
         size=fields.integer("size"),
         truncated=fields.boolean("truncated"),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.files import Content, read_file, read_json, sha256
+from promotion_gate.base.files import Content, read_file, read_json, sha256, size_of
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE
 from promotion_gate.base.policy import Policy, load_policy
 from promotion_gate.bundle.baseline import Baseline, parse_baselines
 from promotion_gate.bundle.index import Index, parse_index
+
+# All evidence of a run is in memory while it is judged.
+MAX_EVIDENCE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def load_bundle(folder: Path) -> Bundle:
     no error here, it is what the checks are told.
     """
     if not folder.is_dir():
-        raise BundleError(f"{folder} is no bundle folder; name the folder of a run (<evidence root>/<run id>).")
+        raise BundleError(f"{folder} is not a bundle; name the folder of a run (<evidence root>/<run id>).")
     index = parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
     if index.run_id != folder.resolve().name:
         raise BundleError(
@@ -77,6 +79,9 @@ def _load_baselines(folder: Path, index: Index) -> tuple[Baseline, ...]:
 
 def evidence_files(folder: Path, index: Index) -> dict[str, Content]:
     """Reads what the index names; a link anywhere on the way to a file counts as a problem."""
+    total = sum(size_of(folder / name) for name in index.files)
+    if total > MAX_EVIDENCE_BYTES:
+        raise BundleError(f"{folder} has {total} bytes of evidence; more than {MAX_EVIDENCE_BYTES} are not read.")
     found = {}
     for name in index.files:
         parts = Path(name).parts[:-1]
@@ -84,19 +89,3 @@ def evidence_files(folder: Path, index: Index) -> dict[str, Content]:
         linked = any(step.is_symlink() for step in steps)
         found[name] = Content(problem="lies behind a symbolic link") if linked else read_file(folder / name)
     return found
-
-
-def list_files(folder: Path) -> list[str]:
-    """Every name below `folder` that is no folder, relative and sorted by bytes; links count as names.
-
-    Raises OSError for a folder that cannot be listed: what is in it would go unseen.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    names = []
-    for root, folders, files in os.walk(folder, followlinks=False, onerror=refuse):
-        links = [name for name in folders if (Path(root) / name).is_symlink()]
-        names += [(Path(root) / name).relative_to(folder).as_posix() for name in [*files, *links]]
-    return sorted(names, key=os.fsencode)

@@ -46,6 +46,7 @@ def decide(bundle: Bundle) -> Decision:
     failed = {check.id for gate in gates for check in gate.checks if check.status is not Status.PASS}
     return Decision(
         run_id=index.run_id,
+        root_id=index.root_id,
         attempt=index.attempt,
         decided_at=index.evaluated_at,
         operator=index.operator,

@@ -51,7 +51,7 @@ def _expiry(text: object) -> datetime | None:
     """The end of the day that a waiver's expiry date names, UTC."""
     try:
         return datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

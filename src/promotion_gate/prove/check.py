@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from promotion_gate.base.errors import GateError, InputError
+from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.model import Decision
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
 from promotion_gate.bundle.history import check_no_link, newest_folder
 from promotion_gate.prove.signoff import read_signoff
-from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.prove.verify import chain_problems, verify_bundle
 
 PROMOTE, HOLD, NO_DECISION = 0, 1, 3
 LATEST = "latest"
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 
 
@@ -27,6 +28,8 @@ class Wanted:
     commit: str | None = None
     vm: str | None = None
     max_age: str | None = None
+    ticket: str | None = None
+    policy_sha256: str | None = None
     sign_off: bool = False
     signature: bool = False
     allowed_signers: Path | None = None
@@ -43,7 +46,8 @@ class Answer:
 def find_bundle(bundle: str, root: Path | None) -> Path:
     """The bundle that is meant: a folder, or `latest` of an evidence root.
 
-    Raises InputError for a question that cannot be asked, BundleError where the newest run is a link.
+    Raises InputError for a question that cannot be asked, BundleError where the newest run is a link or the chain of
+    runs does not hold: an older decision must not speak for one that was put out of sight.
     """
     if bundle != LATEST:
         if root is not None:
@@ -55,6 +59,9 @@ def find_bundle(bundle: str, root: Path | None) -> Path:
         raise InputError(f"--root {root} is no folder; name the evidence root of the runs.")
     newest = newest_folder(root)
     check_no_link(newest)
+    problem = next(chain_problems(root), "")
+    if problem:
+        raise BundleError(f"No run of {root} is believed, because its chain does not hold: {problem}")
     return newest
 
 
@@ -64,6 +71,8 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
     age = parse_duration(wanted.max_age, "--max-age") if wanted.max_age is not None else None
     if wanted.commit is not None and not _COMMIT.fullmatch(wanted.commit):
         raise InputError(f'--commit is "{wanted.commit}"; give a commit id of at least 7 hexadecimal digits.')
+    if wanted.policy_sha256 is not None and not _DIGEST.fullmatch(wanted.policy_sha256):
+        raise InputError(f'--policy-sha256 is "{wanted.policy_sha256}"; give the 64 hexadecimal digits of sha256sum.')
     if wanted.sign_off and wanted.allowed_signers is None:
         raise InputError("--require-sign-off needs --allowed-signers FILE: it says whose key counts as the reviewer's.")
     report = verify_bundle(bundle, wanted.signature, wanted.allowed_signers)
@@ -74,20 +83,50 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
         if problem:
             return Answer(NO_DECISION, f"No valid decision: {problem}.")
     if decision.decision != "PROMOTE":
-        return Answer(HOLD, f"HOLD: run {decision.run_id}, because {'; '.join(_reasons(decision))}.")
+        why = "; ".join(_reasons(decision))
+        return Answer(HOLD, f"HOLD: run {decision.run_id}, because {why} ({_scope(decision)}).")
     signed_off, problem = _sign_off(bundle, decision, wanted)
     if problem:
         return Answer(NO_DECISION, f"No valid decision: {problem}")
     signature = f"; SHA256SUMS is signed {report.signed}" if report.signed else ""
-    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}; "
-    said += f"{_waived(decision)}{signed_off}{signature}"
+    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}, {_scope(decision)}; "
+    said += f"{_waived(decision)}{signed_off}{signature}{_not_looked_at(wanted)}"
     return Answer(PROMOTE, f"PROMOTE: {said}.")
 
 
+def _scope(decision: Decision) -> str:
+    """What the decision belongs to: ticket, evidence root and policy."""
+    policy = decision.policy
+    return (
+        f"ticket {decision.ticket}, evidence root {decision.root_id[:12]}, "
+        f"policy {policy.get('path')} ({policy.get('sha256', '')[:12]})"
+    )
+
+
+def _not_looked_at(wanted: Wanted) -> str:
+    """What nobody asked for, so that nobody takes it as checked."""
+    questions = {
+        "its age (--max-age)": wanted.max_age,
+        "its commit (--commit)": wanted.commit,
+        "its VM (--vm)": wanted.vm,
+        "its ticket (--ticket)": wanted.ticket,
+        "its policy (--policy-sha256)": wanted.policy_sha256,
+        "who signed it (--allowed-signers)": wanted.allowed_signers,
+        "the sign-off (--require-sign-off)": wanted.sign_off or None,
+    }
+    left = [what for what, asked in questions.items() if asked is None]
+    return f"; not looked at: {', '.join(left)}" if left else ""
+
+
 def _other_subject(decision: Decision, wanted: Wanted) -> str:
-    """Whether the decision is about another commit or another VM than the one asked for."""
+    """Whether the decision is about something else than asked for: a commit, a VM, a ticket, a policy."""
     if wanted.commit is not None and not (decision.commit or "").startswith(wanted.commit):
         return f"it is about the commit {decision.commit or 'unknown'}, not {wanted.commit}"
+    if wanted.ticket is not None and decision.ticket != wanted.ticket:
+        return f"it is about the ticket {decision.ticket}, not {wanted.ticket}"
+    digest = decision.policy.get("sha256", "")
+    if wanted.policy_sha256 is not None and digest != wanted.policy_sha256.lower():
+        return f"it was decided by the policy with the SHA-256 {digest}, not {wanted.policy_sha256}"
     fingerprint = decision.vm.get("fingerprint")
     if wanted.vm is not None and fingerprint != wanted.vm:
         return f"it is about the VM with the fingerprint {fingerprint or 'unknown'}, not {wanted.vm}"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, GateError
-from promotion_gate.base.files import read_file, sha256, write_atomically
+from promotion_gate.base.files import list_files, read_file, sha256, write_atomically
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import (
     BASELINE_FILE,
@@ -16,10 +16,10 @@ from promotion_gate.base.names import (
     SIGNATURE_FILE,
     SUMS_FILE,
     archived_by,
-    listable,
+    safe_name,
 )
 from promotion_gate.bundle.history import remove_unfinished
-from promotion_gate.bundle.load import Bundle, list_files, load_bundle
+from promotion_gate.bundle.load import Bundle, load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.signing import signature_of
 from promotion_gate.report.render import render
@@ -88,7 +88,6 @@ def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ())
             raise BundleError(
                 f"{folder / name} is no file of this run: somebody put it there. Move it away, then resume."
             )
-        if not listable(name):
-            raise BundleError(f"{name!r} is no name that SHA256SUMS can hold.")
+        safe_name(name, str(folder))
         lines.append(f"{sha256(content.data)}  {name}\n")
     return "".join(lines)

@@ -6,6 +6,7 @@ whatever is wrong with it is a finding, never a traceback.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import yaml
 
 from promotion_gate.base.errors import BundleError, GateError
 from promotion_gate.base.escape import visible
-from promotion_gate.base.files import read_file, read_json, sha256
+from promotion_gate.base.files import digest_of, list_files, read_file, read_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import (
     ATTEMPTS,
@@ -28,14 +29,12 @@ from promotion_gate.base.names import (
     POLICY_FILE,
     SIGNATURE_FILE,
     SUMS_FILE,
-    archive_name,
     archived_by,
-    listable,
-    safe_name,
+    name_problem,
 )
 from promotion_gate.bundle.history import broken_links, read_run, run_folders
 from promotion_gate.bundle.index import Index
-from promotion_gate.bundle.load import Bundle, list_files, load_bundle
+from promotion_gate.bundle.load import Bundle, load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.schema import problems
 from promotion_gate.prove.seal import foreign
@@ -44,6 +43,8 @@ from promotion_gate.report.render import render
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 _SHOWN = 5
+# 50,000 names of the usual length.
+MAX_SUMS_BYTES = 8 * 1024 * 1024
 _ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
 UNSIGNED = "there is none"
 
@@ -93,7 +94,7 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         for finding in self.findings:
-            yield f"{'ok' if finding.holds else 'FAILED':<7} {finding.name}: {visible(finding.found)}"
+            yield f"{'ok' if finding.holds else 'FAILED':<7} {visible(finding.name)}: {visible(finding.found)}"
         what = f", the decision is {self.decision.decision}" if self.decision and self.holds else ""
         yield f"{'VERIFIED' if self.holds else 'NOT VERIFIED'} {visible(self.bundle)}{what}"
 
@@ -122,7 +123,7 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
 
 def read_sums(folder: Path) -> tuple[dict[str, str], str]:
     """The names and digests of a bundle's SHA256SUMS, and what is wrong with it (an empty text if nothing)."""
-    content = read_file(folder / SUMS_FILE)
+    content = read_file(folder / SUMS_FILE, MAX_SUMS_BYTES)
     if content.problem:
         return {}, f"{SUMS_FILE} {content.problem}; the bundle is not sealed"
     return parse_sums(content.data)
@@ -147,25 +148,15 @@ def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
         if not match:
             return entries, f"line {number} is not a digest, two spaces and a name"
         digest, name = match.groups()
-        problem = _name_problem(name)
+        problem = "cannot be listed in itself" if name in (SUMS_FILE, SIGNATURE_FILE) else name_problem(name)
         if problem:
             return entries, f"line {number}: {name!r} {problem}"
         if name in entries:
-            return entries, f"line {number}: {name} stands twice"
+            return entries, f"line {number}: {name} is listed twice"
         if name.encode() < last:
             return entries, f"line {number}: {name} is out of order"
         entries[name], last = digest, name.encode()
     return entries, ""
-
-
-def _name_problem(name: str) -> str:
-    if name in (SUMS_FILE, SIGNATURE_FILE):
-        return "cannot be listed in itself"
-    try:
-        safe_name(name, SUMS_FILE)
-    except BundleError:
-        return "is no relative, normalised name inside the bundle"
-    return "" if listable(name) else "has a character that a name cannot have here"
 
 
 def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
@@ -174,6 +165,8 @@ def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
         there = set(list_files(folder)) - {SUMS_FILE, SIGNATURE_FILE}
     except OSError as error:
         return Finding("files", False, f"{error.filename} cannot be listed ({error.strerror})")
+    except BundleError as error:
+        return Finding("files", False, str(error))
     links = sorted(name for name in there if (folder / name).is_symlink())
     extra, missing = sorted(there - set(sums)), sorted(set(sums) - there)
     problems = [f"{what}: {_shown(names)}" for what, names in _named(extra, missing, links)]
@@ -194,10 +187,10 @@ def _shown(names: list[str]) -> str:
 def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
     bad = []
     for name, digest in sums.items():
-        content = read_file(folder / name)
-        if content.problem:
-            bad.append(f"{name} {content.problem}")
-        elif sha256(content.data) != digest:
+        found, problem = digest_of(folder / name)
+        if problem:
+            bad.append(f"{name} {problem}")
+        elif found != digest:
             bad.append(f"{name} was changed after the seal")
     if not sums:
         return Finding("digests", False, "there is nothing to compare with")
@@ -279,23 +272,34 @@ def _attempts(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> Finding:
         return Finding("attempts", False, f"a seal that the index names is gone from {ATTEMPTS}/")
     if there.items() - named.items():
         return Finding("attempts", False, f"{ATTEMPTS}/ has a seal that the index does not name")
-    lost = [problem for name in sorted(named) for problem in _lost(folder, sums, name, bundle.index.attempt)]
+    places = _places(sums)
+    lost = [problem for name in sorted(named) for problem in _lost(folder, places, name)]
     return Finding("attempts", not lost, _shown(lost) or f"{len(named)} earlier seals, as the index names them")
 
 
-def _lost(folder: Path, sums: Mapping[str, str], seal: str, attempt: int) -> Iterator[str]:
+def _places(sums: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """For each name and digest the newest archive that has it; the bundle itself is newer than every archive."""
+    places: dict[tuple[str, str], float] = dict.fromkeys(sums.items(), math.inf)
+    for place, digest in sums.items():
+        number = archived_by(place)
+        if number is not None:
+            name = place.split("/", 2)[2]
+            places[name, digest] = max(number, places.get((name, digest), 0))
+    return places
+
+
+def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> Iterator[str]:
     """What an earlier seal names and the bundle does not have any more as it was sealed then.
 
     A file stays where it is until a resume replaces it, so it is in the bundle or in an archive from that attempt on.
     An attempt that was cut off has no seal, and so nothing that could be held against its archive.
     """
-    entries, problem = parse_sums(read_file(folder / seal).data)
+    entries, problem = parse_sums(read_file(folder / seal, MAX_SUMS_BYTES).data)
     if problem:
         yield f"{seal}: {problem}"
     first = archived_by(seal) or 1
     for name, digest in entries.items():
-        places = (name, *(archive_name(number, name) for number in range(first, attempt)))
-        if digest not in {sums.get(place) for place in places}:
+        if places.get((name, digest), 0) < first:
             yield f"{name} is not as {seal} names it"
 
 
@@ -368,7 +372,7 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     if not root.is_dir():
         return Report(str(root), (Finding("chain", False, f"{root} is no folder"),))
     folders = run_folders(root)
-    broken = list(broken_links(root))
+    broken = list(chain_problems(root))
     findings = [Finding("chain", False, sentence) for sentence in broken]
     if not folders:
         findings.append(Finding("chain", False, f"{root} has no run"))
@@ -377,6 +381,21 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     for folder in folders:
         findings.append(_sealed(folder, require_signature, allowed_signers))
     return Report(str(root), tuple(findings))
+
+
+def chain_problems(root: Path) -> Iterator[str]:
+    """What speaks against the chain of an evidence root: links, strays, and seal, index and record of each run."""
+    yield from broken_links(root)
+    for folder in run_folders(root):
+        if read_file(folder / SUMS_FILE, MAX_SUMS_BYTES).problem == "is missing":
+            continue  # open or cut off: it decides nothing
+        sums, problem = read_sums(folder)
+        if problem:
+            yield f"{folder.name}: {problem}."
+            continue
+        for name in (INDEX_FILE, DECISION_JSON):
+            if digest_of(folder / name)[0] != sums.get(name):
+                yield f"{folder.name}: {name} is not as it was sealed."
 
 
 def _index(folder: Path) -> Index | None:

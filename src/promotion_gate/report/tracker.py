@@ -107,15 +107,29 @@ def issue_file(bundle: Path) -> Path:
     return folder.with_name(f"{folder.name}.issue.json")
 
 
-def hand_over(bundle: Path) -> Handed:
-    """Creates or updates the issue of a sealed HOLD, with the commands that the bundle's index names.
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The operator's own commands. A bundle may come from a stranger: what it names is never run."""
 
-    Raises BundleError for a bundle without a sealed decision.
+    create: str | Sequence[str] | None = None
+    update: str | Sequence[str] | None = None
+
+    def of(self, name: str) -> list[str]:
+        return _words(self.create if name == CREATE else self.update)
+
+
+def hand_over(bundle: Path, commands: Commands) -> Handed:
+    """Creates or updates the issue of a sealed HOLD with the operator's commands.
+
+    Raises BundleError for a bundle without a sealed decision, InputError where the bundle names another command than
+    the operator.
     """
     record, index = _record(bundle), read_run(bundle).index
     if not is_sealed(bundle):
         raise BundleError(f"{bundle} is not sealed: there is no decision, so there is no issue to hand over.")
-    if not index.settings.get(CREATE) or index.run.get("check"):  # a rehearsal opens no issue
+    for name in PLACEHOLDERS:
+        _check_own(bundle, name, _words(index.settings.get(name)), commands.of(name))
+    if not commands.create or index.run.get("check"):  # a rehearsal opens no issue
         return Handed()
     try:
         earlier = _open_issue(bundle.resolve().parent, record)
@@ -126,7 +140,17 @@ def hand_over(bundle: Path) -> Handed:
         return _settled(bundle, record, earlier, calls)
     if any(call.get("attempt") == record.attempt and not call.get("problem") for call in calls):
         return Handed(f"The issue of run {record.run_id}, attempt {record.attempt}, was handed over before.")
-    return _call(bundle, record, index.settings, earlier, calls)
+    return _call(bundle, record, index.settings, commands, earlier, calls)
+
+
+def _check_own(bundle: Path, name: str, named: list[str], own: list[str]) -> None:
+    if named and named != own:
+        option = "--command" if name == CREATE else "--update-command"
+        yours = shlex.join(own) or "none"
+        raise InputError(
+            f"{bundle} names as {name}: {shlex.join(named)} - yours is: {yours}. A bundle may come from anywhere, so "
+            f"its command is not run. If it is your own, give it with {option}."
+        )
 
 
 def _settled(bundle: Path, record: _Record, earlier: _Issue | None, calls: list[dict[str, Any]]) -> Handed:
@@ -137,17 +161,22 @@ def _settled(bundle: Path, record: _Record, earlier: _Issue | None, calls: list[
 
 
 def _call(
-    bundle: Path, record: _Record, settings: Mapping[str, Any], earlier: _Issue | None, calls: list[dict[str, Any]]
+    bundle: Path,
+    record: _Record,
+    settings: Mapping[str, Any],
+    commands: Commands,
+    earlier: _Issue | None,
+    calls: list[dict[str, Any]],
 ) -> Handed:
     name = UPDATE if earlier else CREATE
-    words = _words(settings.get(name))
+    words = commands.of(name)
     issue = earlier.name if earlier else None
     if earlier and not words:
         said = f"The follow-up issue {issue or ''}".rstrip() + f" is open already, with its earlier text: set {UPDATE}."
         return _written(bundle, record, issue, calls, Handed(said))
     if earlier and issue is None and any("{issue}" in word for word in words):
-        said = f"The open follow-up issue cannot be updated: the tool's answer did not name it. {_by_hand(bundle)}"
-        return _written(bundle, record, issue, calls, Handed(said, True))
+        unnamed = "The open follow-up issue cannot be updated: the tool's answer did not name it."
+        return _written(bundle, record, issue, calls, Handed(f"{unnamed} {_by_hand(bundle, commands)}", True))
     started = stamp(utc_now())
     filled, answer = _run(bundle, record, issue, words, settings)
     if not earlier and not answer.problem:
@@ -167,7 +196,7 @@ def _call(
         "issue": issue,
         "problem": answer.problem,
     }
-    said = _said(bundle, record, name, answer, issue)
+    said = _said(bundle, record, name, commands, answer, issue)
     return _written(bundle, record, issue, [*calls, call], Handed(said, bool(answer.problem)))
 
 
@@ -200,12 +229,12 @@ def _named(answer: Answer) -> str | None:
     return name if name and harmless and len(name) <= MAX_ISSUE_LENGTH and not answer.truncated else None
 
 
-def _said(bundle: Path, record: _Record, name: str, answer: Answer, issue: str | None) -> str:
+def _said(bundle: Path, record: _Record, name: str, commands: Commands, answer: Answer, issue: str | None) -> str:
     if answer.problem:
         lines = [line for line in (answer.stderr or answer.stdout).split("\n") if line.strip()]
         why = f" ({visible(lines[-1])[:200]})" if lines else ""
         look = f" Look first whether it did it all the same: {record.ticket}, {record.vm}." if answer.timed_out else ""
-        return f"{name} {answer.problem}{why}; the decision stands. {_by_hand(bundle)}{look}"
+        return f"{name} {answer.problem}{why}; the decision stands. {_by_hand(bundle, commands)}{look}"
     if name == UPDATE:
         return f"The follow-up issue {issue or ''}".rstrip() + " was updated."
     if issue is None:
@@ -213,8 +242,10 @@ def _said(bundle: Path, record: _Record, name: str, answer: Answer, issue: str |
     return f"The follow-up issue was created: {issue}"
 
 
-def _by_hand(bundle: Path) -> str:
-    again = shlex.join(["promotion-gate", "issue", str(bundle)])
+def _by_hand(bundle: Path, commands: Commands) -> str:
+    options = [("--command", commands.of(CREATE)), ("--update-command", commands.of(UPDATE))]
+    words = [word for option, own in options if own for word in (option, shlex.join(own))]
+    again = shlex.join(["promotion-gate", "issue", str(bundle), *words])
     return f"Hand over {bundle / FOLLOW_UP} yourself, or again with: {again}"
 
 

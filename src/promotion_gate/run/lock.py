@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import platform
+import stat
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +44,10 @@ def check_free(root: Path) -> None:
 def _locked(root: Path) -> IO[str]:
     path = root / LOCK_FILE
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is not a regular file")
     except OSError as error:
         raise GateError(
             f"The lock {path} cannot be opened ({error.strerror}). It belongs to the account that made it: run the "

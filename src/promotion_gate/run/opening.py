@@ -18,12 +18,12 @@ from typing import Any
 
 from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields, kind_of
-from promotion_gate.base.files import UNFINISHED, sha256, sync_folder, to_json, write_atomically
-from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE
+from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
+from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy import GATE_NAMES, Policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
-from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run
+from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
 from promotion_gate.bundle.index import INDEX_SCHEMA
 from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.judge.ownership.map import shipped_text
@@ -166,9 +166,9 @@ def _writable(root: Path, group: str | None) -> None:
         share(group, *made)
         if group and not made:
             let_in(group, root)
-        probe = root / f".writable-{os.getpid()}"
-        probe.write_bytes(b"")
-        probe.unlink()
+        # A name that nobody can plant: others may write in there.
+        with tempfile.NamedTemporaryFile(dir=root, prefix=UNFINISHED):
+            pass
     except FileExistsError:
         raise InputError(f"promotion_evidence_root is {root}, which is a file; it must be a folder.") from None
     except OSError as error:
@@ -255,6 +255,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
     index = {
         "schema": INDEX_SCHEMA,
         "run_id": run_id,
+        "root_id": root_id(root),
         "state": "open",
         "attempt": 1,
         "opened_at": stamp(opened),

@@ -75,7 +75,7 @@ COMMANDS = (
 )
 SECONDS = ("gate_slurm_smoke_job_limit_seconds", "promotion_issue_limit_seconds")
 LISTS = ("workspace_prepare_commands", "aiida_vm_smoke_args", "promotion_risks", "promotion_waivers")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
 def check_names(defined: list[str]) -> None:
@@ -213,8 +213,10 @@ def _check_values(settings: Mapping[str, Any]) -> None:
         if value and not Path(value).is_absolute():
             raise InputError(f'{name} must be an absolute path, not "{value}".')
     ticket = settings["promotion_ticket"]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", ticket, re.ASCII) or ".." in ticket:
-        raise InputError(f'promotion_ticket names a folder: letters, digits, "-", "_" and "." only, not "{ticket}".')
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", ticket, re.ASCII) or ".." in ticket:
+        raise InputError(
+            f'promotion_ticket names a folder: up to 100 letters, digits, "-", "_" and ".", not "{ticket[:120]}".'
+        )
     if settings["promotion_operator"].casefold() == str(settings["promotion_reviewer"]).casefold():
         raise InputError(
             f"promotion_reviewer is the operator ({settings['promotion_operator']}). Name another person: the "
@@ -235,7 +237,7 @@ def check_run_id(run_id: str) -> str:
     """A run id names a folder. Raises InputError for one that is empty or has slashes or dots in it."""
     if not _NAME.fullmatch(run_id):
         raise InputError(
-            f'promotion_run_id is "{run_id}"; use letters, digits, "-" and "_" only, such as 20261123T233514Z.'
+            f'promotion_run_id is "{run_id[:120]}"; use up to 100 letters, digits, "-" and "_": 20261123T233514Z, say.'
         )
     return run_id
 
