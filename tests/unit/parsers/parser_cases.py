@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.judge.parsers import git, junit, slurm, tools, verdi
+from promotion_gate.judge.parsers import git, junit, slurm, tools, trouble, verdi
+from promotion_gate.judge.parsers.text import reason
 
 CASES = Path(__file__).parent / "cases"
 
@@ -34,6 +35,14 @@ def _git_status(text: str) -> dict[str, Any]:
     }
 
 
+def _reason(text: str) -> dict[str, Any]:
+    return {
+        "reason": reason(text),
+        "could_not_work": trouble.could_not_work(text),
+        "no_space": trouble.no_space(text) is not None,
+    }
+
+
 READERS: dict[str, Callable[[str], Any]] = {
     "computer_show": verdi.computer_show,
     "computer_test": lambda text: asdict(verdi.computer_test(text)),
@@ -44,6 +53,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "job": lambda text: asdict(slurm.job(text)),
     "junit": lambda text: asdict(junit.parse(text)),
     "profile_list": lambda text: asdict(verdi.profile_list(text)),
+    "reason": _reason,
     "sbatch": lambda text: asdict(slurm.submission(text)),
     "scontrol_nodes": lambda text: asdict(slurm.shown_nodes(text)),
     "scontrol_ping": lambda text: asdict(slurm.ping(text)),

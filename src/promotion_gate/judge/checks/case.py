@@ -11,7 +11,8 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
 from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
 from promotion_gate.bundle.load import Bundle
-from promotion_gate.judge.parsers.text import last_line
+from promotion_gate.judge.parsers.text import reason
+from promotion_gate.judge.parsers.trouble import could_not_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,14 @@ class Output:
 
     @property
     def failure(self) -> Status:
-        """What a failure of the command means: BLOCKED if the tool is not there or cannot start, else FAIL."""
-        # `uv run` says it with exit status 2.
-        not_started = self.exit in (126, 127) or "error: Failed to spawn" in self.text
-        return Status.BLOCKED if not_started else Status.FAIL
+        """What a failure of the command means: BLOCKED if its tool is not there or could not work, else FAIL."""
+        return Status.BLOCKED if self.exit in (126, 127) or could_not_work(self.text) else Status.FAIL
+
+    @property
+    def how(self) -> str:
+        """How it ended, and the reason that its output gives: `exited 2: error: ...`."""
+        why = reason(self.text)
+        return f"{self.ending}: {why}" if why else self.ending
 
     @property
     def whole(self) -> str:
@@ -82,15 +87,11 @@ class Output:
         return self.text
 
     def succeeded(self, hint: str = "default") -> Output:
-        """Itself if it exited 0 with its output whole; a tool that is not there or cannot start is BLOCKED."""
+        """Itself if it exited 0 with its output whole; a tool that is not there or could not work is BLOCKED."""
         if self.exit == 0:
             _ = self.whole
             return self
-        status = self.failure
-        last = last_line(self.text)
-        raise Unproven(
-            status, f"`{self.record.shown}` {self.ending}" + (f": {last}" if last else ""), self.record.file, hint
-        )
+        raise Unproven(self.failure, f"`{self.record.shown}` {self.how}", self.record.file, hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,29 +8,14 @@ from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.model import Status
 from promotion_gate.base.names import MAP_FILE
-from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.judge.ownership.map import SHIPPED
 from promotion_gate.judge.parsers import git, junit
-from promotion_gate.judge.parsers.text import key_values, last_line, plain
+from promotion_gate.judge.parsers.text import key_values, plain, reason
 
 RELAY_REPORT = "05-relay-junit.xml"
 DOCUMENTS = "05-contracts"
-# What tools print when they could not start their work, as opposed to finding something.
-_NO_TOOL = ("command not found", "not found", "No such file or directory", "Failed to spawn", "ERR_PNPM_NO_IMPORTER")
-
-
-def _blocked(output: Output) -> bool:
-    """Whether the command could not do its work at all: no tool, or the packages are not installed."""
-    if output.exit in (126, 127):
-        return True
-    text = output.text
-    missing_modules = "node_modules" in text and ("missing" in text or "not found" in text or "not exist" in text)
-    return (
-        missing_modules
-        or any(f"sh: 1: {word}" in text for word in _NO_TOOL)
-        or ("ModuleNotFoundError: No module named" in text or "Failed to spawn" in text)
-    )
 
 
 @check("openapi", expected="export_openapi.py --check exits 0")
@@ -39,10 +24,9 @@ def openapi(case: Case) -> Finding:
     if output.exit == 0:
         _ = output.whole
         return Finding(Status.PASS, "no drift", (output.record.file,))
-    if _blocked(output):
-        observed = f"{output.ending}: {last_line(output.text)}"
-        raise Unproven(Status.BLOCKED, observed, output.record.file, "tool")
-    raise Unproven(Status.FAIL, f"drift ({output.ending}): {last_line(output.text)}", output.record.file)
+    if output.failure is Status.BLOCKED:
+        raise Unproven(Status.BLOCKED, output.how, output.record.file, "tool")
+    raise Unproven(Status.FAIL, f"drift ({output.ending}): {reason(output.text)}", output.record.file)
 
 
 @check("client_generate", expected="`pnpm run generate` exits 0")
@@ -52,9 +36,8 @@ def client_generate(case: Case) -> Finding:
         _ = output.whole
         return Finding(Status.PASS, "generated", (output.record.file,))
     no_modules = case.command("generated_before").exit != 0
-    status = Status.BLOCKED if no_modules or _blocked(output) else Status.FAIL
-    why = "packages/api-client/node_modules is not there" if no_modules else last_line(output.text)
-    raise Unproven(status, f"{output.ending}: {why}", output.record.file)
+    status = Status.BLOCKED if no_modules else output.failure
+    raise Unproven(status, f"node_modules is not there; {output.how}" if no_modules else output.how, output.record.file)
 
 
 @check(
@@ -79,7 +62,7 @@ def client_drift(case: Case) -> Finding:
             kind = "drift" if command == "diff" else "drift against HEAD (staged)"
             raise Unproven(Status.FAIL, f"{kind}: {lines} changed lines", output.record.file)
         if output.exit != 0:
-            raise Unproven(Status.BLOCKED, f"git diff {output.ending}: {last_line(text)}", output.record.file)
+            raise Unproven(Status.BLOCKED, f"git diff {output.ending}: {reason(text)}", output.record.file)
     _same_content(case)
     return Finding(Status.PASS, "no drift, staged or not", (generated.record.file,))
 
@@ -89,10 +72,10 @@ def _same_content(case: Case) -> None:
     there, committed = case.command("hash_file"), case.command("hash_head")
     wanted, found = git.commit(committed.whole), git.commit(there.whole)
     if committed.exit != 0 or wanted is None:
-        why = f"the generated file is no file of the commit ({last_line(committed.text)})"
+        why = f"the generated file is no file of the commit ({reason(committed.text)})"
         raise Unproven(Status.FAIL, why, committed.record.file)
     if there.exit != 0 or found is None:
-        raise Unproven(Status.FAIL, f"the generated file cannot be read ({last_line(there.text)})", there.record.file)
+        raise Unproven(Status.FAIL, f"the generated file cannot be read ({reason(there.text)})", there.record.file)
     if found != wanted:
         why = "drift: the generated file is not that of HEAD, and git diff passes over it (git ls-files -v shows why)"
         raise Unproven(Status.FAIL, why, there.record.file)
@@ -104,9 +87,9 @@ def relay_tests(case: Case) -> Finding:
     files = (output.record.file, RELAY_REPORT)
     report = case.artifact_set(RELAY_REPORT)
     if not report.found or not any(item.file == RELAY_REPORT for item in case.bundle.index.artifacts):
-        status = Status.BLOCKED if output.exit in (2, 4, 126, 127) or _blocked(output) else Status.MISSING
-        why = f"pytest wrote no report ({output.ending}: {last_line(output.text)})"
-        raise Unproven(status, why, output.record.file)
+        # A pytest that could not do its work leaves none; one that exits 0 without a report has left evidence out.
+        status = Status.MISSING if output.exit == 0 else Status.BLOCKED
+        raise Unproven(status, f"pytest wrote no report ({output.how})", output.record.file)
     if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
         raise Unproven(Status.INVALID, "the JUnit report is cut", RELAY_REPORT)
     subtests = re.findall(r"(?:^|[ ,])(\d{1,9}) subtests passed\b", plain(output.text))
@@ -119,6 +102,9 @@ def relay_tests(case: Case) -> Finding:
     if bad or output.exit != 0:
         names = ", ".join(found.failing[:5])
         observed = f"{counts} ({output.ending})" + (f": {names}" if names else "")
+        nothing_ran = not found.passed and not found.failures and output.failure is Status.BLOCKED
+        if nothing_ran:
+            return Finding(Status.BLOCKED, f"{counts} ({output.how})", files)
         return Finding(Status.FAIL, observed, files)
     return Finding(Status.PASS, counts, files)
 

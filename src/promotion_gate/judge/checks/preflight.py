@@ -16,7 +16,7 @@ def tool(case: Case) -> Finding:
         raise Unproven(Status.FAIL, f"missing: {name}", found.record.file)
     answer = case.command(f"version_{name}")
     if answer.exit != 0:
-        raise Unproven(Status.FAIL, f"`{answer.record.shown}` {answer.ending}", answer.record.file)
+        raise Unproven(answer.failure, f"`{answer.record.shown}` {answer.how}", answer.record.file)
     version = tools.version(name, answer.whole)
     if version is None:
         raise Unproven(Status.FAIL, f"`{answer.record.shown}` printed no version", answer.record.file)
@@ -32,7 +32,7 @@ def prepare(case: Case) -> Finding:
     for number in range(1, len(wanted) + 1):
         ran = case.command(f"prepare_{number}")
         if ran.exit != 0:
-            raise Unproven(Status.BLOCKED, f"`{ran.record.shown}` {ran.ending}", ran.record.file)
+            raise Unproven(Status.BLOCKED, f"`{ran.record.shown}` {ran.how}", ran.record.file)
     return Finding(Status.PASS, f"{len(wanted)} commands exited 0", ("01-prepare.log",))
 
 

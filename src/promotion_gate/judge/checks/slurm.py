@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import Case, Finding, Output, SwitchedOff, Unproven, check
 from promotion_gate.judge.parsers import slurm, verdi
-from promotion_gate.judge.parsers.text import key_values, last_line
+from promotion_gate.judge.parsers.text import key_values, last_line, reason
 
 ARTIFACTS = "slurm-smoke"
 
@@ -19,14 +19,14 @@ def smoke_script(case: Case) -> Finding:
     if output.exit == 2:
         raise Unproven(Status.BLOCKED, f"exited 2 (blocked): {_why_blocked(output.text)}", output.record.file)
     if output.exit == 126:
-        raise Unproven(Status.BLOCKED, last_line(output.text), output.record.file, "not_executable")
+        raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, "not_executable")
     output.succeeded()
     return Finding(Status.PASS, "exited 0", (output.record.file,))
 
 
 def _why_blocked(text: str) -> str:
-    """The line that says BLOCKED, else the last one; the script goes on to say where its logs are."""
-    return last_line("\n".join(row for row in text.splitlines() if "BLOCKED" in row)) or last_line(text)
+    """The line that says BLOCKED, else the one with the reason; the script goes on to say where its logs are."""
+    return last_line("\n".join(row for row in text.splitlines() if "BLOCKED" in row)) or reason(text)
 
 
 @check("smoke_artifacts", expected="the artifact directory with its logs, whole, no log empty")
@@ -57,7 +57,7 @@ def controller(case: Case) -> Finding:
     if output.exit != 0 or not up:
         shown = ", ".join(f"{item.role} at {item.host} is DOWN" for item in found.controllers if not item.up)
         status = output.failure
-        raise Unproven(status, shown or last_line(output.text) or f"scontrol {output.ending}", output.record.file)
+        raise Unproven(status, shown or f"scontrol {output.how}", output.record.file)
     shown = ", ".join(f"{item.role} at {item.host} is {'UP' if item.up else 'DOWN'}" for item in found.controllers)
     return Finding(Status.PASS, shown, (output.record.file,))
 
@@ -71,7 +71,7 @@ def schedulable_node(case: Case) -> Finding:
     output = case.command("sinfo")
     if output.exit != 0:
         status = output.failure
-        observed = f"sinfo {output.ending}: {last_line(output.text)}"
+        observed = f"sinfo {output.how}"
         return Finding(status, observed, (output.record.file,), hint="slurmctld")
     power_saving = bool(case.limit("allow_power_saving", False))
     shown = case.command("show_nodes")
@@ -140,7 +140,7 @@ def computer_test(case: Case) -> Finding:
         _of_slurm(case, found.computer)
         return Finding(Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,))
     status = output.failure
-    why = "; ".join([*found.failures, *found.errors][:5]) or last_line(output.text)
+    why = "; ".join([*found.failures, *found.errors][:5]) or reason(output.text)
     raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
 
 
@@ -168,15 +168,15 @@ def slurm_job(case: Case) -> Finding:
     output = case.command("job")
     submitted = slurm.submission(output.whole)
     if submitted.job_id is None:
-        why = "; ".join(submitted.errors) or last_line(output.text)
+        why = "; ".join(submitted.errors) or reason(output.text)
         status = output.failure
         raise Unproven(status, f"no job was accepted: {why}", output.record.file)
     found = slurm.job(output.text, submitted.job_id)
     if found.completed and output.exit == 0:
         return Finding(Status.PASS, f"job {submitted.job_id} COMPLETED", (output.record.file,))
-    reason = f", reason {found.reason}" if found.reason else ""
+    waits_for = f", reason {found.reason}" if found.reason else ""
     waiting = "PENDING" in found.states and "RUNNING" not in found.states
-    observed = f"job {submitted.job_id} ended {' > '.join(found.states) or 'unseen'}{reason}"
+    observed = f"job {submitted.job_id} ended {' > '.join(found.states) or 'unseen'}{waits_for}"
     reservation = _reservation(case)
     values = {"reservation": reservation or "NAME"}
     if waiting and found.reason in _BUSY_REASONS:
@@ -208,7 +208,7 @@ def calculation(case: Case) -> Finding:
             f"process {values['pk']} Finished [0], {values['x']} + {values['y']} = {values['sum']}",
             (output.record.file,),
         )
-    why = "; ".join(facts) or f"{output.ending}: {last_line(output.text)}"
+    why = "; ".join(facts) or output.how
     raise Unproven(Status.FAIL, why, output.record.file)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.files import sha256
-from promotion_gate.base.model import Status
+from promotion_gate.base.model import Status, combined
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
-from promotion_gate.judge.parsers.text import last_line, plain
+from promotion_gate.judge.parsers.text import plain, reason
 
 
 def p95_ns(times: Sequence[int]) -> int:
@@ -39,8 +39,8 @@ def command_sha256(argv: Sequence[str]) -> str:
 def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[str]) -> str | None:
     """Why one run does not count as a success, or None. `patterns` are the policy's failure_patterns."""
     if status != 0:
-        last = last_line(text)
-        return ending + (f" ({last})" if last else "")
+        why = reason(text)
+        return ending + (f" ({why})" if why else "")
     if not text.strip():
         return "printed nothing"
     shown = plain(text)  # colours would stand between the words
@@ -63,15 +63,16 @@ def _runs(case: Case) -> list[Output]:
 def smoke_runs(case: Case) -> Finding:
     failures, files, times = [], [], []
     wanted = int(case.limit("required_runs", 3))
-    first_problem: Unproven | None = None
+    statuses: list[Status] = []
     for number in range(1, wanted + 1):
         try:
             run = case.command(f"run_{number}")
             problem = _failure(run, case.limit("failure_patterns", []))
+            statuses += [run.failure if run.exit != 0 else Status.FAIL] if problem else []
             files.append(run.record.file)
             times.append({"run": number, "duration_ns": run.record.duration_ns, "exit": run.exit, "problem": problem})
         except Unproven as unproven:
-            first_problem = first_problem or unproven
+            statuses.append(unproven.finding.status)
             problem = unproven.finding.observed
             files += unproven.finding.evidence
             times.append({"run": number, "duration_ns": None, "exit": None, "problem": problem})
@@ -80,8 +81,9 @@ def smoke_runs(case: Case) -> Finding:
     observed = f"{wanted - len(failures)} of {wanted} runs succeeded"
     details = {"runs": times, "success_count": wanted - len(failures), "required": wanted}
     if failures:
-        status = first_problem.finding.status if first_problem else Status.FAIL
-        return Finding(status, f"{observed}: " + "; ".join(failures), tuple(dict.fromkeys(files)), details=details)
+        return Finding(
+            combined(statuses), f"{observed}: " + "; ".join(failures), tuple(dict.fromkeys(files)), details=details
+        )
     return Finding(Status.PASS, observed, tuple(files), details=details)
 
 

@@ -10,7 +10,7 @@ from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers import git, verdi
-from promotion_gate.judge.parsers.text import key_values, last_line
+from promotion_gate.judge.parsers.text import key_values, reason
 
 
 def target_profile(case: Case) -> str:
@@ -31,7 +31,7 @@ def workspace_identity(case: Case) -> Identity | None:
 def vm_checkout(case: Case) -> Finding:
     output = case.command("identity")
     if output.exit != 0:
-        raise Unproven(Status.FAIL, f"no Git checkout: {last_line(output.text)}", output.record.file, "no_checkout")
+        raise Unproven(Status.FAIL, f"no Git checkout: {reason(output.text)}", output.record.file, "no_checkout")
     here, there = workspace_identity(case), identity(output.whole)
     if here is None or not here.content:
         raise Unproven(Status.MISSING, "the workspace's own commit is not known (gate 1 left no evidence)")
@@ -73,7 +73,7 @@ def env_file(case: Case) -> Finding:
 def bootstrap(case: Case) -> Finding:
     output = case.command("bootstrap")
     if output.exit == 126:
-        raise Unproven(Status.BLOCKED, last_line(output.text), output.record.file, "not_executable")
+        raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, "not_executable")
     output.succeeded()
     if not output.text.strip():
         raise Unproven(Status.MISSING, "the script exited 0 and printed nothing", output.record.file)
@@ -114,7 +114,7 @@ def status_service(case: Case) -> Finding:
     found = verdi.status(output.whole)
     service = found.services.get(name)
     if service is None:
-        why = found.exception or (found.errors[0] if found.errors else last_line(output.text))
+        why = found.exception or (found.errors[0] if found.errors else reason(output.text))
         missing = f"there is no {name} line" + (f": {why}" if why else "")
         # A broker that accepts connections and never answers ends in a traceback without a broker line.
         slow = output.record.duration_ns > 15_000_000_000
@@ -178,5 +178,5 @@ def _database_restarted(case: Case) -> tuple[str, ...]:
 
 
 def _not_running(output: Output, found: verdi.DaemonStatus) -> str:
-    why = found.errors[0] if found.errors else last_line(output.text)
+    why = found.errors[0] if found.errors else reason(output.text)
     return f"the daemon is not running ({output.ending}" + (f": {why})" if why else ")")

@@ -17,6 +17,8 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\r\n]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
+# Patterns look at no more of a line: a line may be as long as the whole output.
+LONGEST = 1000
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -45,6 +47,58 @@ def last_line(text: str, limit: int = 300) -> str:
     """The last line with something on it, bounded; what most tools say last is the reason."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:limit] if lines else ""
+
+
+# How a line begins that reports an error, as opposed to one that only has such a word in it: `error: ...`,
+# `sbatch: error: ...`, `Error [ERR_X]: ...`, an exception of Python or Node.js, a shell's `x: not found`, pnpm's
+# ` ERR_PNPM_X`, npm's `npm error`, uv's ` × No solution`, pytest's `E   ...`, verdi's ` ✘ storage: ...`.
+_REPORTS = re.compile(
+    r"\s*(?:[\w./-]+: )?(?:error|fatal|critical|panic)\b[^:]{0,40}:\s*\S"
+    r"|\s*(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)\b[^:]{0,40}(?::|$)"
+    r"|\S*: .*(?:not found|No such file or directory|Permission denied)$"
+    r"|\s*(?:ERR_\w+|npm (?:error|ERR!)|×|✘)\s|E {2,}\S",
+    re.IGNORECASE,
+)
+_SPEAKS_OF_ONE = re.compile(
+    r"\b(?:error|fatal|critical|cannot|can't|could not|unable|fail(?:s|ed|ure)?|denied|refused|missing|not found|"
+    r"no such|not installed|does not exist|timed out|invalid|unknown|no space left)\b|\w(?:Error|Exception)\b",
+    re.IGNORECASE,
+)
+# Not a reason: a warning, advice (`error: If munged is up, ...`), a count of nothing, a line of a diff or of JSON.
+_NO_REASON = re.compile(
+    r"\s*(?:\w+: )?(?:warning|npm warn)\b|\s*(?:\w+: )?error: If |\s*[-+@{}\"]"
+    r"|.*\b(?:0|no) (?:failed|failures?|errors?)\b",
+    re.IGNORECASE,
+)
+
+
+def reason(text: str, limit: int = 300) -> str:
+    """The line of a failed command's output that a person would quote, bounded.
+
+    The first line that reports an error, else the first that speaks of one, else the last: what comes after an error
+    are its consequences, and tools end with a summary, a hint or their version.
+    """
+    rows = [row[:LONGEST] for row in _without_ignored(lines(text)) if row.strip()]
+    found = [row for row in rows if not _NO_REASON.match(row)]
+    for wanted in (_REPORTS.match, _SPEAKS_OF_ONE.search):
+        for row in found:
+            if wanted(row):
+                return row.strip()[:limit]
+    return rows[-1].strip()[:limit] if rows else ""
+
+
+def _without_ignored(rows: list[str]) -> list[str]:
+    """Without what Python prints of errors at its own exit: `Exception ignored in ...` and the traceback below it."""
+    kept: list[str] = []
+    ignored = False
+    for row in rows:
+        if row.startswith("Exception ignored in"):
+            ignored = True
+        elif not ignored:
+            kept.append(row)
+        elif row and not row[0].isspace() and not row.startswith("Traceback"):
+            ignored = False
+    return kept
 
 
 def key_values(text: str) -> dict[str, str]:
