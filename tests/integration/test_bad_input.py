@@ -78,7 +78,7 @@ def test_a_mistyped_policy_key_is_named_with_file_and_line(ground: Ground) -> No
     policy.write_text(text.replace("limits: {tool: corepack}", "limts: {tool: corepack}"), encoding="utf-8")
     line = policy.read_text(encoding="utf-8").splitlines().index("        limts: {tool: corepack}") + 1
     run = ground.gate(promotion_policy=str(policy))
-    assert_one_sentence(run, f"{policy}, line {line}: ")
+    assert_one_sentence(run, f"{policy}, line {line}, column 9: ")
     assert 'unknown key "limts"; did you mean "limits"?' in run.words
     assert ground.bundles() == []
 

@@ -1,17 +1,25 @@
-"""A mistake in a policy is one sentence: file, line where it can be told, and the nearest known key."""
+"""A mistake in a policy is one sentence: file, line, column, and the nearest known name; before anything is run."""
 
 from __future__ import annotations
 
+import copy
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.policy import GATE_NAMES, NEVER_WAIVABLE, Policy
+from promotion_gate.base.patterns import first_match
+from promotion_gate.base.policy import GATE_NAMES, Policy
+from promotion_gate.judge.checks.case import COMMON_HINTS
 from promotion_gate.judge.checks.registry import read_policy, registered
 
 SHIPPED = (Path(__file__).parents[2] / "policies" / "aiida.yml").read_text(encoding="utf-8")
+DATA = yaml.safe_load(SHIPPED)
+Change = Callable[[dict[str, Any]], object]
 
 
 def load(text: str) -> Policy:
@@ -26,6 +34,17 @@ def refused(text: str) -> str:
 
 def line_of(text: str, needle: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
+
+
+def edited(change: Change) -> str:
+    data = copy.deepcopy(DATA)
+    change(data)
+    return yaml.safe_dump(data, sort_keys=False)
+
+
+def entry_of(data: dict[str, Any], check_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(c for gate in data["gates"] for c in gate["checks"] if c["id"] == check_id)
+    return found
 
 
 def test_the_shipped_policy_has_the_five_gates_and_waives_nothing() -> None:
@@ -57,7 +76,16 @@ def test_the_shipped_policy_uses_every_registered_check() -> None:
             "check: worktree", "check: worktre", 'there is no check "worktre"; did you mean "worktree"?', id="check"
         ),
         pytest.param(
-            "name: preflight", "name: prefligth", 'no gate is named "prefligth"; did you mean "preflight"?', id="gate"
+            "subject: aiida_vm", "subject: aiida_wm", 'no gate has the hosts "aiida_wm"; did you mean', id="subject"
+        ),
+        pytest.param(
+            "identity: [machine, checkout]", "identity: [machine, chekout]", 'no part "chekout"; did you', id="part"
+        ),
+        pytest.param(
+            "          hangs: The daemon",
+            "          hang: The daemon",
+            'no hint "hang"; did you mean "hangs"?',
+            id="hint",
         ),
         pytest.param(
             "{workspace_dir} on {workspace}; its",
@@ -74,17 +102,20 @@ def test_the_shipped_policy_uses_every_registered_check() -> None:
         pytest.param(
             "id: preflight.branch",
             "id: preflight.worktree",
-            'the check id "preflight.worktree" stands twice',
+            'duplicate check id "preflight.worktree"',
             id="id-twice",
         ),
     ],
 )
 def test_a_misspelt_name_is_named_with_its_line_and_the_nearest(old: str, new: str, said: str) -> None:
+    assert old in SHIPPED
     text = SHIPPED.replace(old, new, 1)
     sentence = refused(text)
     assert said in sentence
-    # The first word in quotes is the one that is wrong; its first occurrence is the line.
-    assert sentence.startswith(f"mine.yml, line {line_of(text, sentence.split(chr(34))[1])}")
+    changed = next(
+        n for n, (was, now) in enumerate(zip(SHIPPED.splitlines(), text.splitlines(), strict=True), 1) if was != now
+    )
+    assert re.match(rf"mine\.yml, line {changed}, column \d+: ", sentence)
 
 
 BAD_BOUNDS = [">=2.7 or so", "2.9", "", ",", ">=2.7,", "=>2.7", ">=2.x", "> =2", ">=2.7 <2.10", ">=", ">=-1"]
@@ -96,8 +127,7 @@ def test_bounds_that_are_not_understood_are_refused_by_component(bounds: str) ->
     text = SHIPPED.replace("supported_versions: {}", f'supported_versions: {{aiida-core: "{bounds}"}}')
     sentence = refused(text)
     assert f'supported_versions bounds aiida-core by "{bounds}"; write bounds joined by commas' in sentence
-    if bounds not in ("", ","):
-        assert sentence.startswith(f"mine.yml, line {line_of(text, bounds)}: ")
+    assert sentence.startswith(f"mine.yml, line {line_of(text, 'supported_versions')}, column ")
 
 
 @pytest.mark.parametrize("value", ["3.10", "2", "null", "[]", "true"])
@@ -109,17 +139,17 @@ def test_a_bound_that_is_no_text_is_refused(value: str) -> None:
 
 def test_a_key_that_stands_twice_is_named_with_its_own_line() -> None:
     text = SHIPPED.replace("name: aiida\n", "name: aiida\nname: other\n", 1)
-    assert refused(text) == f'mine.yml, line {line_of(text, "name: other")}: the key "name" stands twice; keep one.'
+    assert refused(text) == f'mine.yml, line {line_of(text, "name: other")}, column 1: duplicate key "name".'
 
 
 def test_text_that_is_no_yaml_is_named_with_its_line() -> None:
-    sentence = refused("schema: 1\nname: [\n")
-    assert sentence.startswith("mine.yml, line ") and "not YAML" in sentence
+    sentence = refused("schema: 2\nname: [\n")
+    assert sentence.startswith("mine.yml, line ") and "not valid YAML" in sentence
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "- a\n", "42\n", "[" * 5000, "schema: 1\n", "schema: 1\ngates: []\n", "schema: '1'\n", "a: !!python/none\n"],
+    ["", "- a\n", "42\n", "[" * 5000, "schema: 2\n", "schema: 2\ngates: []\n", "schema: '1'\n", "a: !!python/none\n"],
     ids=["empty", "list", "number", "deep", "no-gates", "empty-gates", "schema-text", "unknown-tag"],
 )
 def test_what_is_no_policy_is_one_sentence_with_the_file(text: str) -> None:
@@ -128,18 +158,18 @@ def test_what_is_no_policy_is_one_sentence_with_the_file(text: str) -> None:
 
 
 def test_a_control_character_is_one_sentence_with_the_file() -> None:
-    assert "mine.yml" in refused("schema: 1\0")
+    assert "mine.yml" in refused("schema: 2\0")
 
 
 @pytest.mark.parametrize("gate", GATE_NAMES)
 def test_a_policy_without_one_of_the_gates_is_refused(gate: str) -> None:
-    data = yaml.safe_load(SHIPPED)
+    data = copy.deepcopy(DATA)
     data["gates"] = [entry for entry in data["gates"] if entry["name"] != gate]
     assert "a policy that leaves one out cannot promote" in refused(yaml.safe_dump(data))
 
 
 def test_gates_in_another_order_are_refused() -> None:
-    data = yaml.safe_load(SHIPPED)
+    data = copy.deepcopy(DATA)
     data["gates"].reverse()
     assert "in order" in refused(yaml.safe_dump(data))
 
@@ -153,11 +183,11 @@ def test_gates_in_another_order_are_refused() -> None:
         ("id", "1", "id must be a whole number"),
         ("id", True, "id must be a whole number"),
         ("title", None, "title is missing"),
-        ("evidence", [1], "evidence must hold texts only"),
+        ("evidence", [1], "evidence must hold strings only"),
     ],
 )
 def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, said: str) -> None:
-    data = yaml.safe_load(SHIPPED)
+    data = copy.deepcopy(DATA)
     data["gates"][0][field] = value
     assert said in refused(yaml.safe_dump(data))
 
@@ -172,7 +202,7 @@ def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, said: str
         ("unblock", {"default": "look", "hangs": "at {vm:{repo}}"}, 'has the format "vm:{repo}"'),
         ("unblock", "", "unblock needs a sentence"),
         ("unblock", {"hangs": "wait"}, "unblock needs a sentence"),
-        ("unblock", {"default": "look", "hangs": 3}, "unblock must hold texts only"),
+        ("unblock", {"default": "look", "hangs": 3}, "unblock must hold strings only"),
         ("unblock", None, "unblock is missing"),
         ("limits", [1], "limits must be a mapping"),
         ("waivable", "yes", "waivable must be true or false"),
@@ -180,7 +210,7 @@ def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, said: str
     ],
 )
 def test_a_check_with_a_bad_field_is_refused(field: str, value: object, said: str) -> None:
-    data = yaml.safe_load(SHIPPED)
+    data = copy.deepcopy(DATA)
     data["gates"][0]["checks"][0][field] = value
     sentence = refused(yaml.safe_dump(data))
     assert said in sentence or (value is None and "unblock" in sentence)
@@ -188,11 +218,199 @@ def test_a_check_with_a_bad_field_is_refused(field: str, value: object, said: st
 
 @pytest.mark.parametrize("gate", GATE_NAMES)
 def test_gates_3_and_4_are_never_waivable(gate: str) -> None:
-    data = yaml.safe_load(SHIPPED)
+    data = copy.deepcopy(DATA)
     entry = next(entry for entry in data["gates"] if entry["name"] == gate)
     entry["checks"][0]["waivable"] = True
     text = yaml.safe_dump(data)
-    if gate in NEVER_WAIVABLE:
+    if gate in ("vm_bootstrap", "slurm_smoke"):
         assert f'"{entry["checks"][0]["id"]}" cannot be waivable' in refused(text)
     else:
         assert load(text).gate(gate).checks[0].waivable
+
+
+# --- the loader ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &x 1", "line 1, column 4: anchors and aliases"),
+        ("a: *x", "line 1, column 4: anchors and aliases"),
+        ("a: !!python/object/apply:os.system [id]", "line 1, column 4: tags are not allowed"),
+        ("a: 1\nb: {c: 1, c: 2}", 'line 2, column 11: duplicate key "c"'),
+        ("a: 1\n? [b]\n: c", "line 2, column 3: a key must be a string"),
+        ("a: 1\0", "line 1, column 5: not valid YAML (a control character)"),
+        ("a: 2026-13-01", 'line 1, column 4: "2026-13-01" cannot be read'),
+        ("a: " + "9" * 5000, "line 1, column 4: "),
+        ('a: "\\ud800"', "line 1, column 4: "),
+        ("a: 1\n---\nb: 2", "line 2, column 1: not valid YAML"),
+        ("a: " + "x" * 300_000, "too large (300003 characters, the limit is 262144)"),
+        ("[" * 5000, "nested too deeply"),
+    ],
+)
+def test_what_the_yaml_loader_refuses_is_named_with_line_and_column(text: str, said: str) -> None:
+    assert said in refused(text)
+
+
+@pytest.mark.stranger("14.6", "a schema 1 checklist as promotion_policy")
+def test_a_checklist_of_schema_1_is_told_what_changed() -> None:
+    sentence = refused(SHIPPED.replace("schema: 2", "schema: 1"))
+    assert (
+        "is a checklist of schema 1, which this version no longer reads. Copy policies/aiida.yml (schema 2)" in sentence
+    )
+
+
+# --- limits -------------------------------------------------------------------------------------------------------
+
+
+def limit(check_id: str, name: str, value: object) -> Change:
+    def change(data: dict[str, Any]) -> None:
+        entry_of(data, check_id).setdefault("limits", {})[name] = value
+
+    return change
+
+
+def renamed(check_id: str, name: str, other: str) -> Change:
+    def change(data: dict[str, Any]) -> None:
+        limits = entry_of(data, check_id)["limits"]
+        limits[other] = limits.pop(name)
+
+    return change
+
+
+BAD_LIMITS = [
+    (renamed("sqlite_smoke.p95", "max_regression_percent", "max_regresion_percent"), 'mean "max_regression_percent"?'),
+    (renamed("vm_bootstrap.workers", "min_workers", "min_worker"), 'did you mean "min_workers"?'),
+    (limit("slurm_smoke.node", "allow_power_saving", "false"), 'must be true or false, not the string "false"'),
+    (limit("slurm_smoke.node", "allow_power_saving", 0), "must be true or false, not the number 0"),
+    (limit("sqlite_smoke.runs", "required_runs", 0), "must be a whole number from 1 to 3, not the number 0"),
+    (limit("sqlite_smoke.runs", "required_runs", 4), "must be a whole number from 1 to 3, not the number 4"),
+    (limit("sqlite_smoke.runs", "required_runs", True), "must be a whole number from 1 to 3, not true or false"),
+    (limit("vm_bootstrap.workers", "min_workers", 0.9), "must be a whole number from 1 to 1000, not the number 0.9"),
+    (limit("slurm_smoke.node", "min_schedulable_nodes", 0), "from 1 to 100000, not the number 0"),
+    (limit("contracts.relay", "min_passed", 0), "must be a whole number from 1"),
+    (limit("contracts.relay", "min_passed", "abc"), 'not the string "abc"'),
+    (limit("sqlite_smoke.p95", "max_regression_percent", 10**9), "must be a whole number from 0 to 100 percent"),
+    (limit("sqlite_smoke.p95", "max_regression_percent", -1), "must be a whole number from 0 to 100 percent"),
+    (limit("sqlite_smoke.p95", "max_regression_percent", 25.9), "not the number 25.9"),
+    (limit("sqlite_smoke.p95", "max_regression_percent", float("nan")), "not the number nan"),
+    (limit("sqlite_smoke.p95", "max_regression_percent", float("inf")), "not the number inf"),
+    (limit("sqlite_smoke.p95", "max_regression_percent", None), "not nothing"),
+    (limit("sqlite_smoke.runs", "failure_patterns", []), "is empty, which would switch the check off"),
+    (limit("sqlite_smoke.runs", "failure_patterns", "x"), "must be a list of regular expressions"),
+    (limit("sqlite_smoke.runs", "failure_patterns", ["("]), "which cannot be used: missing )"),
+    (limit("sqlite_smoke.runs", "failure_patterns", ["a", "a"]), "holds an entry twice"),
+    (limit("sqlite_smoke.runs", "failure_patterns", ["(?=a)b"]), "which cannot be used"),
+    (limit("sqlite_smoke.runs", "failure_patterns", [".*"]), "it matches the empty string"),
+    (limit("sqlite_smoke.runs", "failure_patterns", [7]), "must be a list of regular expressions"),
+    (limit("preflight.inputs", "files", []), "is empty, which would switch the check off"),
+    (limit("preflight.inputs", "files", ["../x"]), "must be a list of relative paths inside the checkout"),
+    (limit("preflight.node", "tool", "uv"), "preflight.node: tool is uv, its id says node"),
+    (limit("preflight.node", "tool", "nod"), 'did you mean "node"?'),
+    (limit("vm_bootstrap.broker", "service", "storage"), "service is storage, its id says broker"),
+    (limit("vm_bootstrap.status_profile", "service", "daemon"), "judges the same as vm_bootstrap.status_profile"),
+    (limit("contracts.ownership", "map", "/etc/passwd"), "must be a relative path inside the checkout"),
+    (limit("contracts.ownership", "map", 3), "must be a relative path inside the checkout"),
+    (limit("preflight.prepare", "max_runs", 3), 'prepare has no limit "max_runs" (it has none)'),
+]  # fmt: skip
+
+
+@pytest.mark.stranger(
+    "14.6", "a limit of a checklist that is misspelt, ill-typed, out of range, or switches its check off"
+)
+@pytest.mark.parametrize(("change", "said"), BAD_LIMITS)
+def test_a_limit_that_a_check_does_not_accept_is_an_input_error(change: Change, said: str) -> None:
+    sentence = refused(edited(change))
+    assert said in sentence and re.match(r"mine\.yml, line \d+, column \d+: ", sentence)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, -(10**12), 10**12, float("nan"), [[]], [None], {"a": 1}], ids=repr)
+def test_no_limit_takes_a_value_of_another_kind(value: object) -> None:
+    for known in registered().values():
+        for declared in known.limits:
+            assert declared.problem(value), (known.name, declared.name)
+
+
+@pytest.mark.parametrize(
+    "check_id",
+    [check.id for check in load(SHIPPED).checks() if any(limit.required for limit in registered()[check.check].limits)],
+)
+def test_no_limit_has_a_default(check_id: str) -> None:
+    sentence = refused(edited(lambda data: entry_of(data, check_id).pop("limits")))
+    assert f"{check_id}: the limit " in sentence and " is missing (" in sentence
+
+
+@pytest.mark.stranger("14.6", "a regular expression of the checklist that takes exponential time")
+def test_patterns_are_matched_in_linear_time() -> None:
+    """Python's own engine would not come back from this one."""
+    assert first_match(["^(a+)+$"], "a" * 50_000 + "b") is None
+    assert first_match(["^(a+)+$"], "x\naaa\n") == "aaa"
+
+
+@pytest.mark.stranger("14.7", "an unblock hint that no check gives")
+def test_a_hint_that_the_check_does_not_give_is_refused() -> None:
+    text = edited(lambda data: entry_of(data, "preflight.node").update(unblock={"default": "look", "hangs": "wait"}))
+    assert 'tool gives no hint "hangs" (known: default, unreachable).' in refused(text)
+
+
+def test_every_hint_that_a_check_gives_is_declared() -> None:
+    """The words that the code hands over as a hint, against what the decorators declare."""
+    declared = {hint for known in registered().values() for hint in known.hints} | COMMON_HINTS
+    used = {hint for check in load(SHIPPED).checks() for hint in check.unblock}
+    assert used <= declared
+
+
+# --- names, needs -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.stranger("14.6", "a name in a checklist that is no plain file name, one of the gate's own, or used twice")
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("summary", "../x.md", "is not a plain file name"),
+        ("summary", "/x.md", "is not a plain file name"),
+        ("summary", "sub/x.md", "is not a plain file name"),
+        ("summary", "promotion-decision.md", "is a name that the gate itself uses"),
+        ("summary", "Promotion-Decision.md", "is a name that the gate itself uses"),
+        ("summary", "02-sqlite-smoke-summary.md", "is used twice"),
+        ("summary", "01-preflight-summary.txt", "must end in .md"),
+        ("summary", "x" * 200 + ".md", "is longer than 120 characters"),
+        ("notes", "index.json", "is a name that the gate itself uses"),
+        ("notes", "01-preflight-summary.md", "is used twice"),
+        ("evidence", ["policy-shipped.yml"], "is a name that the gate itself uses"),
+        ("evidence", ["attempts/"], "is a name that the gate itself uses"),
+        ("evidence", ["SHA256SUMS"], "is a name that the gate itself uses"),
+        ("evidence", ["report.html"], "is a name that the gate itself uses"),
+        ("evidence", ["01-preflight.log", "01-preflight.log"], "is used twice"),
+        ("evidence", ["02-sqlite-smoke-run1.log"], "is used twice"),
+        ("evidence", ["a\nb"], "is not a plain file name"),
+        ("evidence", ["01-x.md"], "must not end in .md"),
+        ("evidence", [""], "is not a plain file name"),
+        ("evidence", ["."], "is not a plain file name"),
+    ],
+)  # fmt: skip
+def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, said: str) -> None:
+    sentence = refused(edited(lambda data: data["gates"][0].update({key: value})))
+    assert said in sentence and re.match(r"mine\.yml, line \d+, column \d+: ", sentence)
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        (["preflight.nod"], 'preflight.uv needs "preflight.nod", which is no check; did you mean "preflight.node"?'),
+        (["preflight.uv"], "needs go in a circle: preflight.uv > preflight.uv."),
+        (["preflight.node"], "needs go in a circle: preflight.node > preflight.uv > preflight.node."),
+        ("preflight.node", "needs must be a list"),
+    ],
+)
+def test_needs_name_checks_and_go_in_no_circle(needs: object, said: str) -> None:
+    def change(data: dict[str, Any]) -> None:
+        entry_of(data, "preflight.node")["needs"] = ["preflight.uv"] if needs == ["preflight.node"] else []
+        entry_of(data, "preflight.uv")["needs"] = needs
+
+    assert said in refused(edited(change))
+
+
+def test_a_check_may_need_the_built_in_ones() -> None:
+    text = edited(lambda data: entry_of(data, "preflight.uv").update(needs=["preflight.host", "preflight.evidence"]))
+    assert load(text)

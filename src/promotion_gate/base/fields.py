@@ -7,33 +7,47 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from promotion_gate.base.errors import GateError
+from promotion_gate.base.yaml_lines import Marks, Path
 
 T = TypeVar("T")
 MAX_INTEGER = 2**63 - 1
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean "x"?` for the known name closest to `name`, or an empty text."""
+    """Returns `; did you mean "x"?` for the known name closest to `name`, or an empty string."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{match[0]}"?' if match else ""
 
 
 class Fields:
-    """One mapping, with the place it came from, read by type. Errors are of the class given."""
+    """One mapping, with the place it came from, read by type. Errors are of the class given.
 
-    def __init__(self, data: object, where: str, error: type[GateError]) -> None:
-        if not isinstance(data, Mapping):
-            raise error(f"{where} must be a mapping, not {kind_of(data)}.")
-        self._data = data
+    With `marks` the place is file, line and column; without, it is `where`.
+    """
+
+    def __init__(
+        self, data: object, where: str, error: type[GateError], marks: Marks | None = None, path: Path = ()
+    ) -> None:
         self.where = where
         self.error = error
+        self.marks = marks
+        self.path = path
+        self._data: Mapping[str, Any] = {}
+        if not isinstance(data, Mapping):
+            raise error(f"{marks.at(path) if marks else where} must be a mapping, not {kind_of(data)}.")
+        self._data = data
+
+    def fail(self, sentence: str, *keys: str | int) -> GateError:
+        """The error for what stands at `keys` below this mapping."""
+        where = self.marks.at((*self.path, *keys)) if self.marks else self.where
+        return self.error(f"{where}: {sentence}")
 
     def only(self, known: Iterable[str]) -> None:
         """Refuses a key that is not in `known`, naming the nearest one that is."""
         names = list(known)
         for key in self._data:
             if key not in names:
-                raise self.error(f'{self.where}: unknown key "{key}"{nearest(str(key), names)}')
+                raise self.fail(f'unknown key "{key}"{nearest(str(key), names)}', key)
 
     def has(self, key: str) -> bool:
         return self._data.get(key) is not None
@@ -46,14 +60,14 @@ class Fields:
         value = self._data.get(key)
         if value is None:
             if default is None:
-                raise self.error(f"{self.where}: {key} is missing (expected {name}).")
+                raise self.fail(f"{key} is missing (expected {name}).", key)
             return default
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise self.error(f"{self.where}: {key} must be {name}, not {kind_of(value)}.")
+            raise self.fail(f"{key} must be {name}, not {kind_of(value)}.", key)
         return value
 
     def text(self, key: str, default: str | None = None) -> str:
-        return str(self._typed(key, (str,), "a text", default))
+        return str(self._typed(key, (str,), "a string", default))
 
     def optional_text(self, key: str) -> str | None:
         return self.text(key) if self.has(key) else None
@@ -72,18 +86,22 @@ class Fields:
 
     def texts(self, key: str) -> tuple[str, ...]:
         items = self.sequence(key)
-        for item in items:
+        for number, item in enumerate(items):
             if not isinstance(item, str):
-                raise self.error(f"{self.where}: {key} must hold texts only, not {kind_of(item)}.")
+                raise self.fail(f"{key} must hold strings only, not {kind_of(item)}.", key, number)
         return tuple(items)
 
     def mapping(self, key: str) -> dict[str, Any]:
         return dict(self._typed(key, (Mapping,), "a mapping", {}))
 
+    def below(self, key: str) -> Fields:
+        """The mapping `key` as Fields; an empty one where it is not there."""
+        return Fields(self.mapping(key), f"{self.where}: {key}", self.error, self.marks, (*self.path, key))
+
     def each(self, key: str, build: Callable[[Fields], T]) -> tuple[T, ...]:
         """Builds one value per entry of the list `key`; the entry's place is in its errors."""
         return tuple(
-            build(Fields(item, f"{self.where}: {key}[{number}]", self.error))
+            build(Fields(item, f"{self.where}: {key}[{number}]", self.error, self.marks, (*self.path, key, number)))
             for number, item in enumerate(self.sequence(key))
         )
 
@@ -97,7 +115,7 @@ def kind_of(value: object) -> str:
     if isinstance(value, (int, float)):
         return f"the number {value}"
     if isinstance(value, str):
-        return f'the text "{value[:40]}"'
+        return f'the string "{value[:40]}"'
     if isinstance(value, Mapping):
         return "a mapping"
     return "a list" if isinstance(value, (list, tuple)) else type(value).__name__

@@ -10,12 +10,16 @@ from promotion_gate.base.escape import harmless
 
 INDEX_FILE = "index.json"
 POLICY_FILE = "policy.yml"
+# The shipped checklist of the policy's name as it was when the run was opened.
+SHIPPED_POLICY_FILE = "policy-shipped.yml"
 BASELINE_FILE = "baseline.json"
 # The contract fields and their owners; an input of decide(), so the bundle has a copy.
 MAP_FILE = "05-ownership-map.yml"
 DECISION_JSON = "promotion-decision.json"
 DECISION_MD = "promotion-decision.md"
 FOLLOW_UP = "follow-up-issue.md"
+# Renderings for machines and browsers.
+RENDERED = ("report.html", "junit.xml", "ctrf.json", "promotion-decision.intoto.json")
 SUMS_FILE = "SHA256SUMS"
 SIGNATURE_FILE = SUMS_FILE + ".sig"
 ATTEMPTS = "attempts"
@@ -26,8 +30,8 @@ MAX_NAME_DEPTH = 16
 # What the gate itself writes, and what an earlier attempt left: evidence from a host never takes these names.
 OWN_NAMES = frozenset(
     [
-        *(INDEX_FILE, POLICY_FILE, BASELINE_FILE, MAP_FILE, SUMS_FILE, SIGNATURE_FILE, ATTEMPTS),
-        *(DECISION_JSON, DECISION_MD, FOLLOW_UP),
+        *(INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, MAP_FILE, SUMS_FILE, SIGNATURE_FILE, ATTEMPTS),
+        *(DECISION_JSON, DECISION_MD, FOLLOW_UP, *RENDERED),
     ]
 )
 ARCHIVED = re.compile(rf"{ATTEMPTS}/([0-9]{{2,6}})/(.+)", re.ASCII | re.DOTALL)
@@ -76,3 +80,23 @@ def archived_by(name: str) -> int | None:
 def archive_name(attempt: int, name: str) -> str:
     """Where the resume that replaced `attempt` moved a file of the bundle to."""
     return f"{ATTEMPTS}/{attempt:02d}/{name}"
+
+
+MAX_POLICY_NAME = 120
+_PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
+
+
+def policy_name_problem(name: str, folder: bool = False) -> str | None:
+    """What is wrong with a file name that a policy gives (summary, notes, evidence, a command's file), or None.
+
+    One rule for all of them: relative, letters, digits, `.`, `_`, `-`, at most MAX_POLICY_NAME characters, none of
+    the gate's own. With `folder` it may also end in `/`, and then it is a folder.
+    """
+    bare = name.removesuffix("/") if folder else name
+    if len(name) > MAX_POLICY_NAME:
+        return f"is longer than {MAX_POLICY_NAME} characters"
+    if not _PLAIN.fullmatch(bare):
+        return "is not a plain file name (letters, digits, `.`, `_` and `-`, no folder)"
+    if bare.casefold() in {own.casefold() for own in OWN_NAMES}:
+        return "is a name that the gate itself uses"
+    return None

@@ -10,7 +10,6 @@ from typing import Any
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, combined
-from promotion_gate.base.names import POLICY_FILE
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
@@ -36,7 +35,7 @@ def decide(bundle: Bundle) -> Decision:
             f"finish it with: {rerun_command(index)}"
         )
     try:
-        check_policy(bundle.policy, bundle.policy_text, POLICY_FILE)
+        check_policy(bundle.policy)
     except InputError as error:
         raise BundleError(str(error)) from None
     waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at)

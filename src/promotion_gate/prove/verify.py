@@ -14,8 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from promotion_gate.base.errors import BundleError, GateError
 from promotion_gate.base.escape import visible
 from promotion_gate.base.files import digest_of, list_files, read_file, read_json
@@ -32,6 +30,7 @@ from promotion_gate.base.names import (
     archived_by,
     name_problem,
 )
+from promotion_gate.base.yaml_lines import read_yaml
 from promotion_gate.bundle.history import broken_links, read_run, run_folders
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle, load_bundle
@@ -256,7 +255,7 @@ def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
 
 @lru_cache(maxsize=4)  # by content: the runs of a history mostly have the same policy
 def _unfit_policy(text: str) -> tuple[str, ...]:
-    return tuple(problems("policy", yaml.safe_load(text)))
+    return tuple(problems("policy", read_yaml(text, POLICY_FILE)[0]))
 
 
 def _attempts(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> Finding:

@@ -57,7 +57,7 @@ def test_what_a_map_leaves_out_is_the_shipped_maps() -> None:
         ("docs/update.md", "../update.md", 3, "inside the repository"),
         ("docs/update.md", "/etc/passwd", 3, "inside the repository"),
         ("message: product", "event_id: product", 7, "both required and optional"),
-        ("message: product", "message: product\n    message: execution", 8, "stands twice"),
+        ("message: product", "message: product\n    message: execution", 8, "duplicate key"),
         ("message: product", "message: {owner: product}", 7, "there is no owner a mapping"),
         ("message: product", "message: [product, [execution]]", 7, "there is no owner a list"),
         ("  optional:\n    message: product", "  optional: [message]", 6, "must be a mapping, not a list"),
@@ -83,9 +83,9 @@ def test_what_a_map_leaves_out_is_the_shipped_maps() -> None:
         (SMALL[SMALL.index("  required") :], "", 2, "has no fields"),
         (SMALL, "- a", 1, "must be a mapping of settings and surfaces"),
         (SMALL, "", 1, "must be a mapping of settings and surfaces"),
-        (SMALL, "A: [", 1, "not YAML"),
-        (SMALL, "a: &x 1\nb: *x", 2, "alias"),
-        (SMALL, "? [a]\n: b", 1, "a key must be a text"),
+        (SMALL, "A: [", 1, "not valid YAML"),
+        (SMALL, "a: &x 1\nb: *x", 1, "anchors and aliases"),
+        (SMALL, "? [a]\n: b", 1, "a key must be a string"),
     ],
 )
 def test_a_mistake_is_named(before: str, after: str, line: int, says: str) -> None:
@@ -93,13 +93,13 @@ def test_a_mistake_is_named(before: str, after: str, line: int, says: str) -> No
     with pytest.raises(InputError) as caught:
         load_map(SMALL.replace(before, after, 1), "own.yml")
     sentence = str(caught.value)
-    assert sentence.startswith(f"own.yml, line {line}: ")
+    assert sentence.startswith(f"own.yml, line {line}, column ")
     assert says in sentence and "\n" not in sentence
 
 
 def test_two_surfaces_have_two_documents() -> None:
     text = SMALL + SMALL[SMALL.index("Update:") :].replace("Update:", "Event:")
-    with pytest.raises(InputError, match=r"own\.yml, line 9: Update and Event have the same document"):
+    with pytest.raises(InputError, match=r"own\.yml, line 9, column 3: Update and Event have the same document"):
         load_map(text, "own.yml")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promotion_gate.base.files import sha256
+from promotion_gate.base.limits import Limit
 from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
 from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
@@ -110,8 +111,9 @@ class Case:
     def record(self) -> GateRecord | None:
         return self.bundle.index.gates.get(self.gate.name)
 
-    def limit(self, name: str, default: Any = None) -> Any:
-        return self.check.limits.get(name, default)
+    def limit(self, name: str) -> Any:
+        """A limit of the checklist, of the type that the check declared; None for an optional one that is not set."""
+        return self.check.limits.get(name)
 
     def ran(self, command_id: str) -> bool:
         """Whether the gate recorded this command at all, run or not."""
@@ -186,20 +188,38 @@ Function = Callable[[Case], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Registered:
+    """A kind of check: its limits, the hints that it gives, and the words that it offers to unblock sentences."""
+
     name: str
     function: Function
     expected: str
+    limits: tuple[Limit, ...]
+    hints: frozenset[str]
     placeholders: frozenset[str]
 
+    def subject(self, limits: Mapping[str, Any]) -> dict[str, Any]:
+        """The limits that say what is judged, as opposed to how strictly."""
+        return {limit.name: limits.get(limit.name) for limit in self.limits if limit.tighter is None}
 
+
+# What every check may say beside its own hints.
+COMMON_HINTS = frozenset(["default", "unreachable"])
 CHECKS: dict[str, Registered] = {}
 
 
-def check(name: str, expected: str, placeholders: str = "") -> Callable[[Function], Function]:
-    """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in."""
+def check(
+    name: str, expected: str, *limits: Limit, hints: str = "", placeholders: str = ""
+) -> Callable[[Function], Function]:
+    """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in.
+
+    `hints` are the unblock sentences that it chooses from, beside `default`, as words in one string; so are
+    `placeholders`.
+    """
 
     def register(function: Function) -> Function:
-        CHECKS[name] = Registered(name, function, expected, frozenset(placeholders.split()))
+        CHECKS[name] = Registered(
+            name, function, expected, limits, frozenset(hints.split()), frozenset(placeholders.split())
+        )
         return function
 
     return register

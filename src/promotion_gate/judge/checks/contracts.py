@@ -6,6 +6,7 @@ import re
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import sha256
+from promotion_gate.base.limits import Limit, whole
 from promotion_gate.base.model import Status
 from promotion_gate.base.names import MAP_FILE
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
@@ -18,7 +19,7 @@ RELAY_REPORT = "05-relay-junit.xml"
 DOCUMENTS = "05-contracts"
 
 
-@check("openapi", expected="export_openapi.py --check exits 0")
+@check("openapi", "export_openapi.py --check exits 0", hints="tool")
 def openapi(case: Case) -> Finding:
     output = case.command("openapi")
     if output.exit == 0:
@@ -42,7 +43,8 @@ def client_generate(case: Case) -> Finding:
 
 @check(
     "client_drift",
-    expected="an empty git diff, against the index and HEAD, and HEAD's content, after a generation that succeeded",
+    "an empty git diff, against the index and HEAD, and HEAD's content, after a generation that succeeded",
+    hints="not_generated",
 )
 def client_drift(case: Case) -> Finding:
     generated = case.command("generate")
@@ -81,7 +83,11 @@ def _same_content(case: Case) -> None:
         raise Unproven(Status.FAIL, why, there.record.file)
 
 
-@check("relay_tests", expected="at least {min_passed} test passed; none failed, in error or skipped")
+@check(
+    "relay_tests",
+    "at least {min_passed} test passed; none failed, in error or skipped",
+    whole("min_passed", 1, 100000, "larger"),
+)
 def relay_tests(case: Case) -> Finding:
     output = case.command("relay")
     files = (output.record.file, RELAY_REPORT)
@@ -98,7 +104,7 @@ def relay_tests(case: Case) -> Finding:
     if found.problem:
         raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
     counts = f"{found.passed} passed, {found.failures} failed, {found.errors} in error, {found.skipped} skipped"
-    bad = found.failures or found.errors or found.skipped or found.passed < int(case.limit("min_passed", 1))
+    bad = found.failures or found.errors or found.skipped or found.passed < int(case.limit("min_passed"))
     if bad or output.exit != 0:
         names = ", ".join(found.failing[:5])
         observed = f"{counts} ({output.ending})" + (f": {names}" if names else "")
@@ -109,7 +115,11 @@ def relay_tests(case: Case) -> Finding:
     return Finding(Status.PASS, counts, files)
 
 
-@check("ownership", expected="each field of the three contracts has exactly one owner that may own it")
+@check(
+    "ownership",
+    "each field of the three contracts has exactly one owner that may own it",
+    Limit("map", "path", required=False),
+)
 def ownership(case: Case) -> Finding:
     name = str(case.limit("map") or "")
     collected = key_values(case.command("documents").succeeded().whole)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from promotion_gate.base.limits import Limit, word
 from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
 from promotion_gate.judge.identity import identity
 from promotion_gate.judge.parsers import git, tools
 
+# What the role gate_preflight asks for.
+TOOLS = ("node", "corepack", "pnpm", "uv")
 
-@check("tool", expected="`{tool}` is found, its version command exits 0 and prints a version")
+
+@check("tool", "`{tool}` is found, its version command exits 0 and prints a version", word("tool", TOOLS))
 def tool(case: Case) -> Finding:
     name = case.limit("tool")
     found = case.command(f"find_{name}")
@@ -36,14 +40,14 @@ def prepare(case: Case) -> Finding:
     return Finding(Status.PASS, f"{len(wanted)} commands exited 0", ("01-prepare.log",))
 
 
-@check("inputs", expected="all of {files} exist and are not empty")
+@check("inputs", "all of {files} exist and are not empty", Limit("files", "paths", "more"))
 def inputs(case: Case) -> Finding:
     output = case.command("inputs").succeeded()
     found = {line.removeprefix("found ") for line in output.whole.splitlines() if line.startswith("found ")}
-    missing = [name for name in case.limit("files", []) if name not in found]
+    missing = [name for name in case.limit("files") if name not in found]
     if missing:
         raise Unproven(Status.FAIL, "missing: " + ", ".join(missing), output.record.file)
-    return Finding(Status.PASS, f"{len(case.limit('files', []))} documents found", (output.record.file,))
+    return Finding(Status.PASS, f"{len(case.limit('files'))} documents found", (output.record.file,))
 
 
 @check("worktree", expected="git reports no changed and no untracked file outside the evidence folder")

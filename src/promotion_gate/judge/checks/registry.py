@@ -1,15 +1,14 @@
-"""Every check there is, and whether a policy names only those."""
+"""Every check there is, and whether a policy names only those, with limits that they accept."""
 
 from __future__ import annotations
 
 import string
 from collections.abc import Mapping
 
-from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
-from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy, load_policy, located
+from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy, load_policy
 from promotion_gate.judge.checks import contracts, preflight, slurm, sqlite, vm  # noqa: F401 (importing registers)
-from promotion_gate.judge.checks.case import CHECKS, Registered
+from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
 
 
 def registered() -> Mapping[str, Registered]:
@@ -17,31 +16,67 @@ def registered() -> Mapping[str, Registered]:
     return CHECKS
 
 
-def check_policy(policy: Policy, text: str, name: str) -> Policy:
-    """The policy itself, if its checks exist and its unblock sentences name only what they offer.
+def read_policy(text: str, name: str) -> Policy:
+    """A policy file's text as a Policy whose checks exist. Raises InputError with file, line, column and field."""
+    return check_policy(load_policy(text, name))
 
-    Raises InputError with file and line.
+
+def check_policy(policy: Policy) -> Policy:
+    """The policy itself, if its checks exist and its limits, hints and unblock sentences are what they accept.
+
+    Raises InputError with file, line and column.
     """
-    try:
-        for number, gate in enumerate(policy.gates):
-            for place, entry in enumerate(gate.checks):
-                _check_entry(entry, f"{name}: gates[{number}]: checks[{place}]")
-    except InputError as error:
-        raise located(error, text, name) from None
+    for gate in policy.gates:
+        judged: dict[tuple[str, str], str] = {}
+        for entry in gate.checks:
+            known = _known(policy, entry)
+            _check_limits(policy, entry, known)
+            _check_unblock(policy, entry, known)
+            # Two entries that judge the same leave something unjudged: most often a word was copied and not changed.
+            what = (entry.check, repr(known.subject(entry.limits)))
+            other = judged.setdefault(what, entry.id)
+            if other != entry.id:
+                raise policy.fail(
+                    f"{entry.id} judges the same as {other}; change what it judges or take it out.",
+                    (*entry.path, "limits"),
+                )
     return policy
 
 
-def read_policy(text: str, name: str) -> Policy:
-    """A policy file's text as a Policy whose checks exist. Raises InputError with file, line and field."""
-    return check_policy(load_policy(text, name), text, name)
+def _known(policy: Policy, entry: CheckPolicy) -> Registered:
+    if entry.check not in CHECKS:
+        raise policy.fail(f'there is no check "{entry.check}"{nearest(entry.check, CHECKS)}', (*entry.path, "check"))
+    return CHECKS[entry.check]
 
 
-def _check_entry(entry: CheckPolicy, where: str) -> None:
-    known = registered()
-    if entry.check not in known:
-        raise InputError(f'{where}: there is no check "{entry.check}"{nearest(entry.check, known)}')
-    offered = COMMON_PLACEHOLDERS | known[entry.check].placeholders
-    for sentence in entry.unblock.values():
+def _check_limits(policy: Policy, entry: CheckPolicy, known: Registered) -> None:
+    names = [limit.name for limit in known.limits]
+    for name in entry.limits:
+        if name not in names:
+            hint = nearest(name, names) or (f" (known: {', '.join(names)})." if names else " (it has none).")
+            raise policy.fail(f'{entry.check} has no limit "{name}"{hint}', (*entry.path, "limits", name))
+    for limit in known.limits:
+        place = (*entry.path, "limits", limit.name)
+        if limit.name not in entry.limits:
+            if limit.required:
+                raise policy.fail(f"{entry.id}: the limit {limit.name} is missing ({limit.wanted}).", place)
+            continue
+        problem = limit.problem(entry.limits[limit.name])
+        if problem:
+            raise policy.fail(f"{entry.id}: {limit.name} {problem}", place)
+        said = entry.id.rpartition(".")[2]
+        if said in limit.choices and said != entry.limits[limit.name]:
+            raise policy.fail(f"{entry.id}: {limit.name} is {entry.limits[limit.name]}, its id says {said}.", place)
+
+
+def _check_unblock(policy: Policy, entry: CheckPolicy, known: Registered) -> None:
+    offered = COMMON_PLACEHOLDERS | known.placeholders
+    hints = known.hints | COMMON_HINTS
+    for hint, sentence in entry.unblock.items():
+        place = (*entry.path, "unblock", hint)
+        if hint not in hints:
+            shown = nearest(hint, hints) or f" (known: {', '.join(sorted(hints))})."
+            raise policy.fail(f'{entry.check} gives no hint "{hint}"{shown}', place)
         for _, word, _, _ in string.Formatter().parse(sentence):
             if word is not None and word not in offered:
-                raise InputError(f'{where}: unblock names "{word}", which is not known{nearest(word, offered)}')
+                raise policy.fail(f'unblock names "{word}", which is not known{nearest(word, offered) or "."}', place)

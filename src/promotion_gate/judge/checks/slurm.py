@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from promotion_gate.base.limits import flag, whole
 from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import Case, Finding, Output, SwitchedOff, Unproven, check
 from promotion_gate.judge.parsers import slurm, verdi
@@ -13,7 +14,7 @@ from promotion_gate.judge.parsers.text import key_values, last_line, reason
 ARTIFACTS = "slurm-smoke"
 
 
-@check("smoke_script", expected="exit status 0 (2 is blocked, 1 a hard failure)")
+@check("smoke_script", "exit status 0 (2 is blocked, 1 a hard failure)", hints="not_executable")
 def smoke_script(case: Case) -> Finding:
     output = case.command("script")
     if output.exit == 2:
@@ -64,7 +65,10 @@ def controller(case: Case) -> Finding:
 
 @check(
     "schedulable_node",
-    expected="at least {min_schedulable_nodes} schedulable node in a partition that is up",
+    "at least {min_schedulable_nodes} schedulable node in a partition that is up",
+    whole("min_schedulable_nodes", 1, 100000, "larger"),
+    flag("allow_power_saving", "false"),
+    hints="resume slurmd partition empty reserved maintenance slurmctld",
     placeholders="node partition reservation",
 )
 def schedulable_node(case: Case) -> Finding:
@@ -73,13 +77,13 @@ def schedulable_node(case: Case) -> Finding:
         status = output.failure
         observed = f"sinfo {output.how}"
         return Finding(status, observed, (output.record.file,), hint="slurmctld")
-    power_saving = bool(case.limit("allow_power_saving", False))
+    power_saving = bool(case.limit("allow_power_saving"))
     shown = case.command("show_nodes")
     listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
     good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)
     names = sorted({node.name for node in good})
-    wanted = int(case.limit("min_schedulable_nodes", 1))
+    wanted = int(case.limit("min_schedulable_nodes"))
     if len(names) >= wanted and shown.exit == 0:
         states = ", ".join(f"{node.name} {node.state.lower()} in {node.partition}" for node in good[:5])
         return Finding(Status.PASS, states, (output.record.file,))
@@ -132,7 +136,11 @@ def _reservation(case: Case, node: str = "") -> str:
     return ""
 
 
-@check("computer_test", expected='"Success: all N tests succeeded" for the core.slurm computer, no test failed')
+@check(
+    "computer_test",
+    '"Success: all N tests succeeded" for the core.slurm computer, no test failed',
+    hints="scheduler",
+)
 def computer_test(case: Case) -> Finding:
     output = case.command("computer_test")
     found = verdi.computer_test(output.whole)
@@ -160,8 +168,12 @@ def _of_slurm(case: Case, tested: str | None) -> None:
 _BUSY_REASONS = {"Resources", "Priority"}
 
 
-@check("slurm_job", expected="one tiny sbatch job ends COMPLETED within {gate_slurm_smoke_job_limit_seconds} s",
-       placeholders="reservation")  # fmt: skip
+@check(
+    "slurm_job",
+    "one tiny sbatch job ends COMPLETED within {gate_slurm_smoke_job_limit_seconds} s",
+    hints="stuck busy reserved",
+    placeholders="reservation",
+)
 def slurm_job(case: Case) -> Finding:
     if not case.settings.get("gate_slurm_smoke_submit_job"):
         raise SwitchedOff("gate_slurm_smoke_submit_job is false")

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.files import sha256
+from promotion_gate.base.limits import Limit, whole
 from promotion_gate.base.model import Status, combined
+from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers.text import plain, reason
+
+# How many the role gate_sqlite_smoke makes.
+RUNS = 3
 
 
 def p95_ns(times: Sequence[int]) -> int:
@@ -44,11 +48,8 @@ def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[s
     if not text.strip():
         return "printed nothing"
     shown = plain(text)  # colours would stand between the words
-    for pattern in patterns:
-        found = re.search(pattern, shown, re.MULTILINE)
-        if found:
-            return f'exited 0 but printed "{found.group(0)[:120]}"'
-    return None
+    found = first_match(patterns, shown)
+    return None if found is None else f'exited 0 but printed "{found[:120]}"'
 
 
 def _failure(run: Output, patterns: Sequence[str]) -> str | None:
@@ -56,18 +57,23 @@ def _failure(run: Output, patterns: Sequence[str]) -> str | None:
 
 
 def _runs(case: Case) -> list[Output]:
-    return [case.command(f"run_{number}") for number in (1, 2, 3)]
+    return [case.command(f"run_{number}") for number in range(1, RUNS + 1)]
 
 
-@check("smoke_runs", expected="{required_runs} of {required_runs} runs exit 0, print something and no failure pattern")
+@check(
+    "smoke_runs",
+    "{required_runs} of {required_runs} runs exit 0, print something and no failure pattern",
+    whole("required_runs", 1, RUNS, "larger"),
+    Limit("failure_patterns", "patterns", "more"),
+)
 def smoke_runs(case: Case) -> Finding:
     failures, files, times = [], [], []
-    wanted = int(case.limit("required_runs", 3))
+    wanted = int(case.limit("required_runs"))
     statuses: list[Status] = []
     for number in range(1, wanted + 1):
         try:
             run = case.command(f"run_{number}")
-            problem = _failure(run, case.limit("failure_patterns", []))
+            problem = _failure(run, case.limit("failure_patterns"))
             statuses += [run.failure if run.exit != 0 else Status.FAIL] if problem else []
             files.append(run.record.file)
             times.append({"run": number, "duration_ns": run.record.duration_ns, "exit": run.exit, "problem": problem})
@@ -141,9 +147,14 @@ def smoke_baseline(case: Case) -> Finding:
     )
 
 
-@check("smoke_p95", expected="p95 of three runs at most {max_regression_percent} % above the known-good median")
+@check(
+    "smoke_p95",
+    "p95 of three runs at most {max_regression_percent} % above the known-good median",
+    whole("max_regression_percent", 0, 100, "smaller", "percent"),
+    whole("warn_drift_percent", 0, 100, "smaller", "percent"),
+)
 def smoke_p95(case: Case) -> Finding:
-    max_percent = int(case.limit("max_regression_percent", 25))
+    max_percent = int(case.limit("max_regression_percent"))
     times = [run.record.duration_ns for run in _runs(case)]
     if min(times) <= 0:
         raise Unproven(Status.INVALID, "a run has no wall time", "index.json")
@@ -160,12 +171,12 @@ def smoke_p95(case: Case) -> Finding:
     observed = f"p95 {p95 / 1e9:.3f} s (nearest rank, {p95} ns), {change} against the known-good median"
     first = found[0].median_ns
     drift = (sorted(times)[1] - first) * 100 / first
-    warn_from = int(case.limit("warn_drift_percent", 25))
+    warn_from = int(case.limit("warn_drift_percent"))
     warnings: tuple[str, ...] = ()
     if sorted(times)[1] * 100 >= first * (100 + warn_from):
         warnings = (f"The median has drifted by {drift:+.1f} % since the first baseline ({found[0].recorded_at}).",)
     details = {"p95_ns": p95, "limit_ns": limit, "change": change, "drift_percent": f"{drift:+.1f}",
                "first_baseline": found[0].as_dict(), "first_median_ns": first}  # fmt: skip
     status = Status.FAIL if regressed(p95, median, max_percent) else Status.PASS
-    runs = tuple(f"02-sqlite-smoke-run{number}.log" for number in (1, 2, 3))
+    runs = tuple(f"02-sqlite-smoke-run{number}.log" for number in range(1, RUNS + 1))
     return Finding(status, observed, (*runs, "baseline.json"), expected, details=details, warnings=warnings)

@@ -6,6 +6,7 @@ status is one check among many; what counts is what verdi prints about the targe
 
 from __future__ import annotations
 
+from promotion_gate.base.limits import whole, word
 from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
@@ -27,7 +28,7 @@ def workspace_identity(case: Case) -> Identity | None:
     return None if text is None else identity(text)
 
 
-@check("vm_checkout", expected="the commit of the workspace, no tracked file modified")
+@check("vm_checkout", "the commit of the workspace, no tracked file modified", hints="no_checkout modified")
 def vm_checkout(case: Case) -> Finding:
     output = case.command("identity")
     if output.exit != 0:
@@ -45,7 +46,7 @@ def vm_checkout(case: Case) -> Finding:
     return Finding(Status.PASS, f"{there.commit}{equal}, unmodified", (output.record.file,))
 
 
-@check("env_file", expected="{aiida_vm_env_file} can be read on the VM and names the target profile")
+@check("env_file", "{aiida_vm_env_file} can be read on the VM and names the target profile", hints="other_profile")
 def env_file(case: Case) -> Finding:
     record = case.record
     if record is None:
@@ -69,7 +70,7 @@ def env_file(case: Case) -> Finding:
     return Finding(Status.PASS, f"{record.env_file} names {named}", ("03-vm-bootstrap.log",))
 
 
-@check("bootstrap", expected="the bootstrap command of the spec exits 0")
+@check("bootstrap", "the bootstrap command of the spec exits 0", hints="not_executable")
 def bootstrap(case: Case) -> Finding:
     output = case.command("bootstrap")
     if output.exit == 126:
@@ -95,7 +96,7 @@ def first_run(case: Case) -> Finding:
     return Finding(Status.PASS, f"{profile} did not exist before --apply", (before.record.file,))
 
 
-@check("profile", expected="the exact name of the target profile in `verdi profile list`")
+@check("profile", "the exact name of the target profile in `verdi profile list`", hints="no_verdi")
 def profile(case: Case) -> Finding:
     output = case.command("profile_list").succeeded("no_verdi")
     wanted, listed = target_profile(case), verdi.profile_list(output.whole)
@@ -107,7 +108,12 @@ def profile(case: Case) -> Finding:
     return Finding(Status.PASS, f"{wanted} is there", (output.record.file,))
 
 
-@check("status_service", expected="the {service} line of `verdi -p NAME status` shows it up")
+@check(
+    "status_service",
+    "the {service} line of `verdi -p NAME status` shows it up",
+    word("service", verdi.SERVICES),
+    hints="hangs",
+)
 def status_service(case: Case) -> Finding:
     name = str(case.limit("service"))
     output = case.command("status", timeout_hint="hangs")
@@ -142,7 +148,12 @@ def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
     return any(not found.is_up(name) for name in judged)
 
 
-@check("daemon_workers", expected="the daemon of the target profile runs with at least {min_workers} worker")
+@check(
+    "daemon_workers",
+    "the daemon of the target profile runs with at least {min_workers} worker",
+    whole("min_workers", 1, 1000, "larger"),
+    hints="hangs",
+)
 def daemon_workers(case: Case) -> Finding:
     output = case.command("daemon_status", timeout_hint="hangs")
     found = verdi.daemon_status(output.whole)
@@ -150,7 +161,7 @@ def daemon_workers(case: Case) -> Finding:
         raise Unproven(Status.FAIL, _not_running(output, found), output.record.file)
     if found.profile != target_profile(case):
         raise Unproven(Status.FAIL, f"it is the daemon of {found.profile}", output.record.file)
-    if found.workers is None or found.workers < int(case.limit("min_workers", 1)):
+    if found.workers is None or found.workers < int(case.limit("min_workers")):
         shown = "no worker count is shown" if found.workers is None else f"{found.workers} workers"
         raise Unproven(Status.FAIL, f"the daemon runs with {shown}", output.record.file)
     observed = f"{found.workers} worker(s), PID {found.pid}"

@@ -9,10 +9,9 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Literal, NoReturn
 
-import yaml
-
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of, nearest
+from promotion_gate.base.yaml_lines import Path, read_yaml
 
 Requirement = Literal["required", "optional"]
 REQUIREMENTS: tuple[Requirement, ...] = ("required", "optional")
@@ -26,8 +25,6 @@ SHIPPED = "contract-fields.yml"
 # Its copy in a bundle.
 MAP_SCHEMA = 1
 DIGEST = re.compile(r"[0-9a-f]{64}")
-
-Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,58 +92,17 @@ def shipped_text() -> str:
 
 
 class _Reader:
-    """One map's YAML as plain data, with the line of every key."""
+    """One map's YAML as plain data, with the place of every key."""
 
     def __init__(self, name: str, text: str) -> None:
-        self.name = name
-        self.lines: dict[Path, int] = {}
-        try:
-            self.data = self._parse(text)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = f", line {mark.line + 1}" if mark else ""
-            raise InputError(f"{name}{line}: not YAML ({error.problem}); mend it and run again.") from None
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise InputError(f"{name}: not YAML ({error}); mend it and run again.") from None
-
-    def _parse(self, text: str) -> dict[str, Any]:
-        # Aliases can make a small file enormous, and no map needs one.
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, yaml.AliasToken):
-                line = token.start_mark.line + 1
-                raise InputError(f"{self.name}, line {line}: a YAML alias; write the value out.")
-        loader = yaml.SafeLoader(text)
-        try:
-            node = loader.get_single_node()
-            data = self._plain(loader, node, ()) if node is not None else None
-        finally:
-            loader.dispose()
+        data, self.marks = read_yaml(text, name)
         if not isinstance(data, dict):
-            raise InputError(f"{self.name}, line 1: must be a mapping of settings and surfaces, not {kind_of(data)}.")
-        return data
-
-    def _plain(self, loader: yaml.SafeLoader, node: yaml.Node, path: Path) -> Any:
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(loader, item, (*path, number)) for number, item in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            return loader.construct_object(node)
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise InputError(f"{self.name}, line {line}: a key must be a text.")
-            key = str(key_node.value)
-            if key in result:
-                raise InputError(f'{self.name}, line {line}: the key "{key}" stands twice; keep one.')
-            self.lines[(*path, key)] = line
-            result[key] = self._plain(loader, value_node, (*path, key))
-        return result
+            raise InputError(f"{self.marks.at()}: must be a mapping of settings and surfaces, not {kind_of(data)}.")
+        self.name = name
+        self.data: dict[str, Any] = data
 
     def fail(self, path: Path, sentence: str) -> NoReturn:
-        while path not in self.lines and path:
-            path = path[:-1]
-        raise InputError(f"{self.name}, line {self.lines.get(path, 1)}: {sentence}")
+        raise InputError(f"{self.marks.at(path)}: {sentence}")
 
     def mapping(self, path: Path, value: object, known: Iterable[str] | None = None) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -229,7 +185,7 @@ class _Reader:
                 if field in fields:
                     self.fail((*path, field), f'"{field}" is both required and optional; keep one.')
                 found = self.field_owners((*path, field), owner, owners)
-                fields[field] = MapField(field, requirement, found, self.lines[(*path, field)])
+                fields[field] = MapField(field, requirement, found, self.marks.line((*path, field)))
         if not fields:
             self.fail((name,), f'the surface "{name}" has no fields; it could never hold.')
         return Surface(name, document, sections, fields)

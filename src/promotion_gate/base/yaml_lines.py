@@ -1,0 +1,115 @@
+"""The one YAML loader for files that people write: plain data, and for each value the line and column it stands on.
+
+Refused, with the place: a duplicate key, anchors and aliases (they can make a small file enormous), tags, more than
+MAX_BYTES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from promotion_gate.base.errors import InputError
+
+# The shipped checklist has 25 kB.
+MAX_BYTES = 256 * 1024
+
+# Where a value is: the keys and list positions that lead to it.
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Line and column, from 1, of everything in a file: of a mapping's entry where its key stands."""
+
+    name: str
+    places: Mapping[Path, tuple[int, int]]
+
+    def line(self, path: Path) -> int:
+        """The line of a value; of the nearest one around it where the file does not have it."""
+        return self._place(path)[0]
+
+    def at(self, path: Path = ()) -> str:
+        """`mine.yml, line 12, column 9` for what stands at `path`, or for the nearest value around it."""
+        line, column = self._place(path)
+        return f"{self.name}, line {line}, column {column}"
+
+    def _place(self, path: Path) -> tuple[int, int]:
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.places.get(path, (1, 1))
+
+
+def read_yaml(text: str, name: str) -> tuple[Any, Marks]:
+    """The content of a YAML file as plain data, with its marks; `name` is the file, for the errors.
+
+    Raises InputError with file, line and column.
+    """
+    if len(text) > MAX_BYTES:  # characters; at most four times as many bytes
+        raise InputError(f"{name}: too large ({len(text)} characters, the limit is {MAX_BYTES}).")
+    places: dict[Path, tuple[int, int]] = {}
+    loader: _Loader | None = None
+    try:
+        loader = _Loader(text)
+        loader.name = name
+        node = loader.get_single_node()
+        data = loader.plain(node, (), places) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark else name
+        raise InputError(f"{where}: not valid YAML ({error.problem}).") from None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        where = f"{name}, line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
+        raise InputError(f"{where}: not valid YAML (a control character).") from None
+    except RecursionError:
+        raise InputError(f"{name}: not valid YAML (nested too deeply).") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return data, Marks(name, places)
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's own loader, in Python: a checklist must mean the same on every machine, with libyaml or without."""
+
+    def fetch_alias(self) -> None:
+        raise self.error(self.get_mark(), "anchors and aliases are not allowed; write the value out.")
+
+    fetch_anchor = fetch_alias
+
+    def fetch_tag(self) -> None:
+        raise self.error(self.get_mark(), "tags are not allowed; write the plain value.")
+
+    def error(self, mark: Any, sentence: str) -> InputError:
+        return InputError(f"{self.name}, line {mark.line + 1}, column {mark.column + 1}: {sentence}")
+
+    def plain(self, node: yaml.Node, path: Path, places: dict[Path, tuple[int, int]]) -> Any:
+        places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(item, (*path, number), places) for number, item in enumerate(node.value)]
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path, places)
+        try:
+            value = self.construct_object(node)
+            if isinstance(value, str):
+                value.encode("utf-8")
+            return value
+        except ValueError:  # 2026-13-01, an integer of thousands of digits, an escaped surrogate
+            raise self.error(node.start_mark, f'"{str(node.value)[:40]}" cannot be read as a value.') from None
+
+    def mapping(self, node: yaml.MappingNode, path: Path, places: dict[Path, tuple[int, int]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            mark = key_node.start_mark
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self.error(mark, "a key must be a string.")
+            key = str(key_node.value)
+            if key in result:
+                raise self.error(mark, f'duplicate key "{key}".')
+            places[(*path, key)] = (mark.line + 1, mark.column + 1)
+            result[key] = self.plain(value_node, (*path, key), places)
+        return result
