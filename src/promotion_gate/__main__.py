@@ -17,10 +17,13 @@ from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import to_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
+from promotion_gate.base.policy import policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.bundle.history import is_sealed, read_run
 from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.judge.decide import decide
+from promotion_gate.judge.lint import notes
 from promotion_gate.prove.check import Wanted, check, find_bundle
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import STATEMENT, make_signoff
@@ -44,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except (InputError, BundleError, GateError) as error:
         # A sentence may quote what was set, and that may hold a secret; or a bundle that comes from anywhere.
-        print(f"promotion-gate: {harmless(Redactor().text(str(error)))}", file=sys.stderr)
+        said = [harmless(line) for line in Redactor().text(str(error)).splitlines()]
+        print("promotion-gate: " + "\n".join(said), file=sys.stderr)
         return USAGE if isinstance(error, InputError) else NO_DECISION
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
     _add_sign_off(add("sign-off", _sign_off, "sign off a bundle as the reviewer that its record names"))
     _add_issue(add("issue", _issue, "hand the follow-up issue of a HOLD to your tracker's own tool"))
+    _add_policy(add("policy", _policy_lint, "look at checklists: lint"))
     add("open", _open, "open a run; reads the request of roles/gate_common as JSON from standard input")
     add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input")
     add("begin", _begin, "reopen a bundle for a resume; reads its request as JSON from standard input")
@@ -134,6 +139,14 @@ def _add_sign_off(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", required=True, help="the reviewer, as the record names them")
     command.add_argument("--key", help="an SSH key, or its public half with the key in the agent; signs the sign-off")
     command.add_argument("--statement", default=STATEMENT, help="what is signed off, in the reviewer's words")
+
+
+def _add_policy(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(required=True, metavar="ACTION")
+    help_ = "say what a run would refuse, with file, line and column; exit status 0 or 2"
+    lint = actions.add_parser("lint", help=help_, description=help_)
+    lint.set_defaults(run=_policy_lint)
+    lint.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
 
 
 def _status(decision: Decision) -> int:
@@ -231,6 +244,21 @@ def _sign_off(options: argparse.Namespace) -> int:
     print(f"Signed off: {make_signoff(options.bundle, options.name, options.key, options.statement)}")
     _share(options.bundle)
     return 0
+
+
+def _policy_lint(options: argparse.Namespace) -> int:
+    refused = False
+    for path in options.files:
+        try:
+            policy = read_policy(policy_text(path), str(path))
+        except InputError as error:
+            refused = True
+            print(*(harmless(line) for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+            continue
+        checks = sum(1 for _ in policy.checks())
+        print(visible(f"{path}: {policy.name}, {len(policy.gates)} gates, {checks} checks: no mistake found."))
+        print(*(visible(f"  note: {note}") for note in notes(policy)), sep="\n", end="\n" if notes(policy) else "")
+    return USAGE if refused else 0
 
 
 def _request() -> object:

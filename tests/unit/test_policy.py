@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
+from promotion_gate.__main__ import main
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.patterns import first_match
 from promotion_gate.base.policy import GATE_NAMES, Policy
 from promotion_gate.judge.checks.case import COMMON_HINTS
 from promotion_gate.judge.checks.registry import read_policy, registered
 
-SHIPPED = (Path(__file__).parents[2] / "policies" / "aiida.yml").read_text(encoding="utf-8")
+PROJECT = Path(__file__).parents[2]
+SHIPPED = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
 DATA = yaml.safe_load(SHIPPED)
 Change = Callable[[dict[str, Any]], object]
 
@@ -414,3 +416,51 @@ def test_needs_name_checks_and_go_in_no_circle(needs: object, said: str) -> None
 def test_a_check_may_need_the_built_in_ones() -> None:
     text = edited(lambda data: entry_of(data, "preflight.uv").update(needs=["preflight.host", "preflight.evidence"]))
     assert load(text)
+
+
+# --- policy lint --------------------------------------------------------------------------------------------------
+
+
+def test_lint_says_all_mistakes_at_once_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SHIPPED.replace("limits: {tool: corepack}", "limts: {tool: corepack}").replace("alone: true", "alone: 1")
+    path = tmp_path / "mine.yml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["policy", "lint", str(path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition("column")[0] for line in said] == [
+        f"{path}, line {line_of(text, 'limts:')}, ",
+        f"{path}, line {line_of(text, 'alone: 1')}, ",
+    ]
+    limits = SHIPPED.replace("min_workers: 1", "min_workers: 0").replace("min_passed: 1", "min_pased: 1")
+    path.write_text(limits, encoding="utf-8")
+    assert main(["policy", "lint", str(path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"", b"a: 1", b"schema: 2", b"x" * 2_000_000])
+def test_lint_of_what_is_not_a_checklist_ends_with_2(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_bytes(content)
+    assert main(["policy", "lint", str(path)]) == 2
+    assert main(["policy", "lint", str(tmp_path / "nowhere.yml")]) == 2
+    assert main(["policy", "lint", str(tmp_path)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_lint_of_the_shipped_checklist_names_what_is_judged_only_where_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["policy", "lint", str(PROJECT / "policies" / "aiida.yml")]) == 0
+    out = capsys.readouterr().out
+    assert "aiida, 5 gates, 33 checks: no mistake found." in out
+    assert "preflight.prepare is judged only where an operator asks for it." in out
+
+
+@pytest.mark.stranger("14.7", "a gate whose only check passes when nothing is configured")
+def test_a_gate_that_could_never_fail_is_refused() -> None:
+    def change(data: dict[str, Any]) -> None:
+        data["gates"][0]["checks"] = [entry_of(data, "preflight.prepare")]
+
+    assert 'the gate "preflight" could never fail: what it checks (preflight.prepare)' in refused(edited(change))

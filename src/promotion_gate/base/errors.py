@@ -1,8 +1,11 @@
-"""The errors of this package. Each carries one sentence for a person: what, where, what to do next."""
+"""The errors of this package. Each carries one sentence for a person, or several: what, where, what to do next."""
 
 
 class GateError(Exception):
     """Anything the gate refuses to do; the text is shown to the operator as it stands."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class InputError(GateError):

@@ -98,12 +98,21 @@ class Fields:
         """The mapping `key` as Fields; an empty one where it is not there."""
         return Fields(self.mapping(key), f"{self.where}: {key}", self.error, self.marks, (*self.path, key))
 
-    def each(self, key: str, build: Callable[[Fields], T]) -> tuple[T, ...]:
-        """Builds one value per entry of the list `key`; the entry's place is in its errors."""
-        return tuple(
-            build(Fields(item, f"{self.where}: {key}[{number}]", self.error, self.marks, (*self.path, key, number)))
-            for number, item in enumerate(self.sequence(key))
-        )
+    def each(self, key: str, build: Callable[[Fields], T], problems: list[GateError] | None = None) -> tuple[T, ...]:
+        """Builds one value per entry of the list `key`; the entry's place is in its errors.
+
+        With `problems` an entry that cannot be built is left out, and its error is added to them.
+        """
+        built = []
+        for number, item in enumerate(self.sequence(key)):
+            try:
+                place = f"{self.where}: {key}[{number}]"
+                built.append(build(Fields(item, place, self.error, self.marks, (*self.path, key, number))))
+            except self.error as error:
+                if problems is None:
+                    raise
+                problems.append(error)
+        return tuple(built)
 
 
 def kind_of(value: object) -> str:

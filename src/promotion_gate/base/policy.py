@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 import string
 from collections.abc import Iterator, Mapping
@@ -12,11 +13,11 @@ from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
-from promotion_gate.base.errors import InputError
+from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields, kind_of, nearest
 from promotion_gate.base.names import policy_name_problem
 from promotion_gate.base.times import parse_duration
-from promotion_gate.base.yaml_lines import Marks, Path, read_yaml
+from promotion_gate.base.yaml_lines import MAX_CHARACTERS, Marks, Path, read_yaml
 
 POLICY_SCHEMA = 2
 GATE_NAMES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
@@ -158,14 +159,27 @@ class Policy:
         return InputError(f"{self.marks.at(path)}: {sentence}")
 
 
+def policy_text(path: pathlib.Path) -> str:
+    """The text of a policy file. Raises InputError where it cannot be read."""
+    reason = "not a regular file"
+    try:
+        if path.is_file() or not path.exists():
+            with path.open("rb") as stream:
+                return stream.read(4 * MAX_CHARACTERS + 1).decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "") if isinstance(error, OSError) else "not UTF-8"
+    raise InputError(f"The policy {path} cannot be read ({reason}). Set promotion_policy to a policy file.")
+
+
 @lru_cache(maxsize=16)  # by content: a run and a verification read the same text several times
 def load_policy(text: str, name: str) -> Policy:
     """Turns the text of a policy file into a Policy; judge.checks.registry.check_policy asks whether its checks exist.
 
-    Raises InputError with file, line, column and field.
+    Raises InputError with file, line, column and field; with a sentence for each gate and check that is wrong.
     """
     data, marks = read_yaml(text, name)
-    policy = _policy(Fields(data, name, InputError, marks))
+    problems: list[GateError] = []
+    policy = _policy(Fields(data, name, InputError, marks), problems)
     for gate in policy.gates:
         _check_gate(policy, gate)
     _check_unique(policy)
@@ -173,7 +187,7 @@ def load_policy(text: str, name: str) -> Policy:
     return policy
 
 
-def _policy(fields: Fields) -> Policy:
+def _policy(fields: Fields, problems: list[GateError]) -> Policy:
     schema = fields.integer("schema")
     if schema == 1:
         raise fields.fail(
@@ -185,7 +199,9 @@ def _policy(fields: Fields) -> Policy:
         raise fields.fail(f"schema must be {POLICY_SCHEMA}, not {schema}; this version reads no other.", "schema")
     fields.only(("schema", "name", "title", "subject", "same_machine", "supported_versions", "max_age", "gates"))
     versions = _versions(fields)
-    gates = fields.each("gates", _gate)
+    gates = fields.each("gates", lambda gate: _gate(gate, problems), problems)
+    if problems:
+        raise InputError(*problems)
     if not gates:
         raise fields.fail("gates is empty; a checklist without a gate could never promote.", "gates")
     if len(gates) > MAX_GATES:
@@ -251,7 +267,7 @@ def _versions(fields: Fields) -> dict[str, str]:
     return versions
 
 
-def _gate(fields: Fields) -> GatePolicy:
+def _gate(fields: Fields, problems: list[GateError]) -> GatePolicy:
     fields.only(
         (
             "id",
@@ -299,7 +315,7 @@ def _gate(fields: Fields) -> GatePolicy:
         evidence=fields.texts("evidence"),
         summary=fields.text("summary"),
         notes=fields.optional_text("notes"),
-        checks=fields.each("checks", _check),
+        checks=fields.each("checks", _check, problems),
         path=fields.path,
     )
 

@@ -1,7 +1,7 @@
 """The one YAML loader for files that people write: plain data, and for each value the line and column it stands on.
 
 Refused, with the place: a duplicate key, anchors and aliases (they can make a small file enormous), tags, more than
-MAX_BYTES.
+MAX_CHARACTERS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 from promotion_gate.base.errors import InputError
 
 # The shipped checklist has 25 kB.
-MAX_BYTES = 256 * 1024
+MAX_CHARACTERS = 256 * 1024
 
 # Where a value is: the keys and list positions that lead to it.
 Path = tuple[str | int, ...]
@@ -48,8 +48,8 @@ def read_yaml(text: str, name: str) -> tuple[Any, Marks]:
 
     Raises InputError with file, line and column.
     """
-    if len(text) > MAX_BYTES:  # characters; at most four times as many bytes
-        raise InputError(f"{name}: too large ({len(text)} characters, the limit is {MAX_BYTES}).")
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"{name}: too large ({len(text)} characters, the limit is {MAX_CHARACTERS}).")
     places: dict[Path, tuple[int, int]] = {}
     loader: _Loader | None = None
     try:

@@ -20,7 +20,7 @@ from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields, kind_of
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, UNFINISHED
-from promotion_gate.base.policy import GATE_NAMES, Policy
+from promotion_gate.base.policy import GATE_NAMES, Policy, policy_text
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
@@ -98,14 +98,7 @@ def _ownership_map(policy: Policy) -> str:
 
 
 def _policy_text(settings: Mapping[str, Any], fields: Fields) -> str:
-    path = Path(fields.text("directory")) / str(settings["promotion_policy"])
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise InputError(
-            f"The policy {path} cannot be read ({reason}). Set promotion_policy to a policy file."
-        ) from None
+    return policy_text(Path(fields.text("directory")) / str(settings["promotion_policy"]))
 
 
 def _hosts(fields: Fields) -> tuple[str, str]:
@@ -245,7 +238,7 @@ def _later_than_all(root: Path) -> datetime:
     return now
 
 
-def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str, Any]:
+def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, Any]:
     opened = _later_than_all(root)
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
@@ -266,7 +259,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
         "risks": kept["promotion_risks"],
         "waivers": kept["promotion_waivers"],
         "settings": kept,
-        "policy": {"path": settings["promotion_policy"], "sha256": sha256(policy_text.encode())},
+        "policy": {"path": settings["promotion_policy"], "sha256": sha256(checklist.encode())},
         "baseline_sha256": sha256(baseline_text.encode()),
         "previous": previous_seal(root, run_id),
         "attempts": [],
@@ -282,7 +275,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy_text: str) -> dict[str
         "files": {MAP_FILE: sha256(shipped_text().encode())},
     }
     files = {
-        POLICY_FILE: policy_text,
+        POLICY_FILE: checklist,
         BASELINE_FILE: baseline_text,
         MAP_FILE: shipped_text(),
         INDEX_FILE: to_json(index),

@@ -188,7 +188,10 @@ Function = Callable[[Case], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A kind of check: its limits, the hints that it gives, and the words that it offers to unblock sentences."""
+    """A kind of check: its limits, the hints that it gives, and the words that it offers to unblock sentences.
+
+    An `optional` one passes, or is not judged, unless an operator asks for it.
+    """
 
     name: str
     function: Function
@@ -196,6 +199,7 @@ class Registered:
     limits: tuple[Limit, ...]
     hints: frozenset[str]
     placeholders: frozenset[str]
+    optional: bool
 
     def subject(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """The limits that say what is judged, as opposed to how strictly."""
@@ -208,7 +212,7 @@ CHECKS: dict[str, Registered] = {}
 
 
 def check(
-    name: str, expected: str, *limits: Limit, hints: str = "", placeholders: str = ""
+    name: str, expected: str, *limits: Limit, hints: str = "", placeholders: str = "", optional: bool = False
 ) -> Callable[[Function], Function]:
     """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in.
 
@@ -218,7 +222,7 @@ def check(
 
     def register(function: Function) -> Function:
         CHECKS[name] = Registered(
-            name, function, expected, limits, frozenset(hints.split()), frozenset(placeholders.split())
+            name, function, expected, limits, frozenset(hints.split()), frozenset(placeholders.split()), optional
         )
         return function
 

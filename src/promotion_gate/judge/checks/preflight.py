@@ -28,7 +28,7 @@ def tool(case: Case) -> Finding:
     return Finding(Status.PASS, f"{name} {version} at {where}", (answer.record.file,))
 
 
-@check("prepare", expected="every command of workspace_prepare_commands exits 0")
+@check("prepare", "every command of workspace_prepare_commands exits 0", optional=True)
 def prepare(case: Case) -> Finding:
     wanted = case.settings.get("workspace_prepare_commands") or []
     if not wanted:

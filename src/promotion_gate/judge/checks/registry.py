@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 
+from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
 from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy, load_policy
 from promotion_gate.judge.checks import contracts, preflight, slurm, sqlite, vm  # noqa: F401 (importing registers)
@@ -24,23 +25,41 @@ def read_policy(text: str, name: str) -> Policy:
 def check_policy(policy: Policy) -> Policy:
     """The policy itself, if its checks exist and its limits, hints and unblock sentences are what they accept.
 
-    Raises InputError with file, line and column.
+    Raises InputError with file, line and column; with a sentence for each check that is wrong.
     """
+    problems: list[InputError] = []
     for gate in policy.gates:
         judged: dict[tuple[str, str], str] = {}
         for entry in gate.checks:
-            known = _known(policy, entry)
-            _check_limits(policy, entry, known)
-            _check_unblock(policy, entry, known)
-            # Two entries that judge the same leave something unjudged: most often a word was copied and not changed.
-            what = (entry.check, repr(known.subject(entry.limits)))
-            other = judged.setdefault(what, entry.id)
-            if other != entry.id:
-                raise policy.fail(
-                    f"{entry.id} judges the same as {other}; change what it judges or take it out.",
-                    (*entry.path, "limits"),
+            try:
+                _check_entry(policy, entry, judged)
+            except InputError as error:
+                problems.append(error)
+        if not problems and all(CHECKS[entry.check].optional for entry in gate.checks):
+            names = ", ".join(entry.id for entry in gate.checks)
+            problems.append(
+                policy.fail(
+                    f'the gate "{gate.name}" could never fail: what it checks ({names}) is judged only where an '
+                    "operator asks for it. Add a check of something that is always there.",
+                    (*gate.path, "checks"),
                 )
+            )
+    if problems:
+        raise InputError(*problems)
     return policy
+
+
+def _check_entry(policy: Policy, entry: CheckPolicy, judged: dict[tuple[str, str], str]) -> None:
+    known = _known(policy, entry)
+    _check_limits(policy, entry, known)
+    _check_unblock(policy, entry, known)
+    # Two entries that judge the same leave something unjudged: most often a word was copied and not changed.
+    what = (entry.check, repr(known.subject(entry.limits)))
+    other = judged.setdefault(what, entry.id)
+    if other != entry.id:
+        raise policy.fail(
+            f"{entry.id} judges the same as {other}; change what it judges or take it out.", (*entry.path, "limits")
+        )
 
 
 def _known(policy: Policy, entry: CheckPolicy) -> Registered:
