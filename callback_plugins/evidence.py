@@ -1,4 +1,4 @@
-"""The evidence callback: turns events into plain calls on the recorder, and never lets a lost decision end in 0."""
+"""The evidence callback: turns events into plain calls on the recorder, and decides the exit status."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ type: aggregate
 short_description: Records the evidence of the promotion gate on the controller
 description:
   - Writes what the module gate_commands returns into the bundle, at once and redacted.
-  - Arms itself in a playbook with a play that has the variable promotion_gate_decides. If such a playbook does not
-    reach its decision, the run ends non-zero and an open bundle stays open, which is no decision.
+  - Arms itself in a playbook with a play that has the variable promotion_gate_decides. At its end the sealed record of
+    this run is read from disk, verified and computed again; unless it says PROMOTE, ansible-playbook ends with 2.
 options: {}
 """
 
@@ -26,7 +26,6 @@ from promotion_gate import __version__
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.bundle.recorder import Recorder
-from promotion_gate.report.show import text_of
 from promotion_gate.run.backstop import Backstop
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
@@ -61,13 +60,16 @@ class CallbackModule(CallbackBase):
         self._guarded(lambda: self._event("unreachable", result))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        record = self._backstop.record()
-        if record is not None:
-            color = C.COLOR_OK if record.get("decision") == "PROMOTE" else C.COLOR_ERROR
-            self._display.display(text_of(record, self._backstop.issue(record)), color=color)
-        problem = self._backstop.verdict()
-        if problem:
-            self._display.display(f"HOLD: {problem}", color=C.COLOR_ERROR)
+        # Ansible turns an exception into a warning and goes on to exit 0; SystemExit sets the status.
+        try:
+            end = self._backstop.end()
+            if end is None:
+                return
+            self._display.display(end.text, color=C.COLOR_OK if end.promotes else C.COLOR_ERROR)
+        except BaseException as error:
+            self._display.display(f"HOLD: the record could not be verified: {visible(str(error))}", color=C.COLOR_ERROR)
+            raise SystemExit(2) from error
+        if not end.promotes:
             raise SystemExit(2)
 
     def _result(self, result: Any) -> None:

@@ -34,7 +34,8 @@ from promotion_gate.bundle.history import broken_links, is_sealed, newest_run, p
 from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.signoff import make_signoff
-from promotion_gate.prove.verify import parse_sums, verify_bundle, verify_history
+from promotion_gate.prove.sound import parse_sums
+from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report import render
 from promotion_gate.run import opening
 from promotion_gate.run.opening import open_run

@@ -24,7 +24,8 @@ from promotion_gate.bundle.index import parse_index
 from promotion_gate.bundle.load import MAX_EVIDENCE_BYTES, load_bundle
 from promotion_gate.prove import verify
 from promotion_gate.prove.seal import seal
-from promotion_gate.prove.verify import MAX_SUMS_BYTES, verify_bundle
+from promotion_gate.prove.sound import MAX_SUMS_BYTES
+from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.run.lock import LOCK_FILE, check_free
 from promotion_gate.run.opening import open_run
 

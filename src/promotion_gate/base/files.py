@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import stat
 import tempfile
@@ -69,6 +70,29 @@ def to_json(data: Any) -> str:
     return visible_json(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
+def parse_json(text: str) -> Any:
+    """JSON as we write it: a key once in its object, numbers finite. Raises ValueError for anything else.
+
+    The standard parser keeps the last of two equal keys, and reads NaN, Infinity and 1e999.
+    """
+    return json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f'duplicate key "{next(name for name in names if names.count(name) > 1)}"')
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
 def read_json(path: Path) -> Any:
     """Reads one JSON file.
 
@@ -78,7 +102,7 @@ def read_json(path: Path) -> Any:
     if content.problem:
         raise BundleError(f"{path} {content.problem}.")
     try:
-        return json.loads(content.data.decode("utf-8"))
+        return parse_json(content.data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON ({error}); it was cut or changed after it was written.") from None
 

@@ -19,29 +19,33 @@ from promotion_gate.base.names import (
     safe_name,
 )
 from promotion_gate.bundle.history import remove_unfinished
-from promotion_gate.bundle.load import Bundle, load_bundle
+from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.signing import signature_of
+from promotion_gate.prove.sound import attempts_problem, load_sound, parse_sums
 from promotion_gate.report.render import render
 
 
 def seal(folder: Path) -> Decision:
     """Decides a closed bundle and writes the decision into it.
 
-    Raises BundleError for a bundle that cannot be decided or is sealed already, GateError if a file cannot be
-    written or signed; in each case there is no seal, which is no decision.
+    Raises BundleError for a bundle that cannot be decided, that verify would refuse, or that is sealed already, and
+    GateError if a file cannot be written or signed; in each case there is no seal, which is no decision.
     """
     if (folder / SUMS_FILE).exists():
         raise BundleError(
             f"{folder} is sealed already; nothing in it changes any more. Look at it with: promotion-gate show {folder}"
         )
-    bundle = load_bundle(folder)
+    bundle = load_sound(folder)
     decision = decide(bundle)
     key = bundle.index.settings.get("promotion_signing_key")
     try:
         remove_unfinished(folder, bundle.index.files)
         rendered = _write_records(folder, bundle, decision)
         sums = checksums(folder, decision, foreign(list_files(folder), bundle, rendered))
+        problem = attempts_problem(folder, parse_sums(sums.encode())[0], bundle)
+        if problem:
+            raise BundleError(f"{folder} cannot be sealed: {problem}.")
         if key:
             # Before the seal: what was to be signed is never seen sealed and unsigned.
             write_atomically(folder / SIGNATURE_FILE, signature_of(sums.encode(), str(key)))

@@ -6,11 +6,8 @@ whatever is wrong with it is a finding, never a traceback.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +16,22 @@ from promotion_gate.base.escape import visible
 from promotion_gate.base.files import digest_of, list_files, read_file, read_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import (
-    ATTEMPTS,
-    BASELINE_FILE,
     DECISION_JSON,
     FOLLOW_UP,
     INDEX_FILE,
-    POLICY_FILE,
     SIGNATURE_FILE,
     SUMS_FILE,
-    archived_by,
-    name_problem,
 )
-from promotion_gate.base.yaml_lines import read_yaml
 from promotion_gate.bundle.history import broken_links, read_run, run_folders
 from promotion_gate.bundle.index import Index
-from promotion_gate.bundle.load import Bundle, load_bundle
+from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.decide import decide
-from promotion_gate.prove.schema import problems
 from promotion_gate.prove.seal import foreign
 from promotion_gate.prove.signing import check_allowed_signers, check_signature, verify
+from promotion_gate.prove.sound import MAX_SUMS_BYTES, attempts_problem, load_sound, parse_sums, shown
 from promotion_gate.report.render import render
 
-_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 _SHOWN = 5
-# 50,000 names of the usual length.
-MAX_SUMS_BYTES = 8 * 1024 * 1024
-_ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
 UNSIGNED = "there is none"
 
 
@@ -115,7 +102,9 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     findings += [signature, loaded]
     if bundle is None:
         return Report(str(folder), tuple(findings), None, signer)
-    findings.append(_attempts(folder, sums, bundle))
+    problem = attempts_problem(folder, sums, bundle)
+    earlier = f"{sum(1 for item in bundle.index.attempts if item.get('sha256'))} earlier seals, as the index names them"
+    findings.append(Finding("attempts", not problem, problem or earlier))
     decision, followed = _recompute(folder, sums, bundle)
     return Report(str(folder), (*findings, *followed), decision, signer)
 
@@ -128,36 +117,6 @@ def read_sums(folder: Path) -> tuple[dict[str, str], str]:
     return parse_sums(content.data)
 
 
-def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
-    """As read_sums(), from the bytes of the file.
-
-    The grammar is strict: lines of 64 lower-case hex digits, two spaces and a name, sorted by the bytes of the
-    name, each once, LF at the end of every line.
-    """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return {}, "it is not UTF-8"
-    if not text.endswith("\n"):
-        return {}, "it does not end with a newline; it was cut"
-    entries: dict[str, str] = {}
-    last = b""
-    for number, line in enumerate(text[:-1].split("\n"), start=1):
-        match = _LINE.fullmatch(line)
-        if not match:
-            return entries, f"line {number} is not a digest, two spaces and a name"
-        digest, name = match.groups()
-        problem = "cannot be listed in itself" if name in (SUMS_FILE, SIGNATURE_FILE) else name_problem(name)
-        if problem:
-            return entries, f"line {number}: {name!r} {problem}"
-        if name in entries:
-            return entries, f"line {number}: {name} is listed twice"
-        if name.encode() < last:
-            return entries, f"line {number}: {name} is out of order"
-        entries[name], last = digest, name.encode()
-    return entries, ""
-
-
 def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
     """SHA256SUMS names exactly the files that are there. A link counts as a file that it does not name."""
     try:
@@ -168,7 +127,7 @@ def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
         return Finding("files", False, str(error))
     links = sorted(name for name in there if (folder / name).is_symlink())
     extra, missing = sorted(there - set(sums)), sorted(set(sums) - there)
-    problems = [f"{what}: {_shown(names)}" for what, names in _named(extra, missing, links)]
+    problems = [f"{what}: {shown(names)}" for what, names in _named(extra, missing, links)]
     return Finding("files", not problems, "; ".join(problems) or f"exactly the {len(there)} files that are named")
 
 
@@ -176,11 +135,6 @@ def _named(extra: list[str], missing: list[str], links: list[str]) -> Iterator[t
     for what, names in (("not in SHA256SUMS", extra), ("missing", missing), ("symbolic links", links)):
         if names:
             yield what, names
-
-
-def _shown(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
@@ -193,7 +147,7 @@ def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
             bad.append(f"{name} was changed after the seal")
     if not sums:
         return Finding("digests", False, "there is nothing to compare with")
-    return Finding("digests", not bad, _shown(bad) or f"{len(sums)} files are as they were sealed")
+    return Finding("digests", not bad, shown(bad) or f"{len(sums)} files are as they were sealed")
 
 
 def signature_finding(
@@ -226,84 +180,16 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
     """Index, policy and baseline against their schemas."""
     name = "index, policy, baseline"
     try:
-        bundle = load_bundle(folder)
-        unfit = list(_unfit(folder, bundle))
+        bundle = load_sound(folder)
     except GateError as error:
         return None, Finding(name, False, str(error))
     except Exception as error:  # the bundle is untrusted: what no parser foresaw is a finding, not a traceback
         return None, Finding(name, False, f"they cannot be read ({type(error).__name__}: {error})")
     index = bundle.index
-    if unfit:
-        return None, Finding(name, False, _shown(unfit))
     if index.state != "closed":
         return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is no decision")
     found = f"run {index.run_id}, attempt {index.attempt}, {len(index.files)} evidence files"
     return bundle, Finding(name, True, found)
-
-
-def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
-    """What of the three does not fit its schema; they could be read, so they are JSON and YAML."""
-    unfit: dict[str, Sequence[str]] = {
-        INDEX_FILE: problems("index", read_json(folder / INDEX_FILE)),
-        POLICY_FILE: _unfit_policy(bundle.policy_text),
-    }
-    if bundle.index.baseline_sha256 is not None:
-        unfit[BASELINE_FILE] = problems("baseline", read_json(folder / BASELINE_FILE))
-    for name, found in unfit.items():
-        yield from (f"{name}: {problem}" for problem in found)
-
-
-@lru_cache(maxsize=4)  # by content: the runs of a history mostly have the same policy
-def _unfit_policy(text: str) -> tuple[str, ...]:
-    return tuple(problems("policy", read_yaml(text, POLICY_FILE)[0]))
-
-
-def _attempts(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> Finding:
-    """Every seal that a resume replaced is there as the index names it, no other, and so is what each of them names."""
-    attempts = [
-        (str(item.get("number")).zfill(2), str(item.get("sha256"))) for item in _mappings(bundle.index.attempts)
-    ]
-    named = {f"{ATTEMPTS}/{number}/{SUMS_FILE}": digest for number, digest in attempts if digest}
-    there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
-    if [number for number, _ in attempts] != [f"{number:02d}" for number in range(1, bundle.index.attempt)]:
-        return Finding("attempts", False, "the index does not name each attempt before this one")
-    if named.items() - there.items():
-        return Finding("attempts", False, f"a seal that the index names is gone from {ATTEMPTS}/")
-    if there.items() - named.items():
-        return Finding("attempts", False, f"{ATTEMPTS}/ has a seal that the index does not name")
-    places = _places(sums)
-    lost = [problem for name in sorted(named) for problem in _lost(folder, places, name)]
-    return Finding("attempts", not lost, _shown(lost) or f"{len(named)} earlier seals, as the index names them")
-
-
-def _places(sums: Mapping[str, str]) -> dict[tuple[str, str], float]:
-    """For each name and digest the newest archive that has it; the bundle itself is newer than every archive."""
-    places: dict[tuple[str, str], float] = dict.fromkeys(sums.items(), math.inf)
-    for place, digest in sums.items():
-        number = archived_by(place)
-        if number is not None:
-            name = place.split("/", 2)[2]
-            places[name, digest] = max(number, places.get((name, digest), 0))
-    return places
-
-
-def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> Iterator[str]:
-    """What an earlier seal names and the bundle does not have any more as it was sealed then.
-
-    A file stays where it is until a resume replaces it, so it is in the bundle or in an archive from that attempt on.
-    An attempt that was cut off has no seal, and so nothing that could be held against its archive.
-    """
-    entries, problem = parse_sums(read_file(folder / seal, MAX_SUMS_BYTES).data)
-    if problem:
-        yield f"{seal}: {problem}"
-    first = archived_by(seal) or 1
-    for name, digest in entries.items():
-        if places.get((name, digest), 0) < first:
-            yield f"{name} is not as {seal} names it"
-
-
-def _mappings(items: tuple[Any, ...]) -> list[Mapping[str, Any]]:
-    return [item for item in items if isinstance(item, Mapping)]
 
 
 def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[Decision | None, list[Finding]]:
@@ -359,7 +245,7 @@ def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str]) ->
             bad.append(f"{name} is not what this version of the gate renders from the evidence")
     if FOLLOW_UP not in rendered and not read_file(folder / FOLLOW_UP).problem:
         bad.append(f"{FOLLOW_UP} is there although the decision is PROMOTE")
-    return Finding("records", not bad, _shown(bad) or f"{len(rendered)} rendered files, byte by byte")
+    return Finding("records", not bad, shown(bad) or f"{len(rendered)} rendered files, byte by byte")
 
 
 def verify_history(root: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:

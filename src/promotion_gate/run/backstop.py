@@ -1,19 +1,28 @@
-"""The backstop: a run that promised a decision and did not reach one must not look like success.
+"""The backstop: how a run ends. A run that promised a decision is a success only if its sealed record says PROMOTE.
 
-It can only ever say HOLD. PROMOTE exists only as a decision file that seal() wrote.
+Nothing that a play computes is believed here: the record is read from disk, verified, and computed again from its
+evidence. PROMOTE exists only as a decision file that seal() wrote.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from promotion_gate.base.errors import GateError
-from promotion_gate.base.files import read_json
-from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
+from promotion_gate.base.model import Decision
+from promotion_gate.base.names import SUMS_FILE
+from promotion_gate.bundle.history import read_run
+from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.report.show import text_of
 from promotion_gate.report.tracker import said_of
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What is left to say of a run, and whether it decided PROMOTE: anything else must not look like success."""
+
+    text: str
+    promotes: bool
 
 
 class Backstop:
@@ -22,6 +31,7 @@ class Backstop:
     def __init__(self) -> None:
         self._armed = False
         self._bundle: Path | None = None
+        self._attempt = 0
         self._error: str | None = None
         self.is_closed = False
 
@@ -29,7 +39,7 @@ class Backstop:
         self._armed = True
 
     def opened(self, bundle: Path) -> None:
-        self._bundle, self.is_closed = bundle, False
+        self._bundle, self._attempt, self.is_closed = bundle, read_run(bundle).index.attempt, False
 
     def closed(self) -> None:
         self.is_closed = True
@@ -37,26 +47,31 @@ class Backstop:
     def failed(self, error: str) -> None:
         self._error = self._error or error
 
-    def verdict(self) -> str | None:
-        """Why the run must end non-zero, or None if a decision was reached or none was promised."""
+    def end(self) -> End | None:
+        """How the run ended; None for a playbook that promised no decision and lost nothing."""
+        if not self._armed and self._bundle is None and self._error is None:
+            return None
+        decision, problem = self._decision()
         if self._error:
-            return f"the evidence recorder failed ({self._error}); evidence may be missing."
-        if not self._armed:
-            return None
+            problem = f"the evidence recorder failed ({self._error}); evidence may be missing."
+        said = []
+        if decision and (not problem or decision.decision == "HOLD"):
+            said.append(text_of(decision.as_dict(), said_of(self._bundle, decision.attempt) if self._bundle else ""))
+        if problem:
+            said.append(f"HOLD: {problem}")
+        return End("\n".join(said), decision is not None and decision.decision == "PROMOTE" and not problem)
+
+    def _decision(self) -> tuple[Decision | None, str]:
+        """What the evidence on disk gives, and why the sealed record does not stand; an empty string if it does."""
         if self._bundle is None:
-            return "the deciding play did not run, and no bundle was opened."
-        return None if self.record() else f"the deciding play did not run; {self._bundle} has no decision."
-
-    def issue(self, record: Mapping[str, Any]) -> str:
-        """What was said of the follow-up issue of the decision `record`."""
-        return said_of(self._bundle, record.get("attempt")) if self._bundle else ""
-
-    def record(self) -> dict[str, Any] | None:
-        """The decision that this run sealed, or None."""
-        if self._bundle is None or not self.is_closed or not (self._bundle / SUMS_FILE).is_file():
-            return None
-        with contextlib.suppress(GateError):
-            record = read_json(self._bundle / DECISION_JSON)
-            if isinstance(record, dict) and record.get("decision") in ("PROMOTE", "HOLD"):
-                return record
-        return None
+            return None, "the deciding play did not run, and no bundle was opened."
+        if not self.is_closed or not (self._bundle / SUMS_FILE).is_file():
+            return None, f"the deciding play did not run; {self._bundle} has no decision."
+        report = verify_bundle(self._bundle)
+        decision = report.decision
+        wrong = [f"{finding.name}: {finding.found}" for finding in report.findings if not finding.holds]
+        if wrong or decision is None:
+            return decision, f"the record in {self._bundle} does not verify ({'; '.join(wrong)})."
+        if decision.attempt != self._attempt:
+            return decision, f"the record in {self._bundle} is of attempt {decision.attempt}, not of this run."
+        return decision, ""

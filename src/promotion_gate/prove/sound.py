@@ -1,0 +1,181 @@
+"""What a bundle must be before a decision can be made of it.
+
+seal() asks before it writes a decision and verify asks afterwards, by the same functions: what verify would refuse is
+never sealed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.files import read_file, read_json
+from promotion_gate.base.names import (
+    ATTEMPTS,
+    BASELINE_FILE,
+    INDEX_FILE,
+    POLICY_FILE,
+    SIGNATURE_FILE,
+    SUMS_FILE,
+    archived_by,
+    name_problem,
+)
+from promotion_gate.base.times import parse_duration, parse_stamp
+from promotion_gate.base.yaml_lines import read_yaml
+from promotion_gate.bundle.index import Index
+from promotion_gate.bundle.load import Bundle, load_bundle
+from promotion_gate.prove.schema import problems
+
+_LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
+_ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
+# 50,000 names of the usual length.
+MAX_SUMS_BYTES = 8 * 1024 * 1024
+_SHOWN = 5
+
+
+def shown(names: list[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def load_sound(folder: Path) -> Bundle:
+    """The bundle, if index, policy and baseline fit their schemas and the index makes sense.
+
+    Raises BundleError naming what does not. An open bundle may be sound; it only has no decision yet.
+    """
+    bundle = load_bundle(folder)
+    found = [*_unfit(folder, bundle), *(f"{INDEX_FILE}: {problem}" for problem in contradictions(bundle.index))]
+    if found:
+        raise BundleError(shown(found))
+    return bundle
+
+
+def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
+    """What of the three does not fit its schema; they could be read, so they are JSON and YAML."""
+    unfit: dict[str, Sequence[str]] = {
+        INDEX_FILE: problems("index", read_json(folder / INDEX_FILE)),
+        POLICY_FILE: _unfit_policy(bundle.policy_text),
+    }
+    if bundle.index.baseline_sha256 is not None:
+        unfit[BASELINE_FILE] = problems("baseline", read_json(folder / BASELINE_FILE))
+    for name, found in unfit.items():
+        yield from (f"{name}: {problem}" for problem in found)
+
+
+@lru_cache(maxsize=4)  # by content: the runs of a history mostly have the same policy
+def _unfit_policy(text: str) -> tuple[str, ...]:
+    return tuple(problems("policy", read_yaml(text, POLICY_FILE)[0]))
+
+
+def contradictions(index: Index) -> Iterator[str]:
+    """What a schema cannot say: moments are real and in order, and settings and record agree."""
+    opened, evaluated = parse_stamp(index.opened_at), parse_stamp(index.evaluated_at or "")
+    if opened is None:
+        yield f'opened_at is "{index.opened_at}", which is not a time'
+    if index.evaluated_at is not None and evaluated is None:
+        yield f'evaluated_at is "{index.evaluated_at}", which is not a time'
+    if opened and evaluated and opened > evaluated:
+        yield f"the run was opened at {index.opened_at}, after its decision at {index.evaluated_at}"
+    settings = index.settings
+    for name, recorded in (
+        ("promotion_operator", index.operator),
+        ("promotion_reviewer", index.reviewer),
+        ("promotion_ticket", index.ticket),
+        ("promotion_risks", list(index.risks)),
+        ("promotion_waivers", list(index.waivers)),
+    ):
+        if settings.get(name) != recorded:
+            yield f"settings.{name} is not what the record names"
+    seconds = settings.get("evidence_max_age_seconds")
+    try:
+        meant = parse_duration(settings.get("promotion_evidence_max_age"), "promotion_evidence_max_age")
+        if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds != int(meant.total_seconds()):
+            yield f"settings.evidence_max_age_seconds is {seconds!r}, not promotion_evidence_max_age in seconds"
+    except InputError as error:
+        yield f"settings.{str(error).rstrip('.')}"
+
+
+def attempts_problem(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> str:
+    """What is wrong with the earlier attempts, or an empty string.
+
+    Every seal that a resume replaced is there as the index names it, no other, and so is what each of them names.
+    """
+    attempts = [
+        (str(item.get("number")).zfill(2), str(item.get("sha256"))) for item in _mappings(bundle.index.attempts)
+    ]
+    named = {f"{ATTEMPTS}/{number}/{SUMS_FILE}": digest for number, digest in attempts if digest}
+    there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
+    if [number for number, _ in attempts] != [f"{number:02d}" for number in range(1, bundle.index.attempt)]:
+        return "the index does not name each attempt before this one"
+    if named.items() - there.items():
+        return f"a seal that the index names is gone from {ATTEMPTS}/"
+    if there.items() - named.items():
+        return f"{ATTEMPTS}/ has a seal that the index does not name"
+    places = _places(sums)
+    return shown([problem for name in sorted(named) for problem in _lost(folder, places, name)])
+
+
+def _places(sums: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """For each name and digest the newest archive that has it; the bundle itself is newer than every archive."""
+    places: dict[tuple[str, str], float] = dict.fromkeys(sums.items(), math.inf)
+    for place, digest in sums.items():
+        number = archived_by(place)
+        if number is not None:
+            name = place.split("/", 2)[2]
+            places[name, digest] = max(number, places.get((name, digest), 0))
+    return places
+
+
+def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> Iterator[str]:
+    """What an earlier seal names and the bundle does not have any more as it was sealed then.
+
+    A file stays where it is until a resume replaces it, so it is in the bundle or in an archive from that attempt on.
+    An attempt that was cut off has no seal, and so nothing that could be held against its archive.
+    """
+    entries, problem = parse_sums(read_file(folder / seal, MAX_SUMS_BYTES).data)
+    if problem:
+        yield f"{seal}: {problem}"
+    first = archived_by(seal) or 1
+    for name, digest in entries.items():
+        if places.get((name, digest), 0) < first:
+            yield f"{name} is not as {seal} names it"
+
+
+def _mappings(items: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+    return [item for item in items if isinstance(item, Mapping)]
+
+
+def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
+    """As read_sums(), from the bytes of the file.
+
+    The grammar is strict: lines of 64 lower-case hex digits, two spaces and a name, sorted by the bytes of the
+    name, each once, LF at the end of every line.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {}, "it is not UTF-8"
+    if not text.endswith("\n"):
+        return {}, "it does not end with a newline; it was cut"
+    entries: dict[str, str] = {}
+    last = b""
+    for number, line in enumerate(text[:-1].split("\n"), start=1):
+        match = _LINE.fullmatch(line)
+        if not match:
+            return entries, f"line {number} is not a digest, two spaces and a name"
+        digest, name = match.groups()
+        problem = "cannot be listed in itself" if name in (SUMS_FILE, SIGNATURE_FILE) else name_problem(name)
+        if problem:
+            return entries, f"line {number}: {name!r} {problem}"
+        if name in entries:
+            return entries, f"line {number}: {name} is listed twice"
+        if name.encode() < last:
+            return entries, f"line {number}: {name} is out of order"
+        entries[name], last = digest, name.encode()
+    return entries, ""
