@@ -23,11 +23,11 @@ case "$(basename "$0") $*" in
   "verdi -p "*" computer show "*) answer computer_show ;;
   "verdi -p "*" run "*"/versions.py") answer versions ;;
   "scontrol ping") answer scontrol_ping ;;
-  "scontrol show node -o") answer scontrol_nodes ;;
-  "scontrol show reservation -o") answer reservations ;;
+  "scontrol show node -o -a") answer scontrol_nodes ;;
+  "scontrol show reservation -o -a") answer reservations ;;
   "scontrol show job -o "*) answer job ;;
-  "sinfo " | "sinfo -h -N "*) answer sinfo ;;
-  "sinfo -h -o "*) answer partitions ;;
+  "sinfo " | "sinfo -a -h -N "*) answer sinfo ;;
+  "sinfo -a -h -o "*) answer partitions ;;
   "sinfo --version") answer slurm_version ;;
   "sbatch "*) answer sbatch ;;
   "scancel "*) exit 0 ;;

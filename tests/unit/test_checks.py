@@ -195,16 +195,6 @@ def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) ->
     holds(_with_artifact(tmp_path, "contracts", "05-relay-junit.xml", {"": report}), "contracts.relay", "FAIL", "1 ")
 
 
-def test_subtests_that_passed_are_no_contradiction(tmp_path: Path) -> None:
-    """pytest 9 counts them among the tests of the suite and writes no case for them."""
-    report = bundles.JUNIT.replace('tests="2"', 'tests="8"')
-    said = bundles.RELAY_OUTPUT.replace("2 passed in", "2 passed, 6 subtests passed in")
-    for output, status in ((said, "PASS"), (bundles.RELAY_OUTPUT, "INVALID")):
-        trips = bundles.trips_with("contracts", "relay", output=output)
-        trips["contracts"]["artifacts"][0] = bundles.artifact("05-relay-junit.xml", {"": report})
-        assert results(decided(tmp_path / status, trips))["contracts.relay"].status == status
-
-
 @pytest.mark.parametrize(
     ("gate", "command", "said"),
     [
@@ -382,3 +372,73 @@ def test_no_node_modules_blocks_the_generation(tmp_path: Path) -> None:
     trips = bundles.trips_with("contracts", "generate", exit=1, output="sh: 1: openapi-typescript: not found\n")
     trips["contracts"] = bundles.changed(trips["contracts"], "generated_before", exit=1)
     holds(decided(tmp_path, trips), "contracts.client_generate", "BLOCKED", "node_modules is not there")
+
+
+@pytest.mark.stranger("15.5", "two records of one command id in one attempt: the last one won (ping DOWN, then UP)")
+def test_two_records_of_one_command_prove_nothing(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    down = bundles.changed(trips["slurm_smoke"], "ping", exit=1, output=bundles.PING_DOWN)["commands"][1]
+    trips["slurm_smoke"]["commands"].insert(1, down)
+    holds(decided(tmp_path, trips), "slurm_smoke.controller", "INVALID", "is recorded 2 times")
+
+
+@pytest.mark.stranger("15.5", "two records of the identity in one attempt: the last one won")
+def test_two_identities_are_none(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    other = bundles.changed(trips["vm_bootstrap"], "identity", output=OTHER_COMMIT)["commands"][0]
+    trips["vm_bootstrap"]["commands"].insert(0, other)
+    holds(decided(tmp_path, trips), "vm_bootstrap.checkout", "INVALID", "is recorded 2 times")
+
+
+@pytest.mark.stranger("15.1", "a sqlite profile, or a broker that is not RabbitMQ, counted as the runtime of the spec")
+@pytest.mark.parametrize(
+    ("service", "line", "said"),
+    [
+        ("storage", "SqliteTemp storage [open], sandbox: SandboxFolder", "it is core.sqlite_temp"),
+        ("storage", "SqliteZip storage (read-only) [open] @ /a.aiida", "it is core.sqlite_zip"),
+        ("storage", "SqliteDosStorage[/postgresql://x]: open,", "it is core.sqlite_dos"),
+        ("storage", "MyStorage @ postgresql://a", "it is of an unknown kind"),
+        ("storage", "Storage for 'vm-psql' [closed] @ postgresql://a", "it is of an unknown kind"),
+        ("broker", "ZeroMQ Broker (PID 12) @ /home/aiida/.aiida/broker/x", "it is core.zeromq"),
+        ("broker", "Redis v7 @ redis://127.0.0.1", "it is of an unknown kind"),
+        ("broker", "RabbitMQ @ amqp://127.0.0.1", "it is of an unknown kind"),
+    ],
+)
+def test_another_storage_or_broker_is_not_the_runtime_of_the_spec(
+    tmp_path: Path, service: str, line: str, said: str
+) -> None:
+    rows = [f" ✔ {service}:     {line}" if f" {service}:" in row else row for row in STATUS.splitlines()]
+    trips = bundles.trips_with("vm_bootstrap", "status", output="\n".join(rows) + "\n")
+    holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", said)
+
+
+@pytest.mark.stranger("15.1", "ZeroMQ: the broker of the daemon's line counted as RabbitMQ")
+def test_the_broker_of_the_daemon_is_not_rabbitmq(tmp_path: Path) -> None:
+    rows = [row for row in STATUS.splitlines() if " broker:" not in row]
+    rows[-1] += ", Broker PID 5770 [0 pending, 0 processing]"
+    trips = bundles.trips_with("vm_bootstrap", "status", output="\n".join(rows) + "\n")
+    holds(decided(tmp_path, trips), "vm_bootstrap.broker", "FAIL", "it is core.zeromq, not core.rabbitmq")
+
+
+WORKER = " 2486     0.51        0  2026-11-24 00:30:17"
+
+
+@pytest.mark.stranger("15.1", "a daemon whose workers are all dead counted by its headline")
+@pytest.mark.parametrize(
+    ("headline", "rows", "status"),
+    [
+        (1, [WORKER], "PASS"),
+        (1, [" 2486  N/A      N/A      2026-11-24 00:30:17"], "PASS"),
+        (2, [WORKER, " 2487  -        -        -"], "PASS"),
+        (2, [" 2486  -        -        -", " 2487  -        -        -"], "FAIL"),
+        (1, [WORKER, " 2486  -        -        -"], "FAIL"),
+        (1, ["--> No workers are running. Use `verdi daemon incr` to start some!"], "FAIL"),
+        (1, [], "FAIL"),
+        (1, [" 2486  -        -        2026-11-24 00:30:17"], "FAIL"),
+        (0, [WORKER], "FAIL"),
+    ],
+)
+def test_a_worker_counts_by_its_row(tmp_path: Path, headline: int, rows: list[str], status: str) -> None:
+    said = bundles.DAEMON_STATUS.replace("[1]", f"[{headline}]").replace(WORKER, "\n".join(rows))
+    trips = bundles.trips_with("vm_bootstrap", "daemon_status", output=said)
+    assert results(decided(tmp_path, trips))["vm_bootstrap.workers"].status == status

@@ -133,9 +133,13 @@ class Index:
     files: Mapping[str, str]
 
     def command(self, gate: str, command_id: str) -> Command | None:
-        """The command of that gate with that id; the newest where a gate made several trips."""
-        found = [item for item in self.commands if item.gate == gate and item.id == command_id]
+        """The command of that gate with that id; the newest where it is recorded more than once."""
+        found = self.records(gate, command_id)
         return found[-1] if found else None
+
+    def records(self, gate: str, command_id: str) -> tuple[Command, ...]:
+        """All records of that id. An attempt of a gate makes one; of two, nobody can say which one counts."""
+        return tuple(item for item in self.commands if item.gate == gate and item.id == command_id)
 
 
 def parse_index(data: object, where: str = INDEX_FILE) -> Index:

@@ -31,10 +31,11 @@ class Bundle:
         return self.files.get(name, Content(problem="is missing"))
 
     def output(self, gate: str, command_id: str) -> str | None:
-        """What a command printed; None where it has no record or its transcript is not what was recorded."""
-        record = self.index.command(gate, command_id)
-        if record is None:
+        """What a command printed; None where it has no record, or two, or its transcript is not what was recorded."""
+        records = self.index.records(gate, command_id)
+        if len(records) != 1:
             return None
+        [record] = records
         content = self.content(record.file)
         if content.problem or sha256(content.data) != self.index.files.get(record.file):
             return None

@@ -127,6 +127,9 @@ class Case:
         record = self.bundle.index.command(self.gate.name, command_id)
         if record is None:
             raise self._no_record(command_id)
+        if (count := len(self.bundle.index.records(self.gate.name, command_id))) > 1:
+            why = f"`{record.shown}` ({command_id}) is recorded {count} times; which of them counts is not known"
+            raise Unproven(Status.INVALID, why, record.file)
         if record.not_run is not None:
             skipped = record.not_run.startswith("check mode")
             raise Unproven(
@@ -160,7 +163,9 @@ class Case:
         found = [s for s in self.bundle.index.artifact_sets if s.gate == self.gate.name and s.to == to]
         if not found:
             raise self._no_record(to)
-        return found[-1]
+        if len(found) > 1:
+            raise Unproven(Status.INVALID, f"{to} is recorded {len(found)} times; which of them counts is not known")
+        return found[0]
 
     def _slice(self, record: Command) -> str:
         data = self.file(record.file)

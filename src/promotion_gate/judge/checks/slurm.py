@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from promotion_gate.base.limits import flag, whole
@@ -80,6 +79,8 @@ def schedulable_node(case: Case) -> Finding:
     power_saving = bool(case.limit("allow_power_saving"))
     shown = case.command("show_nodes")
     listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
+    in_force = slurm.reservations(case.command("reservations").succeeded("slurmctld").whole)
+    listing = slurm.with_reservations(listing, in_force)
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
     good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)
     names = sorted({node.name for node in good})
@@ -123,17 +124,12 @@ def _remedy(words: set[str], reservation: str) -> str:
 
 
 def _reservation(case: Case, node: str = "") -> str:
-    """The name of the reservation that is in force, of a node if named; an empty text if there is none."""
+    """The name of a reservation that is in force, of a node if named; an empty text if there is none."""
     try:
-        text = case.command("reservations").text
+        found = slurm.reservations(case.command("reservations").whole)
     except Unproven:
         return ""
-    for row in text.splitlines():
-        name, nodes = re.search(r"ReservationName=(\S+)", row), re.search(r" Nodes=(\S*)", row)
-        covers = not node or (nodes and ("[" in nodes[1] or node in nodes[1].split(",")))
-        if name and covers and re.search(r" State=ACTIVE\b", row):
-            return name[1]
-    return ""
+    return next((item.name for item in found if not node or item.covers(node)), "")
 
 
 @check(

@@ -19,7 +19,7 @@ from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
-from promotion_gate.judge.parsers.text import plain, reason
+from promotion_gate.judge.parsers.text import lines, reason, without_ignored_exceptions
 
 # How many the role gate_sqlite_smoke makes.
 RUNS = 3
@@ -47,8 +47,8 @@ def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[s
         return ending + (f" ({why})" if why else "")
     if not text.strip():
         return "printed nothing"
-    shown = plain(text)  # colours would stand between the words
-    found = first_match(patterns, shown)
+    # Colours would stand between the words, and what Python ignores when it exits is no failure.
+    found = first_match(patterns, "\n".join(without_ignored_exceptions(lines(text))))
     return None if found is None else f'exited 0 but printed "{found[:120]}"'
 
 

@@ -115,6 +115,36 @@ def profile(case: Case) -> Finding:
     hints="hangs",
 )
 def status_service(case: Case) -> Finding:
+    output, found, service = _service_up(case)
+    if service.name == "profile" and found.profile != target_profile(case):
+        raise Unproven(Status.FAIL, f"it is about {found.profile}, not {target_profile(case)}", output.record.file)
+    return Finding(Status.PASS, service.text, (output.record.file,))
+
+
+@check(
+    "status_backend",
+    "the {service} line of `verdi -p NAME status` shows it up, and it is {kind}",
+    word("service", ("storage", "broker")),
+    word("kind", tuple(verdi.KINDS)),
+    hints="hangs kind",
+)
+def status_backend(case: Case) -> Finding:
+    """Storage or broker: the runtime of the spec is PostgreSQL and RabbitMQ, and verdi calls other kinds up, too."""
+    output, found, service = _service_up(case)
+    wanted, kind = str(case.limit("kind")), verdi.kind(service)
+    if kind != wanted:
+        observed = f"it is {kind or 'of an unknown kind'}, not {wanted}: {service.text}"
+        raise Unproven(Status.FAIL, observed, output.record.file, "kind")
+    warnings: tuple[str, ...] = ()
+    if service.name == "broker" and found.rabbitmq_unsupported:
+        warnings = (
+            f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",
+        )
+    return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings)
+
+
+def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
+    """The service of the check's limit, as verdi status shows it; Unproven where it does not show it up."""
     name = str(case.limit("service"))
     output = case.command("status", timeout_hint="hangs")
     found = verdi.status(output.whole)
@@ -130,21 +160,14 @@ def status_service(case: Case) -> Finding:
         hint = "hangs" if "timed out" in service.text else "default"
         shown = f"{name}: {service.text or service.symbol} ({service.symbol})"
         raise Unproven(Status.FAIL, shown, output.record.file, hint)
-    if name == "profile" and found.profile != target_profile(case):
-        raise Unproven(Status.FAIL, f"it is about {found.profile}, not {target_profile(case)}", output.record.file)
     if output.exit != 0 and not _judged_elsewhere(case, found):
         raise Unproven(Status.FAIL, f"{service.text}, but verdi status {output.ending}", output.record.file)
-    warnings: tuple[str, ...] = ()
-    if name == "broker" and found.rabbitmq_unsupported:
-        warnings = (
-            f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",
-        )
-    return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings)
+    return output, found, service
 
 
 def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
     """Whether another check of this gate fails for the service that made verdi status exit non-zero."""
-    judged = {str(check.limits.get("service")) for check in case.gate.checks if check.check == "status_service"}
+    judged = {str(check.limits["service"]) for check in case.gate.checks if "service" in check.limits}
     return any(not found.is_up(name) for name in judged)
 
 
@@ -163,8 +186,9 @@ def daemon_workers(case: Case) -> Finding:
         raise Unproven(Status.FAIL, f"it is the daemon of {found.profile}", output.record.file)
     if found.workers is None or found.workers < int(case.limit("min_workers")):
         shown = "no worker count is shown" if found.workers is None else f"{found.workers} workers"
-        raise Unproven(Status.FAIL, f"the daemon runs with {shown}", output.record.file)
-    observed = f"{found.workers} worker(s), PID {found.pid}"
+        dead = f"; not found by the daemon: PID {', '.join(found.dead[:5])}" if found.dead else ""
+        raise Unproven(Status.FAIL, f"the daemon runs with {shown}{dead}", output.record.file)
+    observed = f"{found.workers} worker(s), daemon PID {found.pid}"
     return Finding(Status.PASS, observed, (output.record.file,), warnings=_database_restarted(case))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from promotion_gate.judge.parsers.text import lines
+from promotion_gate.judge.parsers.text import is_shell_noise, lines
 
 _CODE = re.compile(r"[ MTADRCU?!]{2}")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -85,7 +85,7 @@ def _status_lines(text: str) -> GitStatus:
     unreadable: list[str] = []
     for row in text.split("\n"):
         # That a configuration file cannot be read says nothing of the worktree; that a folder cannot be, does.
-        if not row or row.startswith(("## ", "warning: unable to access ")):
+        if not row or row.startswith(("## ", "warning: unable to access ")) or is_shell_noise(row):
             continue
         if not _is_entry(row):
             unreadable.append(row)
@@ -118,6 +118,26 @@ def _unquoted(path: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+# git diff begins with one of these lines for every file that differs, whatever its options for paths and colours.
+_DIFF = re.compile(r"diff --(?:git|cc|combined) |(?:---|\+\+\+) \S|@@+ |Binary files .* differ$|\* Unmerged path ")
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """``git diff``: whether any file differs, and how many lines were added and removed."""
+
+    differs: bool
+    changed_lines: int
+
+
+def diff(text: str) -> Diff:
+    """Read ``git diff``; lines that are no diff (a shell's warning, Git's own about line endings) count as nothing."""
+    rows = lines(text)
+    changed = sum(1 for row in rows if row[:1] in ("+", "-") and row[:3] not in ("+++", "---"))
+    differs = any(_DIFF.match(row) for row in rows)
+    return Diff(differs, changed if differs else 0)
+
+
 def commit(text: str) -> str | None:
     """Read ``git rev-parse HEAD``: the one full object name printed (SHA-1 or SHA-256), else None."""
     return _single([row for row in _answers(text) if _OBJECT.fullmatch(row)], _answers(text))
@@ -134,7 +154,9 @@ def branch(text: str) -> str | None:
 
 
 def _answers(text: str) -> list[str]:
-    return [row for row in lines(text) if row and not row.startswith(("warning: ", "hint: "))]
+    return [
+        row for row in lines(text) if row and not row.startswith(("warning: ", "hint: ")) and not is_shell_noise(row)
+    ]
 
 
 def _single(wanted: list[str], answers: list[str]) -> str | None:

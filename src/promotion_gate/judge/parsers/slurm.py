@@ -8,6 +8,7 @@ sinfo(1), squeue(1), sacct(1); recorded with 24.11.5.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from promotion_gate.judge.parsers.text import lines, number
@@ -99,10 +100,15 @@ _NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
 # The states in which Slurm places work on a node, now or as soon as what runs there ends (sinfo(1)).
 _FREE_STATES = frozenset({"IDLE", "MIXED"})
 _BUSY_STATES = frozenset({"ALLOCATED", "COMPLETING", "PLANNED"})
-# Flags that take nothing from that: planned by the backfill scheduler, a job just ending, kinds of nodes.
-_HARMLESS_FLAGS = frozenset({"PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM"})
+# Flags that take nothing from that: planned by the backfill scheduler, a job just ending, where a node came from.
+_HARMLESS_FLAGS = frozenset({"PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM", "DYNAMIC_FUTURE"})
 # A power saving cluster wakes such nodes when work comes; on a VM that nobody wakes, they are simply off.
-_POWER_SAVING_FLAGS = frozenset({"POWERED_DOWN", "POWERING_UP"})
+# POWER is the word of 20.11 for POWERED_DOWN.
+_POWER_SAVING_FLAGS = frozenset({"POWER", "POWERED_DOWN", "POWERING_UP"})
+# What a node that is being powered up adds until its slurmd answers.
+_BOOTING_FLAGS = frozenset({"NOT_RESPONDING"})
+# What with_all_flags() adds to a node of which scontrol shows nothing that can be read.
+_NOT_SHOWN = "NOT_SHOWN"
 
 _WHY_NOT = {
     "BLOCKED": "is blocked by an exclusive topology job",
@@ -110,7 +116,6 @@ _WHY_NOT = {
     "DRAIN": "is set to drain",
     "DRAINED": "is drained",
     "DRAINING": "is draining",
-    "DYNAMIC_FUTURE": "is defined for the future only",
     "ERROR": "is in error",
     "EXTERNAL": "is not managed by this controller",
     "FAIL": "is set to fail",
@@ -120,7 +125,9 @@ _WHY_NOT = {
     "INVALID_REG": "registered with less than its configuration says",
     "MAINTENANCE": "is in a maintenance reservation",
     "NOT_RESPONDING": "does not respond to the controller",
+    _NOT_SHOWN: "has no readable row in `scontrol show node`",
     "PERFCTRS": "has its network performance counters in use",
+    "POWER": "is powered off",
     "POWERED_DOWN": "is powered off",
     "POWERING_DOWN": "is being powered off",
     "POWERING_UP": "is being powered up",
@@ -225,7 +232,10 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
     """
     if node.partition_state != "up":
         return False, f"partition {node.partition} is {node.partition_state.upper() or 'in no known state'}"
-    allowed = _HARMLESS_FLAGS | (_POWER_SAVING_FLAGS if power_saving else frozenset())
+    allowed = _HARMLESS_FLAGS
+    if power_saving:
+        booting = "POWERING_UP" in node.flags and not {"POWER", "POWERED_DOWN"} & set(node.flags)
+        allowed |= _POWER_SAVING_FLAGS | (_BOOTING_FLAGS if booting else frozenset())
     reasons = [] if node.state in _FREE_STATES | _BUSY_STATES else [node.state]
     reasons += [flag for flag in node.flags if flag not in allowed]
     if not reasons:
@@ -261,27 +271,41 @@ def schedulable_nodes(listing: Nodes, partition: str = "", *, power_saving: bool
 
 
 _FIELD = re.compile(r"(?:^| )([A-Za-z_]+)=(\S*)")
+# In the order of slurm_sprint_node_table(): every field before the state is one word, but for the OS.
+_NODE_ROW = re.compile(
+    r"NodeName=(\S+)(?: +(?!(?:State|Reason|Comment|Extra)=)[A-Za-z_]+=\S*)* +State=(\S+)(?= |$)(.*)"
+)
+_FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
 
 
 def shown_nodes(text: str) -> Nodes:
     """Read ``scontrol show node -o``, which has all flags of a state (sinfo shows one of them only).
 
-    A node is listed once for each of its partitions, with ``partition_state`` empty: it is not told here.
+    A node is listed once for each of its partitions, with ``partition_state`` empty: it is not told here. What
+    people wrote (reason, comment, extra) says nothing of the state, whatever words are in it.
     """
     found: list[Node] = []
     unreadable: list[str] = []
     rows = [row for row in lines(text) if row.strip()]
     errors = _errors(rows)
     for row in rows:
-        facts, _, reason = row.partition(" Reason=")
-        name, shown = _one(facts, "NodeName"), _one(facts, "State")
-        if name is None or shown is None:
+        match = _NODE_ROW.fullmatch(_without_os(row))
+        facts = _FREE_TEXT.split(match[3], maxsplit=1)[0] if match else ""
+        if match is None or _one(f"State={match[2]}{facts}", "State") is None:
             unreadable += [] if row in errors else [row]
             continue
-        state, flags = node_state(shown)
+        state, flags = node_state(match[2])
+        reason = row.partition(" Reason=")[2]
         for partition in (_one(facts, "Partitions") or "").split(","):
-            found.append(Node(partition, False, "", name, state, flags, reason.strip()))
+            found.append(Node(partition, False, "", match[1], state, flags, reason.strip()))
     return Nodes(tuple(found), (), errors, tuple(unreadable))
+
+
+def _without_os(row: str) -> str:
+    """The row without the system's own description, which has blanks (and `=`) in it."""
+    before, found, after = row.partition(" OS=")
+    _, memory, rest = after.partition(" RealMemory=")
+    return f"{before} RealMemory={rest}" if found and memory else row
 
 
 def _one(row: str, key: str) -> str | None:
@@ -291,15 +315,91 @@ def _one(row: str, key: str) -> str | None:
 
 
 def with_all_flags(listing: Nodes, shown: Nodes) -> Nodes:
-    """Add to the nodes of sinfo what ``scontrol show node`` says of them: MIXED may be MIXED+RESERVED."""
+    """Add to the nodes of sinfo what ``scontrol show node`` says of them: MIXED may be MIXED+RESERVED.
+
+    A node without a readable row of its own there is not schedulable: nobody has seen all its flags.
+    """
     flags: dict[str, tuple[str, ...]] = {}
     for node in shown.nodes:
         odd = () if node.state in _FREE_STATES | _BUSY_STATES else (node.state,)
         flags[node.name] = (*flags.get(node.name, ()), *odd, *node.flags)
+    return _flagged(listing, {node.name: flags.get(node.name, (_NOT_SHOWN,)) for node in listing.nodes})
+
+
+def _flagged(listing: Nodes, flags: Mapping[str, tuple[str, ...]]) -> Nodes:
     nodes = [
         replace(node, flags=tuple(dict.fromkeys((*node.flags, *flags.get(node.name, ()))))) for node in listing.nodes
     ]
     return replace(listing, nodes=tuple(nodes))
+
+
+# ---------------------------------------------------------------- reservations
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A reservation that is in force now; ``nodes`` is Slurm's host list expression ("n[1-3],gpu01")."""
+
+    name: str
+    nodes: str
+    flags: tuple[str, ...]
+
+    def covers(self, node: str) -> bool:
+        """Say whether the node is in the list; a list that cannot be read covers every node."""
+        items = re.split(r",(?![^\[]*\])", self.nodes)
+        return any(_in_hosts(item, node) for item in items)
+
+
+_RESERVATION = re.compile(r"ReservationName=(\S+)(?= |$)(.*)")
+
+
+def reservations(text: str) -> tuple[Reservation, ...]:
+    """Read ``scontrol show reservation -o``: the reservations in force, those without nodes (licenses) left out.
+
+    One whose state cannot be read counts as in force, and one whose nodes cannot be read as one of all nodes.
+    """
+    found = []
+    for row in lines(text):
+        if match := _RESERVATION.fullmatch(row):
+            facts = match[2].partition(" Comment=")[0]
+            nodes = _one(facts, "Nodes")
+            if _one(facts, "State") != "INACTIVE" and nodes not in ("", "(null)"):
+                flags = tuple((_one(facts, "Flags") or "").split(","))
+                found.append(Reservation(match[1], nodes or "[", flags))
+    return tuple(found)
+
+
+def _in_hosts(item: str, node: str) -> bool:
+    """Say whether one item of a host list ("n[01-03,7]", "n1") names the node."""
+    *pieces, last = re.split(r"\[([\d,-]+)\]", item)
+    if re.search(r"[\[\]]", "".join([*pieces[::2], last])):
+        return True
+    pattern = "".join(rf"{re.escape(literal)}(\d+)" for literal in pieces[::2]) + re.escape(last)
+    match = re.fullmatch(pattern, node)
+    return match is not None and all(_in_ranges(r, n) for r, n in zip(pieces[1::2], match.groups(), strict=True))
+
+
+def _in_ranges(ranges: str, digits: str) -> bool:
+    for item in ranges.split(","):
+        low, _, high = item.partition("-")
+        ends = number(low), number(high or low), number(digits)
+        if None in ends:
+            return True
+        first, final, value = (end or 0 for end in ends)
+        if first <= value <= final and len(digits) >= len(low):
+            return True
+    return False
+
+
+def with_reservations(listing: Nodes, found: Iterable[Reservation]) -> Nodes:
+    """Add the flags that a reservation in force gives its nodes: slurmctld itself does so some time later."""
+    known = tuple(found)
+    flags: dict[str, tuple[str, ...]] = {}
+    for node in {node.name for node in listing.nodes}:
+        mine = [item for item in known if item.covers(node)]
+        maintenance = ("MAINTENANCE",) if any("MAINT" in item.flags for item in mine) else ()
+        flags[node] = (*maintenance, "RESERVED") if mine else ()
+    return _flagged(listing, flags)
 
 
 # ---------------------------------------------------------------- jobs

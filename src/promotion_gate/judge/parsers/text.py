@@ -38,6 +38,55 @@ def lines(text: str) -> list[str]:
     return [line.rstrip(" \t") for line in plain(text).split("\n")]
 
 
+# What shells and their start-up files say of themselves on stderr; it is no answer of the command that was asked.
+_SHELL_NOISE = re.compile(
+    r"(?:\S*/)?(?:ba|da|k|z|a)?sh: (?:line \d+: )?(?:warning: |cannot set terminal process group |no job control ).*"
+    r"|(?:mesg: ttyname failed|stdin: is not a tty|tput: |manpath: can't set the locale|perl: warning: ).*"
+)
+_IGNORED = re.compile(r"Exception ignored (?:in|on|while)\b.*")
+_TRACEBACK = "Traceback (most recent call last):"
+# The exception at a traceback's end; "Critical: ..." and "Error: ..." are what verdi logs.
+_RAISED = re.compile(r"(?!(?:Critical|Error):)[^\W\d][\w.]*(?::.*)?")
+_CHAINED = (
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+)
+
+
+def is_shell_noise(line: str) -> bool:
+    """Say whether a shell (not the command in it) printed the line: a locale that is not there, say."""
+    return bool(_SHELL_NOISE.fullmatch(line))
+
+
+def without_ignored_exceptions(rows: list[str]) -> list[str]:
+    """The lines without those of exceptions that Python itself ignored ("Exception ignored in: ..."): exit noise.
+
+    Each such line takes one traceback with it, chained ones included; whatever comes after that stays.
+    """
+    kept: list[str] = []
+    position = 0
+    while position < len(rows):
+        if _IGNORED.fullmatch(rows[position]):
+            position = _after_traceback(rows, position + 1)
+        else:
+            kept.append(rows[position])
+            position += 1
+    return kept
+
+
+def _after_traceback(rows: list[str], position: int) -> int:
+    while position < len(rows) and rows[position] == _TRACEBACK:
+        position += 1
+        while position < len(rows) and (not rows[position] or rows[position][0].isspace()):
+            position += 1
+        if position < len(rows) and _RAISED.fullmatch(rows[position]):
+            position += 1
+        if position + 1 >= len(rows) or rows[position] or rows[position + 1] not in _CHAINED:
+            break
+        position += 3 if rows[position + 2 : position + 3] == [""] else 2
+    return position
+
+
 def number(digits: str) -> int | None:
     """Return the decimal number, or None if it is longer than any count, PID or job id that a tool prints."""
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
@@ -78,27 +127,13 @@ def reason(text: str, limit: int = 300) -> str:
     The first line that reports an error, else the first that speaks of one, else the last: what comes after an error
     are its consequences, and tools end with a summary, a hint or their version.
     """
-    rows = [row[:LONGEST] for row in _without_ignored(lines(text)) if row.strip()]
+    rows = [row[:LONGEST] for row in without_ignored_exceptions(lines(text)) if row.strip()]
     found = [row for row in rows if not _NO_REASON.match(row)]
     for wanted in (_REPORTS.match, _SPEAKS_OF_ONE.search):
         for row in found:
             if wanted(row):
                 return row.strip()[:limit]
     return rows[-1].strip()[:limit] if rows else ""
-
-
-def _without_ignored(rows: list[str]) -> list[str]:
-    """Without what Python prints of errors at its own exit: `Exception ignored in ...` and the traceback below it."""
-    kept: list[str] = []
-    ignored = False
-    for row in rows:
-        if row.startswith("Exception ignored in"):
-            ignored = True
-        elif not ignored:
-            kept.append(row)
-        elif row and not row[0].isspace() and not row.startswith("Traceback"):
-            ignored = False
-    return kept
 
 
 def key_values(text: str) -> dict[str, str]:

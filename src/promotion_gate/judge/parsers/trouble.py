@@ -14,7 +14,9 @@ from promotion_gate.judge.parsers.text import LONGEST, lines
 _COULD_NOT_WORK = re.compile(
     r"(?:(?:\S*/)?(?:ba|da|z|k|a)?sh|/?[\w./-]+: line \d+): (?:(?:line )?\d+: )?\S+: "
     r"(?:command |inaccessible or )?not found"
-    r"|env: .*No such file or directory"
+    r"|zsh:(?:\d+:)? command not found: \S+"
+    r"|(?:\S*/)?env: .*No such file or directory"
+    r"|(?:\S*/)?(?:ba|da|z|k|a)?sh: (?:\d+: )?cannot (?:open|execute) .*"
     # uv says in a line of its own that it could not start what it was to run.
     r"|error: (?:Failed to |Group `|Could not |Unable to |No interpreter |The lockfile |Request failed|Querying )"
     r"|\s*× (?:No solution found|Failed to )"
@@ -24,7 +26,10 @@ _COULD_NOT_WORK = re.compile(
     # corepack: a mirror whose signatures are not npm's, or no network
     r"|(?:\w*Error|Internal Error): "
     r"(?:Corepack cannot|Cannot find matching keyid|No compatible signature|Error when performing)"
-    r"|\s*ERR_PNPM_(?:NO_IMPORTER|META_FETCH_FAIL|FETCH_|NO_OFFLINE_|RECURSIVE_EXEC_FIRST_FAIL|UNSUPPORTED_ENGINE|BAD_PM)"
+    r"|\s*ERR_PNPM_(?:NO_IMPORTER|META_FETCH_FAIL|FETCH_|NO_OFFLINE_|NO_SCRIPT|RECURSIVE_EXEC_FIRST_FAIL|UNSUPPORTED_ENGINE|BAD_PM)"
+    r"|(?:npm (?:error|ERR!) )?(?:could not determine executable to run|Missing script:)"
+    r"|(?:Error: )?spawn \S+ ENOENT"
+    r"|\S*python\S*: can't open file .*"
     r"|.*\bnode_modules\b.*(?:missing|not found|not exist)"
     r"|(?:\w*Error(?: \[ERR_\w+\])?): Cannot find (?:module|package) "
     r"|.*\b(?:ENOTFOUND|EAI_AGAIN|getaddrinfo|Temporary failure in name resolution|Could not resolve host)\b",

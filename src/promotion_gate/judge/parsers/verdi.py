@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from promotion_gate.judge.parsers.text import lines, number
+from promotion_gate.judge.parsers.text import lines, number, without_ignored_exceptions
 
 Symbol = Literal["up", "warning", "error", "unknown"]
 
@@ -103,6 +103,24 @@ def _status_lines(rows: list[str]) -> list[Service]:
     return found
 
 
+# How storages and brokers show themselves: str() of what is behind the entry points of aiida.storage, aiida.brokers.
+KINDS = {
+    "core.psql_dos": re.compile(r"Storage for (?:'[^']*'|\"[^\"]*\") \[open\] @ postgresql(?:\+\w+)?://.*", re.DOTALL),
+    "core.sqlite_dos": re.compile(r"SqliteDosStorage\[.*", re.DOTALL),
+    "core.sqlite_temp": re.compile(r"SqliteTemp storage .*", re.DOTALL),
+    "core.sqlite_zip": re.compile(r"SqliteZip storage .*", re.DOTALL),
+    "core.rabbitmq": re.compile(r"RabbitMQ v\d\S* @ amqps?://.*", re.DOTALL),
+    "core.zeromq": re.compile(r"Broker PID (?:\d+|\?)|ZeroMQ Broker .*", re.DOTALL),
+}
+
+
+def kind(service: Service) -> str | None:
+    """The entry point of a storage or broker that is up (``core.psql_dos``, ``core.rabbitmq``); None if not known."""
+    if service.name not in ("storage", "broker") or service.symbol != "up":
+        return None
+    return next((name for name, pattern in KINDS.items() if pattern.fullmatch(service.text)), None)
+
+
 def _settled(service: Service) -> Service:
     """A tick alone is not enough: a line that was cut before its message says nothing."""
     says_so = bool(service.text) and (service.name != "daemon" or bool(_DAEMON_RUNS.match(service.text)))
@@ -136,15 +154,12 @@ def _only(values: set[str]) -> str | None:
 
 def _exception(rows: list[str]) -> str | None:
     """The last line of the last Python traceback ("TimeoutError: ...") that is not one of Python's own exit."""
-    inside, ignored, last = False, False, None
-    for row in rows:
+    inside, last = False, None
+    for row in without_ignored_exceptions(rows):
         if row.startswith("Traceback (most recent call last)"):
             inside = True
-        elif row.startswith("Exception ignored in"):
-            ignored = True
         elif inside and row and not row[0].isspace():
-            last = last if ignored else row
-            inside = ignored = False
+            inside, last = False, row
     return last
 
 
@@ -175,14 +190,17 @@ def profile_list(text: str) -> ProfileList:
 class DaemonStatus:
     """``verdi -p NAME daemon status``.
 
-    ``running`` only if "Daemon is running as PID N" stands there and no error does; ``workers`` is the
-    smallest count shown, None if none is; ``profile`` None unless exactly one is named.
+    ``running`` only if "Daemon is running as PID N" stands there and no error does; ``workers`` are the rows of
+    living processes, at most the smallest count shown, None if no count is shown; ``dead`` are the PIDs of rows
+    whose process circus did not find (dashes for its memory, processor and start); ``profile`` None unless
+    exactly one is named.
     """
 
     running: bool
     profile: str | None
     pid: int | None
     workers: int | None
+    dead: tuple[str, ...]
     broker: Literal["running", "not running"] | None
     errors: tuple[str, ...]
 
@@ -190,6 +208,10 @@ class DaemonStatus:
 _DAEMON_PROFILE = re.compile(r"Profile: (\S+)")
 _DAEMON_PID = re.compile(r"Daemon is running as PID (\d+) since .+")
 _WORKERS = re.compile(r"Active workers \[(\d+)\]:")
+# "N/A" is what may not be read of another user's process; only a living one has a start.
+_MEASURED = r"(?:\d+(?:\.\d+)?(?:e[+-]\d+)?|N/A)"
+_WORKER = re.compile(rf" *(\d+) +{_MEASURED} +{_MEASURED} +\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d")
+_DEAD_WORKER = re.compile(r" *(\d+) +- +- +-")
 
 
 def daemon_status(text: str) -> DaemonStatus:
@@ -197,6 +219,8 @@ def daemon_status(text: str) -> DaemonStatus:
     rows = lines(text)
     pids = [m[1] for row in rows if (m := _DAEMON_PID.fullmatch(row))]
     counts = [n for row in rows if (m := _WORKERS.fullmatch(row)) and (n := number(m[1])) is not None]
+    alive = {m[1] for row in rows if (m := _WORKER.fullmatch(row))}
+    dead = tuple(dict.fromkeys(m[1] for row in rows if (m := _DEAD_WORKER.fullmatch(row))))
     errors = tuple(m[2] for row in rows if (m := _LOGGED.match(row)))
     pid = _only(set(pids))
     broker: Literal["running", "not running"] | None = None
@@ -208,7 +232,8 @@ def daemon_status(text: str) -> DaemonStatus:
         running=bool(pids) and not errors,
         profile=_only({m[1] for row in rows if (m := _DAEMON_PROFILE.fullmatch(row))}),
         pid=number(pid) if pid else None,
-        workers=min(counts, default=None),
+        workers=min([*counts, len(alive.difference(dead))]) if counts else None,
+        dead=dead,
         broker=broker,
         errors=errors,
     )
