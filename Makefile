@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down test lint unit integration molecule some-faults faults strangers
+.PHONY: help demo demo-down example-bundles example-records test lint unit integration molecule some-faults faults strangers
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -21,6 +21,12 @@ demo: $(STAMP) ## start the container VM and run the gate against it
 
 demo-down: ## remove the container VMs, their image and .demo/
 	@$(PYTHON) -m demo down
+
+example-bundles: ## record tests/bundles again, from the commit, on a container VM of their own
+	@$(PYTHON) -m demo examples
+
+example-records: $(STAMP) ## write the records of tests/bundles again, from the evidence that is there
+	@$(VENV)/bin/python tests/bundles/rerender.py
 
 test: lint unit integration molecule some-faults ## everything, and of the fault matrix a representative part
 

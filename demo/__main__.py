@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo import host, image, podman, tools, vm, workspace
+from demo import examples, host, image, podman, tools, vm, workspace
 from demo.console import DemoError, say
 from demo.lock import alone
 from demo.paths import CHECKOUT, DEFAULT_VM, DEMO, INVENTORY, WORKSPACE
@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("ansible", nargs=argparse.REMAINDER, help="more arguments for ansible-playbook")
     named(command("down", "remove the VMs, the image and .demo/; with --name that VM only"), None)
     command("status", "what is there")
+    added = command("examples", "record tests/bundles again, in a clone of the commit in /tmp (about 10 minutes)")
+    added.add_argument("--keep", action="store_true", help="leave the clone and its VM, for the next time")
     for name, text in (
         ("ssh", "a shell or a command over SSH"),
         ("exec", "a command as root in the container"),
@@ -142,6 +144,11 @@ def _status(_options: argparse.Namespace) -> int:
         say(f"    ssh -F {machine.ssh_config} {machine.name}")
     if (WORKSPACE / ".git").is_dir():
         workspace.tell()
+    return 0
+
+
+def _examples(options: argparse.Namespace) -> int:
+    examples.record(options.keep)
     return 0
 
 
