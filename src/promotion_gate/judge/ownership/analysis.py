@@ -10,12 +10,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-from promotion_gate.judge.ownership.document import Document, RawField, Statement, read_document
-from promotion_gate.judge.ownership.map import MapField, OwnershipMap, Surface
-from promotion_gate.judge.ownership.text import stated_owners
-
-_NEGATION = re.compile(r"\b(?:not|never|no|nor|neither|without|cannot|\w+n't)\b", re.I)
-_SYSTEM = r"(?:SoR|system of record|source of truth)"
+from promotion_gate.judge.ownership.document import Document, RawField, read_document
+from promotion_gate.judge.ownership.map import MapField, Owner, OwnershipMap, Surface
 
 
 class FaultKind(StrEnum):
@@ -112,7 +108,7 @@ def analyse(
     changes: list[Change] = []
     base_unreadable: list[str] = []
     for surface in ownership.surfaces:
-        document = _read(ownership, documents.get(surface.document))
+        document = _read(ownership, surface, documents.get(surface.document))
         if document is None:
             faults.append(_missing(surface, documents.get(surface.document)))
         else:
@@ -124,7 +120,7 @@ def analyse(
                 faults += found.faults()
         if base_documents is None or (document and document.problems and not document.fields):
             continue
-        base = _read(ownership, base_documents.get(surface.document))
+        base = _read(ownership, surface, base_documents.get(surface.document))
         base_problems = _problems(surface, base) if base else []
         base_unreadable += base_problems
         if not base_problems:
@@ -142,15 +138,17 @@ def analyse(
     )
 
 
-def _read(ownership: OwnershipMap, text: str | None) -> Document | None:
+def _read(ownership: OwnershipMap, surface: Surface, text: str | None) -> Document | None:
     if text is None or not text.strip("\ufeff \t\r\n"):
         return None
-    return _document(text, tuple(ownership.sections.items()))
+    return _document(text, tuple(ownership.sections.items()), tuple(ownership.owners.values()), tuple(surface.fields))
 
 
 @lru_cache(maxsize=16)  # by content: most documents are equal to those of the merge-base
-def _document(text: str, sections: tuple[tuple[str, tuple[str, ...]], ...]) -> Document:
-    return read_document(text, dict(sections))
+def _document(
+    text: str, sections: tuple[tuple[str, tuple[str, ...]], ...], owners: tuple[Owner, ...], fields: tuple[str, ...]
+) -> Document:
+    return read_document(text, dict(sections), owners, fields)
 
 
 def _problems(surface: Surface, document: Document) -> list[str]:
@@ -195,12 +193,11 @@ class _Surface:
         result: dict[str, int] = {}
         for other in self.document.fields:
             if other.path == raw.path:
-                for text in other.owners:
-                    for owner in _named(self.ownership, text) or (text,):
-                        result.setdefault(owner, other.line)
+                for owner in other.owners:
+                    result.setdefault(owner, other.line)
         for statement in self.document.statements:
             if raw.path in statement.names:
-                for owner in _statement_owners(self.ownership, statement):
+                for owner in statement.owners:
                     result.setdefault(owner, statement.line)
         return result
 
@@ -274,7 +271,7 @@ class _Surface:
     def adapter_statements(self, seen: Mapping[str, RawField]) -> Iterator[Fault]:
         """Ownership that the document gives to the adapter over a name that is no field of the surface."""
         for statement in self.document.statements:
-            for owner in _statement_owners(self.ownership, statement):
+            for owner in statement.owners:
                 for name in statement.names:
                     if self.owns_nothing(owner) and name not in seen and re.search(r"[_.]", name):
                         yield self.forbidden(name, owner, statement.line, "the document")
@@ -313,31 +310,6 @@ class _Surface:
     def present(self, known: MapField, seen: Mapping[str, RawField]) -> bool:
         """A dotted name stands for its parents too."""
         return known.path in seen or any(path.startswith(f"{known.path}.") for path in seen)
-
-
-def _named(ownership: OwnershipMap, text: str) -> tuple[str, ...]:
-    """The owners whose names stand in a text."""
-    return tuple(
-        owner.name
-        for owner in ownership.owners.values()
-        if any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.I) for name in owner.names)
-    )
-
-
-def _statement_owners(ownership: OwnershipMap, statement: Statement) -> tuple[str, ...]:
-    """Who a sentence says is the owner; nobody if it denies something (`FastAPI does not own ...`)."""
-    if _NEGATION.search(statement.text):
-        return ()
-    found: dict[str, None] = {}
-    for text in stated_owners(statement.text):
-        found.update(dict.fromkeys(_named(ownership, text) or (text,)))
-    text = re.sub(r"[`*]", "", statement.text)
-    for owner in ownership.owners.values():
-        for name in owner.names:
-            says = rf"(?<!\w){re.escape(name)}\s+(?:(?:is|as)\s+(?:the\s+)?)?(?:{_SYSTEM}|owns|keeps)\b"
-            if re.search(says, text, re.I):
-                found[owner.name] = None
-    return tuple(found)
 
 
 def _adrs(ownership: OwnershipMap, digests: Mapping[str, str] | None) -> tuple[list[Fault], list[str]]:

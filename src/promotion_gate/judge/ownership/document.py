@@ -1,6 +1,7 @@
 """Reads one contract document with a CommonMark parser: its sections, its fields, its words about owners.
 
-Nothing in a section of fields is passed over: what is neither a field nor plainly no field is a problem.
+Nothing in a section of fields or of owners is passed over: what is in none of the forms of
+docs/contract-documents.md is a problem, and so is an owner word anywhere else that concerns a field.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from promotion_gate.judge.ownership.map import Requirement
+from promotion_gate.judge.ownership.claims import Claims
+from promotion_gate.judge.ownership.map import Owner, Requirement
 from promotion_gate.judge.ownership.text import (
     IDENTIFIER,
     LOOKS_LIKE_FIELD,
+    OWNER_WORD,
     TYPE_WORD,
     Head,
     Name,
@@ -27,7 +30,6 @@ from promotion_gate.judge.ownership.text import (
     plain,
     remarks,
     requirement_cell,
-    stated_owners,
 )
 
 # Longer than any contract document; keeps a hostile one from using minutes of the parser.
@@ -57,7 +59,7 @@ _COMMENT = re.compile(r"<!--.*?-->", re.S)
 _MARKDOWN_LINE = re.compile(r"^ {0,3}(?:#{1,6}\s|[-*+]\s|\d+[.)]\s|\|)", re.M)
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufffd]")
 _ATTRIBUTE = re.compile(
-    r"\W*(?P<key>type|owner|owned by|sor|system of record|required|optional|requirement"
+    r"\W*(?P<key>type|required|optional|requirement"
     r"|values|allowed values|one of|description|example|default|format|notes?|constraints?)"
     r"\W*[:=]\s*(?P<value>.*)",
     re.I | re.S,
@@ -77,11 +79,17 @@ _COLUMNS = {
     "optional": ("optional", "optional?"),
     "owner": ("owner", "owned by", "sor", "system of record", "source of truth"),
 }
+# Columns whose cells are prose.
+_PROSE = re.compile(
+    r"(?:meaning|descriptions?|purpose|details?|notes?|remarks?|comments?|examples?|default(?: value)?|format|units?"
+    r"|(?:allowed |possible )?values|constraints?|validation|(?:max(?:imum)?|min(?:imum)?) ?\w*|length|since|version"
+    r"|nullable|status)\.?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RawField:
-    """A field as the document has it; `owners` are the document's own words."""
+    """A field as the document has it; `owners` are the map's names, or as written where the map has none."""
 
     path: str
     requirement: Requirement
@@ -92,10 +100,10 @@ class RawField:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sentence of the section on ownership, with the names in it."""
+    """Who owns which fields, as the document says it outside their own entries."""
 
     names: tuple[str, ...]
-    text: str
+    owners: tuple[str, ...]
     line: int
 
 
@@ -134,6 +142,7 @@ class _Heading:
     fieldish: bool
     title: str
     parent: _Parent | None = None
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +155,13 @@ class _Parent:
     indexes: tuple[int, ...] = ()
 
 
-def read_document(text: str, titles: Mapping[str, tuple[str, ...]]) -> Document:
-    """Reads a document; `titles` maps a section to the headings that open it. Never raises."""
+def read_document(
+    text: str, titles: Mapping[str, tuple[str, ...]], owners: tuple[Owner, ...], fields: tuple[str, ...]
+) -> Document:
+    """Reads a document; `titles` maps a section to the headings that open it, `fields` are those of the map.
+
+    Never raises.
+    """
     document = Document()
     if len(text) > MAX_CHARACTERS:
         document.problems.append(Problem(1, f"it is longer than {MAX_CHARACTERS} characters; split it"))
@@ -167,7 +181,7 @@ def read_document(text: str, titles: Mapping[str, tuple[str, ...]]) -> Document:
         if any(token.level >= MAX_NESTING for token in _all(tokens)):
             document.problems.append(Problem(1, f"it is nested deeper than {MAX_NESTING} levels; flatten it"))
             return document
-        _Reader(document, text, titles).read(SyntaxTreeNode(tokens))
+        _Reader(document, text, titles, Claims(owners), frozenset(fields)).read(SyntaxTreeNode(tokens))
     except Exception as error:  # a parser's bug on somebody's document must hold the gate, not end it
         document.problems.append(Problem(1, f"the Markdown parser failed on it ({type(error).__name__}: {error})"))
     return document
@@ -191,9 +205,18 @@ def _all(tokens: list[Token]) -> Iterator[Token]:
 
 
 class _Reader:
-    def __init__(self, document: Document, text: str, titles: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        text: str,
+        titles: Mapping[str, tuple[str, ...]],
+        claims: Claims,
+        known: frozenset[str],
+    ) -> None:
         self.document = document
         self.lines = re.split(_LINE_END, text)
+        self.claims = claims
+        self.known = known
         self.section_of = {normal_title(title): section for section, names in titles.items() for title in names}
         self.headings: list[_Heading] = []
         self.valued: set[int] = set()  # the fields whose nested bullets are values
@@ -237,7 +260,12 @@ class _Reader:
         known = self.section_of.get(normal_title(title))
         if outer is not None and outer.section == "other":
             known = None
+        if known is None and level > 1 and OWNER_WORD.search(title) and (outer is None or outer.section is None):
+            known = "ownership"  # a heading of its own for who owns what
         section = known or (outer.section if outer else None)
+        owners = self.claims.heads(title) if section == "ownership" else ()
+        if known is None and section == "ownership" and not owners:
+            self.problem(node, f'the heading "{_short(title)}" names no owner of the map')
         if known is not None:
             self.document.sections.setdefault(known, Section(_line(node)))
         fieldish = bool(known is None and _FIELDISH.search(title))
@@ -247,7 +275,7 @@ class _Reader:
         if known is None and section in FIELD_SECTIONS and _names_a_field(parts):
             parent = self.entry(head(parts), parent, node)
             self.mark_filled()
-        self.headings.append(_Heading(level, section, fieldish, plain(title), parent))
+        self.headings.append(_Heading(level, section, fieldish, plain(title), parent, owners))
 
     def block(self, node: SyntaxTreeNode) -> None:
         if _says_something(node):
@@ -260,7 +288,7 @@ class _Reader:
                 self.document.sections[self.section].prose = False
             self.field_block(node, self.current(self.heading.parent if self.heading else None))
         elif self.section == "ownership":
-            self.ownership_block(node)
+            self.ownership_block(node, self.heading.owners if self.heading else ())
         elif self.section != "other" or any(heading.section in FIELD_SECTIONS for heading in self.headings):
             self.other_block(node)
 
@@ -320,10 +348,10 @@ class _Reader:
             or any(_BROKEN_MARK.match(line) or _is_plain_entry(line) for line in text.split("\n"))
         ):
             self.problem(node, f'"{_short(text)}" reads like a field; write it as a bullet or a row of a table')
-        elif parts and parts[0].kind in ("code", "strong"):
-            found = head(parts)
-            if found is not None and re.match(r"\s*(?:$|[(:–—-])", found.rest):
-                self.problem(node, f'"{_short(text)}" reads like a field; write it as a bullet or a row')
+        elif parts and parts[0].kind in ("code", "strong") and _names_a_field(parts, r"\s*(?:$|[(:–—-])"):
+            self.problem(node, f'"{_short(text)}" reads like a field; write it as a bullet or a row')
+        elif OWNER_WORD.search(text):
+            self.sentences(text, node)
 
     def item(self, item: SyntaxTreeNode, parent: _Parent | None) -> None:
         if not item.children or item.children[0].type != "paragraph":
@@ -351,18 +379,22 @@ class _Reader:
 
     def nested_text(self, parts: list[Piece], text: str, parent: _Parent, node: SyntaxTreeNode) -> bool:
         """Takes a nested bullet that is no field: an enum's value, `Type: ...`, a remark on a plain value."""
-        if self.attribute(parts, text, parent, node):
-            return True
+        if not parts or parts[0].kind != "code":
+            owners = self.owners(text, node)
+            if owners or self.attribute(parts, text, parent, node):
+                self.add_owners(parent, owners)
+                return True
         if self.valued.intersection(parent.indexes) and not _OBJECT.match(parent.type):
             if LOOKS_LIKE_FIELD.match(text):
                 self.problem(node, f'"{_short(text)}" reads like a field, but stands among values')
+            self.add_owners(parent, self.owners(text, node))
             return True
         plain_words = bool(parts) and parts[0].kind == "text" and head(parts) is None
         return plain_words and bool(_SCALAR.match(parent.type)) and not LOOKS_LIKE_FIELD.search(text)
 
     def attribute(self, parts: list[Piece], text: str, parent: _Parent, node: SyntaxTreeNode) -> bool:
         match = _ATTRIBUTE.match(text)
-        if match is None or parts[0].kind == "code":
+        if match is None:
             return False
         key, value = match["key"].casefold(), plain(match["value"])
         if LOOKS_LIKE_FIELD.search(match["value"]):
@@ -378,8 +410,6 @@ class _Reader:
                 self.document.fields[index] = replace(known, type=value)
                 if _ENUM.match(value):
                     self.valued.add(index)
-        elif key in ("owner", "owned by", "sor", "system of record"):
-            self.add_owners(parent, (value,) if value else ())
         elif key in ("required", "optional", "requirement"):
             self.set_requirement(parent, key, value, text, node)
         elif key in ("values", "allowed values", "one of"):
@@ -396,6 +426,13 @@ class _Reader:
         for index in parent.indexes:
             self.document.fields[index] = replace(self.document.fields[index], requirement=stated)
 
+    def owners(self, text: str, node: SyntaxTreeNode) -> tuple[str, ...]:
+        """The owners that a text beside or below a field names."""
+        said = self.claims.of_field(text)
+        if said.unclear:
+            self.problem(node, f'"{_short(said.unclear)}" speaks of an owner in no known form; write "owner: NAME"')
+        return said.owners
+
     def add_owners(self, parent: _Parent, owners: tuple[str, ...]) -> None:
         for index in parent.indexes:
             known = self.document.fields[index]
@@ -406,7 +443,7 @@ class _Reader:
         said = re.findall(r"(?im)^\W*(type|required|optional|requirement)\W*:\s*([^.;\n]+)", text)
         for key, value in said:
             self.attribute([Piece("text", key)], f"{key.capitalize()}: {value}", parent, node)
-        self.add_owners(parent, stated_owners(text))
+        self.add_owners(parent, self.owners(text, node))
 
     def current(self, entry: _Parent | None) -> _Parent | None:
         """The entry with what was read about it since."""
@@ -435,6 +472,7 @@ class _Reader:
         owners: tuple[str, ...] = (),
     ) -> _Parent | None:
         said = remarks(rest)
+        owners = (*owners, *self.owners(rest, node))
         if said.contradicts:
             self.problem(node, f'"{_short(rest)}" says both required and optional; keep one')
         if parent is not None and len(parent.indexes) > 1:
@@ -449,7 +487,7 @@ class _Reader:
                 continue
             indexes.append(len(self.document.fields))
             field_type = type_ or name.type or said.type
-            self.document.fields.append(RawField(path, effective, field_type, (*owners, *said.owners), _line(node)))
+            self.document.fields.append(RawField(path, effective, field_type, owners, _line(node)))
             # `## Fields` may hold `### Required` and `### Optional`.
             for section in {str(self.section), "fields"} & {heading.section for heading in self.headings}:
                 self.document.sections[str(section)].fields += 1
@@ -472,64 +510,109 @@ class _Reader:
         return parent.requirement if parent else None
 
     def table(self, table: SyntaxTreeNode, parent: _Parent | None) -> None:
-        header, *bodies = table.children
-        columns = _columns(header)
-        if "name" not in columns:
-            self.problem(table, "the table has no column Field; title the column of the names so")
-            return
-        for row in (row for body in bodies for row in body.children):
+        columns = self.columns(table, ("name",))
+        for row in _rows(table) if columns else ():
             self.row(row, columns, parent)
 
-    def row(self, row: SyntaxTreeNode, columns: Mapping[str, int], parent: _Parent | None) -> None:
-        cells = {name: _inline(row.children[index]) for name, index in columns.items()}
-        found = head(cells["name"])
+    def columns(self, table: SyntaxTreeNode, wanted: tuple[str, ...]) -> dict[str, int]:
+        """Which column of a table holds what; empty, with the problem said, if one is missing, double or not known."""
+        found = _columns(table.children[0])
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            said = {"name": "Field; title the column of the names so", "owner": "Owner"}[missing[0]]
+            self.problem(table, f"the table has no column {said}")
+            return {}
+        for index, cell in enumerate(table.children[0].children[0].children):
+            title = plain(flat(_inline(cell))).casefold()
+            if index not in found.values() and not _PROSE.fullmatch(title):
+                kind = next((name for name, titles in _COLUMNS.items() if title in titles), None)
+                what = (
+                    f"a second column of the kind {kind}" if kind else "none that is read (Field, Type, Owner, Meaning)"
+                )
+                self.problem(table, f'the column "{_short(title)}" is {what}; retitle it or remove it')
+                return {}
+        return found
+
+    def cell_names(self, row: SyntaxTreeNode, index: int) -> Head | None:
+        """The field names of a cell, which holds nothing else but a remark in parentheses."""
+        found = head(_inline(row.children[index]))
+        text = flat(_inline(row.children[index]))
         if found is None:
-            self.problem(row, f'the row "{_short(flat(cells["name"]))}" has no field name in its name column')
+            self.problem(row, f'the row "{_short(text)}" has no field name in its name column')
+        elif not re.fullmatch(r"\s*(?:\([^()`]*\))?\s*", found.rest):
+            self.problem(
+                row, f'the cell "{_short(text)}" holds more than a field name; give each name a row of its own'
+            )
+            return None
+        return found
+
+    def row(self, row: SyntaxTreeNode, columns: Mapping[str, int], parent: _Parent | None) -> None:
+        found = self.cell_names(row, columns["name"])
+        if found is None:
             return
         requirement: Requirement | None = None
-        for column in ("required", "optional"):
-            if column not in cells:
-                continue
-            text = flat(cells[column])
-            requirement = requirement_cell(text)
-            if requirement is None:
-                self.problem(row, f'"{_short(text)}" in the column {column} says neither yes nor no')
-                return
-            if column == "optional" and plain(text).casefold() not in ("optional", "required"):
-                requirement = "optional" if requirement == "required" else "required"
-        owner = plain(flat(cells.get("owner", [])))
-        owners = (owner,) if owner.strip("-–—") else ()
-        extra = _second_field(found.rest)
-        if extra:
-            self.problem(row, f'"{extra}" reads like a second field; give it a row of its own')
-        type_ = plain(flat(cells.get("type", [])))
+        owners: tuple[str, ...] = ()
+        for index, cell in enumerate(row.children):
+            text = flat(_inline(cell))
+            column = next((name for name, place in columns.items() if place == index), "prose")
+            if column in ("required", "optional"):
+                requirement = requirement_cell(text)
+                if requirement is None:
+                    self.problem(row, f'"{_short(text)}" in the column {column} says neither yes nor no')
+                    return
+                if column == "optional" and plain(text).casefold() not in ("optional", "required"):
+                    requirement = "optional" if requirement == "required" else "required"
+            elif column == "owner":
+                owners += self.claims.cell(text)
+            elif column != "name":
+                owners += self.owners(text, row)
+                if extra := _second_field(text):
+                    self.problem(row, f'"{extra}" reads like a second field; give it a row of its own')
+        type_ = plain(flat(_inline(row.children[columns["type"]]))) if "type" in columns else ""
         self.record(found.names, found.rest, parent, row, type_, requirement, owners)
 
     # -- the section on ownership
 
-    def ownership_block(self, node: SyntaxTreeNode) -> None:
+    def ownership_block(self, node: SyntaxTreeNode, owners: tuple[str, ...]) -> None:
+        """Reads a block in which every line says who owns what; `owners` stand above it."""
         if node.type == "table":
-            columns = _columns(node.children[0])
-            if "name" not in columns or "owner" not in columns:
-                self.problem(node, "the table of owners needs the columns Field and Owner")
-                return
-            for row in (row for body in node.children[1:] for row in body.children):
-                found = head(_inline(row.children[columns["name"]]))
-                if found is None:
-                    self.problem(row, "a row of the table of owners has no field name")
-                    continue
-                owner = flat(_inline(row.children[columns["owner"]]))
-                names = tuple(name.path for name in found.names)
-                self.document.statements.append(Statement(names, f"owner: {plain(owner)}", _line(row)))
-            return
-        for paragraph in node.walk():
-            if paragraph.type == "paragraph":
-                text = flat(_inline(paragraph))
-                # A sentence ends at a full stop before a space, so that dotted names stay whole.
-                for sentence in re.split(r"(?<=[.;])\s", text):
-                    names = tuple(re.findall(rf"`({IDENTIFIER})`", sentence))
-                    if names:
-                        self.document.statements.append(Statement(names, sentence, _line(paragraph)))
+            columns = self.columns(node, ("name", "owner"))
+            for row in _rows(node) if columns else ():
+                if found := self.cell_names(row, columns["name"]):
+                    of_row = self.claims.cell(flat(_inline(row.children[columns["owner"]])))
+                    self.state(tuple(name.path for name in found.names), of_row, row)
+        elif node.type in ("bullet_list", "ordered_list", "blockquote"):
+            for child in node.children:
+                self.ownership_block(child, owners)
+        elif node.type == "list_item":
+            first, *others = node.children or [node]
+            heads = self.claims.heads(flat(_inline(first))) if others else ()
+            for block in others if heads else node.children:
+                self.ownership_block(block, heads or owners)
+        elif node.type == "paragraph":
+            parts = _inline(node)
+            names = head(parts) if owners else None
+            if names is not None and re.fullmatch(r"\s*(?:\([^()`]*\))?\s*[.;,]?\s*", names.rest):
+                self.state(tuple(name.path for name in names.names), owners, node)
+            else:
+                self.sentences(flat(parts), node)
+        elif node.type != "hr" and not (node.type == "html_block" and not _html_text(node.content)):
+            self.problem(
+                node, "the section on ownership holds more than bullets, sentences and a table of Field and Owner"
+            )
+
+    def sentences(self, text: str, node: SyntaxTreeNode) -> None:
+        """Reads a text of which every sentence says who owns what."""
+        for sentence in re.split(r"(?<=\.)\s+", text.strip()):  # at a full stop before a space: dotted names stay whole
+            claim = self.claims.sentence(sentence)
+            if claim is None:
+                self.problem(node, f'"{_short(sentence)}" says in no known form who owns what; write "`field`: OWNER"')
+            else:
+                self.state(claim.names, claim.owners, node)
+
+    def state(self, names: tuple[str, ...], owners: tuple[str, ...], node: SyntaxTreeNode) -> None:
+        if names and owners:
+            self.document.statements.append(Statement(names, owners, _line(node)))
 
     # -- everything else: no field may hide there
 
@@ -545,9 +628,14 @@ class _Reader:
             )
             return
         for child in node.walk():
-            if child.type == "table" and {"name", "type"} <= _columns(child.children[0]).keys():
-                self.problem(child, f"a table of fields {where}; move it to a section of fields")
-            elif child.type == "list_item" and child.children and child.children[0].type == "paragraph":
+            columns = _columns(child.children[0]).keys() if child.type == "table" else set()
+            if "owner" in columns or {"name", "type"} <= columns:
+                self.problem(child, f"a table of fields {where}; move it to a section of fields or of ownership")
+            elif child.type in ("paragraph", "td"):
+                for sentence in re.split(r"(?<=\.)\s+", flat(_inline(child))):
+                    if self.claims.concerns(sentence, self.known):
+                        self.sentences(sentence, child)
+            if child.type == "list_item" and child.children and child.children[0].type == "paragraph":
                 text = flat(_inline(child.children[0]))
                 if LOOKS_LIKE_FIELD.match(text):
                     self.problem(child, f'"{_short(text)}" {where} reads like a field; move it to its section')
@@ -611,10 +699,16 @@ def _join(parent: _Parent | None, path: str) -> str:
     return f"{parent.path}.{path}"
 
 
-def _names_a_field(parts: list[Piece]) -> bool:
-    """Is this heading a field (`tenant_id` in code, or a plain name with an underscore)?"""
+def _names_a_field(parts: list[Piece], rest: str = "") -> bool:
+    """Does this text begin with a field (`tenant_id` in code, or a name with an underscore), before `rest`?"""
     found = head(parts)
-    return found is not None and (parts[0].kind == "code" or "_" in found.names[0].path)
+    if found is None or not re.match(rest, found.rest):
+        return False
+    return bool(rest) or parts[0].kind == "code" or "_" in found.names[0].path
+
+
+def _rows(table: SyntaxTreeNode) -> list[SyntaxTreeNode]:
+    return [row for body in table.children[1:] for row in body.children]
 
 
 def _is_plain_entry(line: str) -> bool:

@@ -33,9 +33,11 @@ _PLAIN = re.compile(
 )
 _JOINED = re.compile(r"\s*(?:,|/|&|and|or|,\s*and)\s*")
 _CHECKBOX = re.compile(r"\s*\[[ xX]\]\s+")
-_OWNER = re.compile(
-    r"(?:\b(?:owner|sor|system of record|source of truth)\s*[*`_]*\s*[:=]|\bowned by\b)\s*"
-    r"(?P<owner>[^;,.()\[\]|\n]+)",
+SYSTEM = r"(?:SoRs?|systems?[ -]of[ -]record|sources?[ -]of[ -]truth)"
+# Where one of these stands, an owner is spoken of.
+OWNER_WORD = re.compile(
+    rf"\b(?:(?:co-?)?owners?|owned|owns|owning|ownership|{SYSTEM}|authoritative"
+    r"|(?:to|not|must|may|can|should|shall|will|do|does|did|both|also|and|they|we) own)\b",
     re.IGNORECASE,
 )
 _STATED: dict[str, Requirement] = {
@@ -78,7 +80,6 @@ class Remarks:
 
     type: str
     requirement: Requirement | None
-    owners: tuple[str, ...]
     contradicts: bool = False
 
 
@@ -161,7 +162,7 @@ def _name(part: Piece) -> tuple[Name, str] | None:
 
 
 def remarks(rest: str) -> Remarks:
-    """What follows a name: the type in parentheses or after a colon or dash, required or not, the owner."""
+    """What follows a name: the type in parentheses or after a colon or dash, required or not."""
     inside = _parenthesis(rest)
     if inside is not None:
         type_ = _first_type(inside, anything=True)
@@ -170,7 +171,7 @@ def remarks(rest: str) -> Remarks:
         type_ = _first_type(after[1], anything=False) if after else ""
     tokens = [plain(token).casefold() for token in re.split(r"[,;:()\n.|–—]|\s-\s", rest)]
     stated = {_STATED[token] for token in tokens if token in _STATED}
-    return Remarks(type_, stated.pop() if len(stated) == 1 else None, stated_owners(rest), len(stated) > 1)
+    return Remarks(type_, stated.pop() if len(stated) == 1 else None, len(stated) > 1)
 
 
 def requirement_cell(text: str) -> Requirement | None:
@@ -181,11 +182,6 @@ def requirement_cell(text: str) -> Requirement | None:
     if word in _NO:
         return "optional"
     return None
-
-
-def stated_owners(text: str) -> tuple[str, ...]:
-    """The owners that a text names, as written (`owner: Convex`, `owned by AiiDA`)."""
-    return tuple(plain(match["owner"]) for match in _OWNER.finditer(text) if plain(match["owner"]))
 
 
 def _parenthesis(text: str) -> str | None:
@@ -205,6 +201,6 @@ def _first_type(text: str, anything: bool) -> str:
     """The first part that is a type; `anything` takes what is neither a requirement nor an owner for one."""
     for part in re.split(r"[,;]" if anything else r"[,;.(–—\n]|\s-\s", text):
         part = plain(part)
-        if part and part.casefold() not in _STATED and not _OWNER.match(part):
+        if part and part.casefold() not in _STATED and not OWNER_WORD.search(part):
             return part if anything or re.match(rf"{TYPE_WORD}\b", part, re.IGNORECASE) else ""
     return ""
