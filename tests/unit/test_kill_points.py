@@ -129,6 +129,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for gate in data["gates"]:
         written = {command["file"] for command in trips[gate["name"]]["commands"]}
         gate["checks"] = [entry for entry in gate["checks"] if entry["id"] in KEPT_CHECKS]
+        for entry in gate["checks"]:
+            entry.pop("needs", None)
         gate["evidence"] = [name for name in gate["evidence"] if name in written or name.endswith("/")]
     (root / "policy.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
     return root

@@ -42,6 +42,8 @@ class CheckResult:
     waived: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    # The id of the check whose failure kept this one from passing; `unblock` is its, then.
+    cause: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -54,6 +56,7 @@ class CheckResult:
             "unblock": self.unblock,
             "waived": self.waived,
             "warnings": list(self.warnings),
+            "cause": self.cause,
         }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, combined
-from promotion_gate.base.policy import CheckPolicy, GatePolicy
+from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
-from promotion_gate.judge.checks.case import Case, Finding, Registered, SwitchedOff, Unproven
+from promotion_gate.judge.causes import causes
+from promotion_gate.judge.checks.case import Case, Finding, HostTrouble, Registered, SwitchedOff, Unproven, host_trouble
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.objections import objections
@@ -40,7 +42,9 @@ def decide(bundle: Bundle) -> Decision:
         raise BundleError(str(error)) from None
     waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at)
     not_judged: list[Mapping[str, str]] = []
-    gates = tuple(_gate(bundle, gate, waivers, not_judged) for gate in bundle.policy.gates)
+    findings: dict[str, Finding] = {}
+    gates = tuple(_gate(bundle, gate, waivers, not_judged, findings) for gate in bundle.policy.gates)
+    gates = _with_causes(bundle.policy, gates, findings)
     workspace, vm = gate_identity(bundle, "preflight"), gate_identity(bundle, "vm_bootstrap")
     failed = {check.id for gate in gates for check in gate.checks if check.status is not Status.PASS}
     return Decision(
@@ -92,16 +96,36 @@ def rerun_command(index: Index) -> str:
     return shlex.join(words)
 
 
-def _gate(bundle: Bundle, gate: GatePolicy, waivers: Waivers, not_judged: list[Mapping[str, str]]) -> GateResult:
+def _with_causes(
+    policy: Policy, gates: tuple[GateResult, ...], findings: Mapping[str, Finding]
+) -> tuple[GateResult, ...]:
+    """The gates with the cause of each consequence, whose own remedy would lead astray."""
+    found = causes(policy, {check.id: check for gate in gates for check in gate.checks}, findings)
+
+    def told(check: CheckResult) -> CheckResult:
+        cause = found.get(check.id)
+        return replace(check, cause=cause, unblock=f"First unblock {cause}.") if cause else check
+
+    return tuple(replace(gate, checks=tuple(map(told, gate.checks))) for gate in gates)
+
+
+def _gate(
+    bundle: Bundle,
+    gate: GatePolicy,
+    waivers: Waivers,
+    not_judged: list[Mapping[str, str]],
+    findings: dict[str, Finding],
+) -> GateResult:
     record = bundle.index.gates.get(gate.name)
     stale = stale_reason(bundle, gate.name, gate_identity)
-    checks = []
+    trouble = host_trouble(bundle, gate.name)
+    checks = [_host_check(bundle, gate, trouble)] if trouble else []
     for policy in gate.checks:
-        result = _check(bundle, gate, policy, waivers, stale)
-        if isinstance(result, SwitchedOff):
-            not_judged.append({"id": policy.id, "title": policy.title, "reason": str(result)})
-        else:
-            checks.append(result)
+        try:
+            findings[policy.id] = _finding(bundle, gate, policy, stale)
+            checks.append(_check(bundle, policy, waivers, findings[policy.id]))
+        except SwitchedOff as switched_off:
+            not_judged.append({"id": policy.id, "title": policy.title, "reason": str(switched_off)})
     checks.append(_evidence_check(bundle, gate))
     return GateResult(
         id=gate.id,
@@ -113,23 +137,21 @@ def _gate(bundle: Bundle, gate: GatePolicy, waivers: Waivers, not_judged: list[M
     )
 
 
-def _check(
-    bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, waivers: Waivers, stale: str | None
-) -> CheckResult | SwitchedOff:
-    entry = registered()[policy.check]
+def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str | None) -> Finding:
+    """What a check finds. Raises SwitchedOff where it is not judged."""
     try:
-        finding = entry.function(Case(bundle, gate, policy))
-    except SwitchedOff as switched_off:
-        return switched_off
+        finding = registered()[policy.check].function(Case(bundle, gate, policy))
     except Unproven as unproven:
         finding = unproven.finding
-    if stale:
-        finding = Finding(Status.STALE, stale, finding.evidence)
+    return Finding(Status.STALE, stale, finding.evidence) if stale else finding
+
+
+def _check(bundle: Bundle, policy: CheckPolicy, waivers: Waivers, finding: Finding) -> CheckResult:
     return CheckResult(
         id=policy.id,
         title=policy.title,
         status=finding.status,
-        expected=finding.expected or _expected(entry, policy, bundle.index.settings),
+        expected=finding.expected or _expected(registered()[policy.check], policy, bundle.index.settings),
         observed=finding.observed,
         evidence=finding.evidence,
         unblock="" if finding.status is Status.PASS else _unblock(policy, finding, bundle),
@@ -156,11 +178,13 @@ def _expected(entry: Registered, policy: CheckPolicy, settings: Mapping[str, Any
 def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
     if finding.status is Status.SKIPPED:
         return "Run the gate without --check and --tags; a gate that was not run cannot pass."
+    if finding.status is Status.MISSING and finding.not_run:
+        return "Re-run the gate; it left no evidence."
     if finding.status is Status.STALE:
         return "Re-run the gate; the re-run command does it."
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
-    sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
+    sentence = policy.unblock.get(finding.hint) or policy.unblock["default"]
     words = {**bundle.index.settings.get("words", {}), **_harmless(finding.values)}
     workspace = gate_identity(bundle, "preflight")
     if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
@@ -168,10 +192,23 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
     return sentence.format_map(_Words(words))
 
 
-# What mends any check, unless the policy has a sentence of its own for it.
-_SENTENCES = {
-    "unreachable": "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run.",
-}
+def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> CheckResult:
+    """The built-in check of a gate whose host could not be used; every other check of the gate rests on it."""
+    words = {**bundle.index.settings.get("words", {}), **_harmless({"host": trouble.host})}
+    sentence = (
+        "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
+        if trouble.unreachable
+        else "Correct on {host} what the message says, then re-run."
+    )
+    return CheckResult(
+        id=f"{gate.name}.host",
+        title="The host can be used",
+        status=Status.BLOCKED,
+        expected="reached, and every task of the gate done",
+        observed=trouble.message,
+        evidence=(),
+        unblock=sentence.format_map(_Words(words)),
+    )
 
 
 def _harmless(values: Mapping[str, str]) -> dict[str, str]:

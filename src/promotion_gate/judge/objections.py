@@ -9,7 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from promotion_gate.base.model import GateResult, Status
-from promotion_gate.base.policy import COMPONENTS, GATE_NAMES
+from promotion_gate.base.policy import COMPONENTS
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.parsers.text import key_values
 
@@ -26,9 +26,11 @@ def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]
 def _gates(gates: tuple[GateResult, ...]) -> Iterator[str]:
     """The spec's threshold of gate 6: all gates 1 to 5 pass."""
     for gate in gates:
-        failing = [check.id for check in gate.checks if check.status is not Status.PASS and not check.waived]
+        failing = [check for check in gate.checks if check.status is not Status.PASS and not check.waived]
+        causes = [check.cause or check.id for check in failing]
         if gate.status is not Status.PASS:
-            yield f"Gate {gate.id} did not pass: {gate.status} ({', '.join(failing) or 'it has no check'})."
+            named = ", ".join(dict.fromkeys(causes)) or "it has no check"
+            yield f"Gate {gate.id} did not pass: {gate.status} ({named})."
 
 
 def _run(bundle: Bundle) -> Iterator[str]:
@@ -50,11 +52,12 @@ def _people(bundle: Bundle) -> Iterator[str]:
 def _events(bundle: Bundle) -> Iterator[str]:
     for gate in bundle.index.gates.values():
         yield from gate.objections
+    gates = {gate.name for gate in bundle.policy.gates}
     for event in bundle.index.events:
-        if event.kind in ("unreachable", "failed"):
-            where = f"Gate {GATE_NAMES.index(event.gate) + 1}" if event.gate in GATE_NAMES else "The run"
+        # What happened in a gate is what its check `<gate>.host` says.
+        if event.kind in ("unreachable", "failed") and event.gate not in gates:
             verb = "could not be reached" if event.kind == "unreachable" else "failed"
-            yield f'{where}: {event.host} {verb} in the task "{event.task}": {event.message}'
+            yield f'The run: {event.host} {verb} in the task "{event.task}": {event.message}'
     for item in bundle.index.artifact_sets:
         for path, reason in item.refused:
             yield f'The artifact "{path}" was refused: {reason}.'

@@ -12,7 +12,7 @@ import jinja2
 
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import to_json
-from promotion_gate.base.model import Decision, GateResult, Status
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
 from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP
 from promotion_gate.base.policy import GatePolicy
 from promotion_gate.bundle.load import Bundle
@@ -102,12 +102,19 @@ def _environment() -> jinja2.Environment:
     macros = environment.get_template("macros.j2").module
     environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
     environment.globals.update(waived_checks=macros.waived_checks)  # type: ignore[attr-defined]
+    environment.globals.update(names=macros.names, consequences=macros.consequences)  # type: ignore[attr-defined]
     return environment
 
 
 def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
     """Every rendered file of a bundle by its name. follow-up-issue.md only on HOLD."""
     environment = _environment()
+    causes = {check.id: check for gate in decision.gates for check in gate.checks}
+    followers: dict[str, list[CheckResult]] = {}
+    for check in causes.values():
+        if check.cause:
+            followers.setdefault(check.cause, []).append(check)
+    told = {"causes": causes, "followers": followers}
     waived = [check for gate in decision.gates for check in gate.checks if check.waived]
     files = {DECISION_JSON: to_json(decision.as_dict())}
     files[DECISION_MD] = _tidy(
@@ -115,10 +122,11 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
             decision=decision,
             waived=waived,
             warnings=[warning for gate in decision.gates for check in gate.checks for warning in check.warnings],
+            **told,
         )
     )
     for policy, gate in zip(bundle.policy.gates, decision.gates, strict=True):
-        files[policy.summary] = _summary(environment, bundle, decision, gate)
+        files[policy.summary] = _summary(environment, bundle, decision, gate, told)
         if policy.notes:
             files[policy.notes] = _notes(environment, policy, gate)
     if decision.decision == "HOLD":
@@ -131,6 +139,7 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
                 # That a gate did not pass stands above with its checks.
                 objections=[text for text in decision.objections if " did not pass: " not in text],
                 evidence=_evidence(bundle, decision),
+                **told,
             )
         )
     return files
@@ -147,7 +156,13 @@ def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
     return sorted(files.items())
 
 
-def _summary(environment: jinja2.Environment, bundle: Bundle, decision: Decision, gate: GateResult) -> str:
+def _summary(
+    environment: jinja2.Environment,
+    bundle: Bundle,
+    decision: Decision,
+    gate: GateResult,
+    told: Mapping[str, Any],
+) -> str:
     record = bundle.index.gates.get(gate.name)
     timing: Mapping[str, Any] | None = None
     if gate.name == "sqlite_smoke":
@@ -166,6 +181,7 @@ def _summary(environment: jinja2.Environment, bundle: Bundle, decision: Decision
             },
             record=record,
             timing=timing,
+            **told,
         )
     )
 

@@ -29,15 +29,22 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         seconds = gate["duration_seconds"]
         time = f"{seconds:.1f} s" if seconds is not None else "not run"
         yield f"{gate['id']:>4}  {gate['status']:<8} {time:>8}  {visible(gate['title'])}"
+    followers: dict[str, list[str]] = {}
     for gate in record["gates"]:
         for check in gate["checks"]:
-            if check["status"] != "PASS":
+            if check.get("cause"):
+                followers.setdefault(check["cause"], []).append(f"{check['id']} {check['status']}")
+    for gate in record["gates"]:
+        for check in gate["checks"]:
+            if check["status"] != "PASS" and not check.get("cause"):
                 waived = ", waived" if check["waived"] else ""
                 yield ""
                 yield f"gate {gate['id']}: {check['status']}{waived} {visible(check['title'])} ({check['id']})"
                 yield f"  expected: {visible(check['expected'])}"
                 yield f"  observed: {visible(check['observed'])}"
                 yield f"  unblock:  {visible(check['unblock'])}"
+                if check["id"] in followers:
+                    yield f"  because of it: {visible(', '.join(followers[check['id']]))}"
             for warning in check.get("warnings", ()):
                 yield f"  warning:  {visible(warning)}"
     for objection in record["objections"]:

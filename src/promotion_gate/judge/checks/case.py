@@ -21,6 +21,7 @@ class Finding:
     """What a check function returns.
 
     `hint` picks the unblock sentence of the policy, `values` fill it in; `details` are plain data for the summaries.
+    `because` is the id of the check whose failure kept this one from being judged; `not_run` says why nothing was run.
     """
 
     status: Status
@@ -31,16 +32,27 @@ class Finding:
     values: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    because: str = ""
+    not_run: str = ""
 
 
 class Unproven(Exception):
     """The evidence for a check is not there or cannot be used; carries the status and the sentence."""
 
     def __init__(
-        self, status: Status, observed: str, file: str | None = None, hint: str = "default", **values: str
+        self,
+        status: Status,
+        observed: str,
+        file: str | None = None,
+        hint: str = "default",
+        *,
+        because: str = "",
+        not_run: str = "",
+        **values: str,
     ) -> None:
         super().__init__(observed)
-        self.finding = Finding(status, observed, (file,) if file else (), hint=hint, values=values)
+        evidence = (file,) if file else ()
+        self.finding = Finding(status, observed, evidence, hint=hint, values=values, because=because, not_run=not_run)
 
 
 class SwitchedOff(Exception):
@@ -136,6 +148,7 @@ class Case:
                 Status.SKIPPED if skipped else Status.BLOCKED,
                 f"`{record.shown}` was not run: {record.not_run}",
                 record.file,
+                not_run=record.not_run,
             )
         text = self._slice(record)
         if record.timed_out:
@@ -175,17 +188,35 @@ class Case:
 
     def _no_record(self, what: str) -> Unproven:
         """Why a gate has no record of something: unreachable, failed, not selected, or simply not there."""
-        index = self.bundle.index
-        for event in reversed([event for event in index.events if event.gate == self.gate.name]):
-            if event.kind == "unreachable":
-                reason = f"{event.host} could not be reached: {event.message}"
-                return Unproven(Status.BLOCKED, reason, hint="unreachable", host=event.host)
-            if event.kind == "failed":
-                return Unproven(Status.BLOCKED, f'the task "{event.task}" failed on {event.host}: {event.message}')
-        if self.record is None and (index.run.get("check") or index.run.get("selection")):
-            how = "check mode" if index.run.get("check") else str(index.run.get("selection"))
-            return Unproven(Status.SKIPPED, f"the gate was not run ({how})")
-        return Unproven(Status.MISSING, f"there is no record of {what}")
+        trouble = host_trouble(self.bundle, self.gate.name)
+        if trouble:
+            return Unproven(Status.BLOCKED, f"nothing was run: {trouble.message}", not_run=trouble.message)
+        run = self.bundle.index.run
+        if self.record is None and (run.get("check") or run.get("selection")):
+            how = "check mode" if run.get("check") else str(run.get("selection"))
+            return Unproven(Status.SKIPPED, f"the gate was not run ({how})", not_run=how)
+        return Unproven(
+            Status.MISSING, f"there is no record of {what}", not_run="" if self.record else "the gate left no record"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostTrouble:
+    """Why a gate's host could not be used."""
+
+    host: str
+    unreachable: bool
+    message: str
+
+
+def host_trouble(bundle: Bundle, gate: str) -> HostTrouble | None:
+    """The newest event that kept a gate from being run to its end, or None."""
+    for event in reversed([event for event in bundle.index.events if event.gate == gate]):
+        if event.kind == "unreachable":
+            return HostTrouble(event.host, True, f"{event.host} could not be reached: {event.message}")
+        if event.kind == "failed":
+            return HostTrouble(event.host, False, f'the task "{event.task}" failed on {event.host}: {event.message}')
+    return None
 
 
 Function = Callable[[Case], Finding]
@@ -212,7 +243,7 @@ class Registered:
 
 
 # What every check may say beside its own hints.
-COMMON_HINTS = frozenset(["default", "unreachable"])
+COMMON_HINTS = frozenset(["default"])
 CHECKS: dict[str, Registered] = {}
 
 

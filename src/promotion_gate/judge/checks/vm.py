@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from promotion_gate.base.limits import whole, word
 from promotion_gate.base.model import Status
+from promotion_gate.base.policy import CheckPolicy
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers import git, verdi
@@ -146,16 +147,11 @@ def status_backend(case: Case) -> Finding:
 def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
     """The service of the check's limit, as verdi status shows it; Unproven where it does not show it up."""
     name = str(case.limit("service"))
-    output = case.command("status", timeout_hint="hangs")
+    output = _status(case)
     found = verdi.status(output.whole)
     service = found.services.get(name)
     if service is None:
-        why = found.exception or (found.errors[0] if found.errors else reason(output.text))
-        missing = f"there is no {name} line" + (f": {why}" if why else "")
-        # A broker that accepts connections and never answers ends in a traceback without a broker line.
-        slow = output.record.duration_ns > 15_000_000_000
-        hint = "hangs" if name in ("broker", "storage") and slow else "default"
-        raise Unproven(Status.FAIL, missing, output.record.file, hint)
+        raise _no_line(case, output, found, name)
     if not found.is_up(name):
         hint = "hangs" if "timed out" in service.text else "default"
         shown = f"{name}: {service.text or service.symbol} ({service.symbol})"
@@ -163,6 +159,40 @@ def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
     if output.exit != 0 and not _judged_elsewhere(case, found):
         raise Unproven(Status.FAIL, f"{service.text}, but verdi status {output.ending}", output.record.file)
     return output, found, service
+
+
+def _first_missing(case: Case, found: verdi.VerdiStatus) -> CheckPolicy | None:
+    """The check of the first service, in the order in which verdi asks them, that has no line: verdi stopped there."""
+    judged = {str(entry.limits["service"]): entry for entry in case.gate.checks if "service" in entry.limits}
+    return next((judged[name] for name in verdi.SERVICES if name in judged and name not in found.services), None)
+
+
+def _status(case: Case) -> Output:
+    """What verdi status printed. It asks one service after another: where it was killed at one that does not answer,
+    the lines before that one stand; where it printed all of them and did not end, nothing is known."""
+    record, text = case.bundle.index.command(case.gate.name, "status"), case.bundle.output(case.gate.name, "status")
+    if record is None or not record.timed_out or text is None or _first_missing(case, verdi.status(text)) is None:
+        return case.command("status", timeout_hint="hangs")
+    return Output(record, text)
+
+
+def _no_line(case: Case, output: Output, found: verdi.VerdiStatus, name: str) -> Unproven:
+    """Why a service has no line: it is the first without one, or verdi did not get to it."""
+    record, first = output.record, _first_missing(case, found)
+    if first is not None and first.limits["service"] != name:
+        return Unproven(
+            Status.BLOCKED if record.timed_out else Status.FAIL,
+            f"`{record.shown}` did not get past {first.limits['service']}",
+            record.file,
+            because=first.id,
+        )
+    if record.timed_out:
+        case.command("status", timeout_hint="hangs")
+    why = found.exception or (found.errors[0] if found.errors else reason(output.text))
+    # A broker that accepts connections and never answers ends in a traceback without a broker line.
+    slow = record.duration_ns > 15_000_000_000
+    hint = "hangs" if name in ("broker", "storage") and slow else "default"
+    return Unproven(Status.FAIL, f"there is no {name} line" + (f": {why}" if why else ""), record.file, hint)
 
 
 def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
