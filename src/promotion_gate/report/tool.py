@@ -43,10 +43,11 @@ class _Reader(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while chunk := os.read(self._stream.fileno(), 65536):
-            room = MAX_OUTPUT_BYTES - len(self._kept)
-            self._kept += chunk[:room]
-            self.truncated = self.truncated or len(chunk) > room
+        with self._stream:
+            while chunk := os.read(self._stream.fileno(), 65536):
+                room = MAX_OUTPUT_BYTES - len(self._kept)
+                self._kept += chunk[:room]
+                self.truncated = self.truncated or len(chunk) > room
 
     def text(self) -> str:
         """The head as text; after a cut without its last line, in which half of a secret could stand."""
