@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import outcomes
 import pytest
 from copies import checkout, through_runner
 from ground import PROJECT, Ground, Run, free_port
+from waiting import wait_until
 
 from promotion_gate.__main__ import main
 
@@ -396,8 +396,6 @@ def test_an_evidence_root_that_cannot_be_written_is_an_input_error(ground: Groun
 
 # --- signals ----------------------------------------------------------------------------------------------------
 
-LONG = "25.4159"
-
 
 @pytest.mark.parametrize(
     ("name", "number", "to_group"),
@@ -412,30 +410,24 @@ LONG = "25.4159"
 def test_a_run_that_is_cut_off_is_no_decision_and_is_resumed(
     ground: Ground, name: str, number: int, to_group: bool
 ) -> None:
+    # Ansible's workers outlive only a SIGKILL of the playbook: then the command goes on to its end, with the lock.
+    seconds = f"{25 if number == signal.SIGKILL else 86400}.{os.getpid()}"
     reached = ground.folder / "reached"
-    ground.hook("generate", f"touch {reached}; exec sleep {LONG}\n")
+    ground.hook("generate", f"touch {reached}; exec sleep {seconds}\n")
     process = ground.start("promotion-gate.yml")
-    _wait(reached.exists, 120)
+    wait_until(reached.exists, "the run is in gate 5")
     (os.killpg if to_group else os.kill)(process.pid, number)
     output, _ = process.communicate(timeout=60)
     run = outcomes.record("controller", name, ground.outcome(process.returncode, output))
     assert_no_promote(run)
     assert run.decision is None and run.bundle is not None
     assert json.loads((run.bundle / "index.json").read_text(encoding="utf-8"))["state"] == "open"
-    # Ansible's workers outlive only a SIGKILL of the playbook: then the command goes on, and so does the lock.
-    _wait(lambda: not _running(LONG), 40 if number == signal.SIGKILL else 10)
+    wait_until(lambda: not _running(seconds), "the command has ended")
 
     ground.hook("generate", "")
     mended = ground.gate(promotion_resume="latest")
     assert mended.status == 0, mended.output
     assert mended.bundle == run.bundle
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def _running(word: str) -> list[str]:

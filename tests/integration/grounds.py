@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ground import SYSTEM_PATH, Ground, Run, Sshd, build, copy_of, free_port, in_place, kept_aside
+from waiting import PATIENCE_SECONDS
 
 __all__ = [
     "decided",
@@ -58,7 +59,7 @@ def _key(path: Path) -> str:
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
@@ -100,9 +101,9 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="session")
 def template(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    """A healthy ground whose baseline was recorded by the real playbook, with runs of 0.8 s."""
+    """A healthy ground whose baseline was recorded by the real playbook, with runs of 2 s."""
     ground = build(tmp_path_factory.mktemp("template") / "g", sshd)
-    ground.sqlite(0.8)
+    ground.sqlite(2.0)
     recorded = ground.play("playbooks/record-baseline.yml", promotion_reason="known good for the tests")
     assert recorded.status == 0, recorded.output
     # Far below the baseline: a busy machine does not make a test fail.

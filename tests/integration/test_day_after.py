@@ -11,12 +11,12 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ground import HEALTHY, PROJECT, Ground, Run, git
+from waiting import wait_until
 
 URL = "https://tracker.example.org/issues/7"
 
@@ -247,14 +247,12 @@ def test_only_the_reviewer_signs_off_and_a_re_run_makes_it_void(decided: Ground)
 
 def test_the_second_operator_is_told_who_runs_the_first(decided: Ground) -> None:
     running, go = decided.folder / "running", decided.folder / "go"
-    decided.hook("generate", f"touch {running}\nfor i in $(seq 600); do [ -e {go} ] && break; sleep 0.1; done\n")
+    decided.hook("generate", f"touch {running}\nfor i in $(seq 3000); do [ -e {go} ] && break; sleep 0.1; done\n")
     first: list[Run] = []
     thread = threading.Thread(target=lambda: first.append(decided.again("5")))
     thread.start()
     try:
-        deadline = time.monotonic() + 60
-        while not running.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until(running.exists, "the first run is in gate 5")
         second = decided.again("3")
     finally:
         go.touch()

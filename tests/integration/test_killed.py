@@ -6,19 +6,20 @@ moments between any two writes; here it is about processes: nothing of a killed 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from ground import Ground, Run
+from waiting import wait_until
 
 from promotion_gate.__main__ import main
 from promotion_gate.prove.verify import verify_bundle, verify_history
 
 COMMANDS = ("check", "verify", "show", "decide")
-LINGERS = "4321"  # seconds that a tool sleeps once it has killed; nobody else sleeps them
+LINGERS = f"4321.{os.getpid()}"  # seconds that a tool sleeps once it has killed; nobody else sleeps them
 
 # What a tool runs: a shell script below the module, its connection and a worker. The lock names ansible-playbook.
 FIND = """main=$(sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p' {root}/.promotion-gate.lock)\n"""
@@ -79,10 +80,7 @@ def going_on(ground: Ground) -> list[str]:
 
 
 def assert_nothing_goes_on(ground: Ground) -> None:
-    deadline = time.monotonic() + 20
-    while (found := going_on(ground)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not found, found
+    wait_until(lambda: not going_on(ground), "nothing of the killed run goes on")
 
 
 def assert_no_decision(ground: Ground) -> None:
