@@ -1,9 +1,12 @@
-# make demo: a PROMOTE on real services, from nothing but this checkout. make test: all tests.
+# make demo: a PROMOTE on real services, from nothing but this checkout. make check: the edit loop. make test: what CI runs.
 PYTHON ?= python3
 VENV := .venv
+PYTEST = $(VENV)/bin/python -m pytest -q
+# Side by side: tests that wait need no processor, so there are more processes than those.
+SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records test lint unit integration molecule some-faults faults strangers
+.PHONY: help demo demo-down example-bundles example-records check test nightly lint unit integration molecule some-faults faults strangers
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -28,7 +31,15 @@ example-bundles: ## record tests/bundles again, from the commit, on a container 
 example-records: $(STAMP) ## write the records of tests/bundles again, from the evidence that is there
 	@$(VENV)/bin/python tests/bundles/rerender.py
 
-test: lint unit integration molecule some-faults ## everything, and of the fault matrix a representative part
+check: lint unit ## the edit loop: lint and the unit tests
+
+# Here and not in the edit loop: the unit tests measure what they cover, and fail below the floor of pyproject.toml.
+test: COVERAGE = --cov
+test: check integration molecule some-faults ## everything that CI runs
+
+nightly: $(STAMP) ## the long forms: every kill point, property tests at length, megabytes of input
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit -m 'nightly or hypothesis' --hypothesis-profile=nightly
+	$(VENV)/bin/python benchmarks/linear.py
 
 lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 	$(VENV)/bin/ruff check
@@ -39,21 +50,21 @@ lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/ansible-lint --offline
 
 unit: $(STAMP) ## the unit tests
-	$(VENV)/bin/python -m pytest -q tests/unit
+	$(PYTEST) $(SIDE_BY_SIDE) $(COVERAGE) tests/unit
 
 integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd
-	$(VENV)/bin/python -m pytest -q tests/integration
+	$(PYTEST) $(SIDE_BY_SIDE) tests/integration
 
 molecule: $(STAMP) ## a promote and a hold against the container VM
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all
 
 some-faults: $(STAMP) ## a representative part of the fault matrix
-	$(VENV)/bin/python -m pytest -q tests/faults -m representative
+	$(PYTEST) tests/faults -m representative
 
 faults: $(STAMP) ## the whole fault matrix (over an hour, with two VMs), and docs/fault-matrix.md from it
 	rm -rf .demo/faults
-	$(VENV)/bin/python -m pytest -q tests/faults --numprocesses 2 --fault-matrix docs/fault-matrix.md
+	$(PYTEST) tests/faults --numprocesses 2 --fault-matrix docs/fault-matrix.md
 	$(MAKE) --no-print-directory strangers
 
 strangers: $(STAMP) ## the tests of faults that strangers found, and their section of docs/fault-matrix.md
-	$(VENV)/bin/python -m pytest -q tests -m stranger --strangers docs/fault-matrix.md
+	$(PYTEST) tests -m stranger --strangers docs/fault-matrix.md

@@ -23,13 +23,18 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from promotion import artifacts, environment, parameters, running, supervisor
+from promotion import artifacts, environment, parameters, running
 from promotion import trip as trips
 from promotion.text import Capture, decoded
+from waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "library" / "gate_commands.py"
-PATHS = [str(Path(__file__).parent), str(ROOT / "module_utils")]  # for processes that import this file
+PATHS = [
+    str(Path(__file__).parent),
+    str(ROOT / "tests"),
+    str(ROOT / "module_utils"),
+]  # for processes that import this file
 
 
 def load() -> ModuleType:
@@ -43,6 +48,8 @@ def load() -> ModuleType:
 
 
 gate_commands = load()
+# For a command whose first output counts and that then hangs: even a busy machine starts a shell within it.
+LIMIT_OF_A_HANG = 3.0
 
 
 def with_defaults(options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -126,13 +133,15 @@ def test_there_is_no_terminal_to_ask_on() -> None:
 
 
 def test_duration_is_the_wall_time_of_the_command_alone() -> None:
-    found = one(["sleep", "0.5"])
-    assert 0.5e9 <= found["duration_ns"] < 10e9
+    assert one(["sleep", "0.5"])["duration_ns"] >= 0.5e9
 
 
 def test_duration_ends_with_the_command_not_with_its_pipe(marker: str) -> None:
-    found = one(f"sleep {marker} &\necho x")
-    assert found["duration_ns"] < 0.5e9
+    """What the child that holds the pipe costs comes after the command."""
+    found = trip({"run": f"sleep {marker} &\necho x"})
+    command = found["commands"][0]
+    after = found["trip_ns"] - command["start_ns"] - command["duration_ns"]
+    assert after >= running.PIPE_SECONDS * 1e9
 
 
 @pytest.mark.parametrize(
@@ -173,24 +182,23 @@ def test_a_nul_in_a_word_is_a_reason() -> None:
 
 
 def test_a_command_that_hangs_and_ignores_term_is_ended_and_its_output_kept(marker: str) -> None:
-    began = time.monotonic()
-    found = one(f"trap '' TERM; echo before; sleep {marker}; while :; do sleep {marker}; done", limit_seconds=0.5)
+    run = f"trap 'echo asked' TERM; echo before; while :; do sleep {marker}; done"
+    found = one(run, limit_seconds=LIMIT_OF_A_HANG)
     assert found["timed_out"]
     assert found["output"].startswith("before\n")
+    assert found["output"].endswith("asked\n"), "TERM comes before KILL"
     assert found["signal"] == signal.SIGKILL
-    assert 0.5 + running.GRACE_SECONDS <= time.monotonic() - began < 6
 
 
 def test_term_comes_first_so_that_a_command_can_clean_up(marker: str) -> None:
-    found = one(f"trap 'echo cleaned; exit 7' TERM; sleep {marker} & wait", limit_seconds=0.5)
+    found = one(f"trap 'echo cleaned; exit 7' TERM; sleep {marker} & wait", limit_seconds=LIMIT_OF_A_HANG)
     assert (found["timed_out"], found["exit"], found["output"]) == (True, 7, "cleaned\n")
 
 
 def test_a_child_that_holds_the_pipe(marker: str) -> None:
-    began = time.monotonic()
     found = one(f"sleep {marker} & echo started")
     assert (found["exit"], found["left_running"], found["output"]) == (0, True, "started\n")
-    assert time.monotonic() - began < 5
+    assert not found["timed_out"]
 
 
 def test_a_double_fork_into_another_session_that_ignores_term(marker: str) -> None:
@@ -203,7 +211,8 @@ def test_a_daemon_is_ended_on_the_limit_too(marker: str) -> None:
     assert found["timed_out"]
 
 
-def test_a_command_that_leaves_only_short_lived_rests_left_nothing() -> None:
+def test_a_command_that_leaves_only_short_lived_rests_left_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "SETTLE_SECONDS", 60.0)  # it is over as soon as they are gone
     found = one("(sleep 0.15) >/dev/null 2>&1 & echo x")
     assert (found["exit"], found["left_running"]) == (0, False)
 
@@ -215,9 +224,7 @@ def test_a_daemon_may_stay_where_the_role_says_so(marker: str) -> None:
     left = alive(f"{marker}0")
     assert len(left) == 1, "the daemon must survive its command, and another one that ran wild"
     os.kill(left[0], signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while alive(f"{marker}0") and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: not alive(f"{marker}0"), "a killed process is gone")
 
 
 def test_a_command_that_kills_its_parent_is_a_reason_and_leaves_nothing(marker: str) -> None:
@@ -248,7 +255,7 @@ def test_a_lot_of_output_is_cut_in_bounded_memory() -> None:
 
 
 def test_output_that_never_ends_is_ended_with_what_it_printed() -> None:
-    found = one(["yes"], limit_seconds=0.5)
+    found = one(["yes"], limit_seconds=LIMIT_OF_A_HANG)
     assert (found["timed_out"], found["truncated"]) == (True, True)
     assert found["output"].startswith("y\ny\n")
 
@@ -321,25 +328,26 @@ def test_a_cut_does_not_show_half_a_secret() -> None:
 # Order, groups, conditions --------------------------------------------------------------------------------------
 
 
-def test_commands_run_in_order_and_groups_side_by_side() -> None:
-    began = time.monotonic()
+def test_commands_run_in_order_and_groups_side_by_side(tmp_path: Path) -> None:
+    met = f"touch {tmp_path}/$0; until [ -e {tmp_path}/a ] && [ -e {tmp_path}/b ]; do sleep 0.02; done; "
     found = trip(
-        {"run": "sleep 0.6; echo 1", "group": "a"},
-        {"run": "sleep 0.6; exit 4", "group": "a"},
-        {"run": "sleep 60", "group": "a", "limit_seconds": 0.3},
+        {"run": ["sh", "-c", f"{met} echo 1", "a"], "group": "a"},
+        {"run": ["sh", "-c", f"{met} exit 4", "b"], "group": "a"},
+        {"run": "sleep 86400", "group": "a", "limit_seconds": 0.3},
         {"run": "echo after"},
     )["commands"]
-    assert time.monotonic() - began < 3
     assert [command["exit"] for command in found] == [0, 4, None, 0]
     assert [command["timed_out"] for command in found] == [False, False, True, False]
     assert found[1]["start_ns"] < found[0]["start_ns"] + found[0]["duration_ns"]
     assert found[3]["start_ns"] >= max(command["start_ns"] + command["duration_ns"] for command in found[:3])
 
 
-def test_ending_one_of_a_group_leaves_the_others_alone(marker: str) -> None:
+def test_ending_one_of_a_group_leaves_the_others_alone(marker: str, tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    wait = f"until [ -e {late} ]; do sleep 0.02; done"
     found = trip(
         {"run": f"setsid sleep {marker} >/dev/null 2>&1 & sleep {marker}", "group": "a", "limit_seconds": 0.3},
-        {"run": "(setsid sh -c 'sleep 1; echo late' &); sleep 1.5; echo end", "group": "a", "limit_seconds": 20},
+        {"run": f"(setsid sh -c 'sleep 1; echo late; touch {late}' &); {wait}; echo end", "group": "a"},
     )["commands"]
     assert found[0]["timed_out"]
     assert (found[1]["exit"], found[1]["output"]) == (0, "late\nend\n")
@@ -719,18 +727,12 @@ def test_nothing_stays_when_the_module_is_killed(tmp_path: Path, marker: str, wo
     driver = DRIVER.format(tests=PATHS, ready=ready, work=work.format(marker=marker))
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", driver], env=environment, process_group=0) as process:
-        deadline = time.monotonic() + 30
-        while not (ready.exists() and alive(f"sleep\0{marker}")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert alive(f"sleep\0{marker}")
+        wait_until(lambda: ready.exists() and alive(f"sleep\0{marker}"), "the command runs")
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         process.wait()
     # The supervisor outlives the module by as long as it takes to end its family; it has the marker in its command
     # line too, and so has the command's shell.
-    deadline = time.monotonic() + supervisor.KILL_SECONDS + 5
-    while alive(marker) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not alive(marker)
+    wait_until(lambda: not alive(marker), "the supervisor has ended its family")
 
 
 def test_a_full_folder_for_temporary_files_is_not_evaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -772,13 +774,10 @@ def test_nothing_stays_when_the_connection_is_cut(tmp_path: Path, marker: str) -
     driver = CUT_OFF.format(tests=PATHS, **names)
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", driver], env=environment, stdout=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 30
-        while not (ready.exists() and alive(f"sleep\0{marker}")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert alive(f"sleep\0{marker}")
+        wait_until(lambda: ready.exists() and alive(f"sleep\0{marker}"), "the command runs")
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(timeout=20) == 1
+        assert process.wait(timeout=PATIENCE_SECONDS) == 1
     assert not alive(f"sleep\0{marker}")
     assert cleaned.exists()
     assert not second.exists(), "the next command was started although nobody listens"

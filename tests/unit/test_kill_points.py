@@ -1,13 +1,12 @@
 """Killed between any two writes: the bundle is readable, decides nothing it has not sealed, and a resume finishes it.
 
 A child process runs what a run does (open, record, close, seal, or a resume of it) and sends itself SIGKILL right
-before its Nth change of the file system, for every N until it gets through. After each kill the commands of operators
-are asked what they say, and a resume has to end where an uncut run ends.
+before its Nth change of the file system, until it gets through. After each kill the commands of operators are asked
+what they say, and a resume has to end where an uncut run ends. `make test` takes every fifth N, `make nightly` each.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -24,20 +23,15 @@ import pytest
 import yaml
 
 from promotion_gate.__main__ import main
-from promotion_gate.base import policy
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import list_files, read_file, sha256
 from promotion_gate.base.names import ATTEMPTS, SUMS_FILE, UNFINISHED
-from promotion_gate.bundle import load as bundle_module
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle.history import broken_links, is_sealed, newest_run, previous_seal, read_run
-from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.sound import parse_sums
 from promotion_gate.prove.verify import verify_bundle, verify_history
-from promotion_gate.report import render
-from promotion_gate.run import opening
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.resume import begin_resume
 
@@ -104,16 +98,22 @@ def child(number: int, action: Action, root: Path) -> None:
     os._exit(0)
 
 
-def kill_points(action: Action, start: Path, folder: Path) -> Iterator[Path]:
-    """An evidence root for each kill point of `action`, which starts from a copy of `start`."""
-    number = 1
+# Every fifth kill point while one edits, each of them in `make nightly`.
+each_or_every_fifth = pytest.mark.parametrize(
+    "every", [pytest.param(5, id="every fifth"), pytest.param(1, id="each", marks=pytest.mark.nightly)]
+)
+
+
+def kill_points(action: Action, start: Path, folder: Path, every: int = 1, first: int = 1) -> Iterator[Path]:
+    """An evidence root, named like the kill point, for kill points of `action`, which starts from a copy of `start`."""
+    number = first
     while True:
         root = Path(shutil.copytree(start, folder / str(number)))
         if not killed_at(number, action, root):
             return
         yield root
         shutil.rmtree(root)
-        number += 1
+        number += every
 
 
 # --- what is run ------------------------------------------------------------------------------------------------
@@ -134,24 +134,6 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
         gate["evidence"] = [name for name in gate["evidence"] if name in written or name.endswith("/")]
     (root / "policy.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
     return root
-
-
-@pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL loses nothing that was written, so no disk is waited for; policy and templates are parsed once."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(bundle_module, "load_policy", load_once)
-    monkeypatch.setattr(opening, "read_policy", load_once)
-    monkeypatch.setattr(render, "_environment", functools.cache(render._environment))
-
-
-@functools.cache
-def parsed(text: str) -> policy.Policy:
-    return read_policy(text, "policy.yml")
-
-
-def load_once(text: str, _name: str) -> policy.Policy:
-    return parsed(text)
 
 
 def small_trips(**identity: str) -> bundles.Trips:
@@ -276,12 +258,11 @@ def finish(root: Path, identity: dict[str, str]) -> list[str]:
 # --- the tests --------------------------------------------------------------------------------------------------
 
 
-def test_a_first_run(start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@each_or_every_fifth
+def test_a_first_run(every: int, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uncut = Path(shutil.copytree(start, tmp_path / "uncut"))
     first_run(uncut)
-    points = 0
-    for root in kill_points(first_run, start, tmp_path):
-        points += 1
+    for root in kill_points(first_run, start, tmp_path, every):
         assert_readable(root)
         bundle = bundle_of(root)
         if not bundle.exists():
@@ -291,7 +272,7 @@ def test_a_first_run(start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
             assert said == dict.fromkeys(COMMANDS, is_sealed(bundle))
             finish(root, {})
         assert_like(bundle, bundle_of(uncut), seals=0)
-    assert points >= 70
+    assert int(root.name) >= 70
     assert len(read_baseline_dir(uncut / "baseline")) == 2
 
 
@@ -361,8 +342,10 @@ RESUMES: dict[str, tuple[str, str | None, dict[str, str], int]] = {
 }
 
 
+@each_or_every_fifth
 @pytest.mark.parametrize(("earlier", "again", "identity", "at_least"), RESUMES.values(), ids=RESUMES)
 def test_a_resume(
+    every: int,
     earlier: str,
     again: str | None,
     identity: dict[str, str],
@@ -377,9 +360,10 @@ def test_a_resume(
     uncut = Path(shutil.copytree(before, tmp_path / "uncut"))
     gates = resume(uncut, again, **identity)
     seals = len([entry for entry in read_run(bundle_of(uncut)).index.attempts if entry["sha256"]])
-    points = standing = 0
-    for root in kill_points(lambda root: resume(root, again, **identity), before, tmp_path):
-        points += 1
+    standing = 0
+    # Resumes write much the same files, so that each starts at another point: together they meet more of them.
+    first = 1 + list(RESUMES.values()).index((earlier, again, identity, at_least)) % every
+    for root in kill_points(lambda root: resume(root, again, **identity), before, tmp_path, every, first):
         assert_readable(root)
         bundle = bundle_of(root)
         said = sayings(bundle, capsys)
@@ -394,26 +378,25 @@ def test_a_resume(
             assert set(finish(root, identity)) <= set(gates), "what was kept is not run again"
         assert_like(bundle, bundle_of(uncut), seals)
         assert earlier != "signed" or verify_bundle(bundle, require_signature=True).holds
-    assert points >= at_least
+    assert int(root.name) >= at_least
     # One rename ends the earlier decision; before it come the lock and the empty folder that the seal goes to.
     assert standing <= 10
 
 
+@each_or_every_fifth
 def test_sealing_with_a_key_is_never_seen_unsigned(
-    start: Path, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    every: int, start: Path, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed = Path(shutil.copytree(start, tmp_path / "closed"))
     run = open_run(request(closed, promotion_run_id=bundles.RUN_ID, promotion_signing_key=str(key)))
     bundles.record(Path(run["bundle"]), small_trips())
-    points = 0
-    for root in kill_points(seal_of, closed, tmp_path):
-        points += 1
+    for root in kill_points(seal_of, closed, tmp_path, every):
         bundle = bundle_of(root)
         assert sayings(bundle, capsys) == dict.fromkeys(COMMANDS, is_sealed(bundle))
         assert verify_bundle(bundle, require_signature=True).holds == is_sealed(bundle)
         finish(root, {})
         assert verify_bundle(bundle, require_signature=True).holds
-    assert points >= 20
+    assert int(root.name) >= 20
 
 
 def seal_of(root: Path) -> None:
@@ -423,9 +406,7 @@ def seal_of(root: Path) -> None:
 def test_opening_a_second_run(promoted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Until the second run is there the first one speaks; from then on it does not."""
     second = "20261125T000000Z"
-    points = 0
     for root in kill_points(lambda root: open_second(root, second), promoted, tmp_path):
-        points += 1
         there = (root / second).exists()
         assert main(["check", "latest", "--root", str(root)]) == (3 if there else 0)
         capsys.readouterr()
@@ -436,7 +417,7 @@ def test_opening_a_second_run(promoted: Path, tmp_path: Path, capsys: pytest.Cap
         previous = read_run(root / second).index.previous
         assert previous is not None
         assert previous["run_id"] == bundles.RUN_ID
-    assert points >= 10
+    assert int(root.name) >= 10
 
 
 def open_second(root: Path, run_id: str) -> None:
@@ -447,16 +428,14 @@ def test_signing_off(promoted: Path, key: Path, tmp_path: Path) -> None:
     allowed = tmp_path / "allowed"
     allowed.write_text(f"bob {key.with_suffix('.pub').read_text(encoding='utf-8')}", encoding="utf-8")
     wanted = Wanted(sign_off=True, allowed_signers=allowed)
-    points = 0
     for root in kill_points(lambda root: sign_off_of(root, key), promoted, tmp_path):
-        points += 1
         bundle = bundle_of(root)
         report = verify_bundle(bundle)
         assert report.holds, "a sign-off changes nothing in the bundle"
         assert check(bundle, wanted).status == 3, "half a sign-off counts for nothing"
         sign_off_of(root, key)
         assert check(bundle, wanted).status == 0
-    assert points >= 4
+    assert int(root.name) >= 4
 
 
 def sign_off_of(root: Path, key: Path) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from promotion_gate.base.redact import MASK, Redactor, is_secret_name, secrets_of, secrets_that_are_names
@@ -409,7 +408,6 @@ TEXTS = st.one_of(st.text(), st.lists(FRAGMENTS, max_size=14).map("".join))
 SECRETS = st.lists(st.one_of(st.text(max_size=20), FRAGMENTS), max_size=3)
 
 
-@settings(max_examples=600, deadline=None)
 @given(TEXTS, SECRETS)
 def test_never_raises_and_is_idempotent(text: str, secrets: list[str]) -> None:
     redactor = Redactor(secrets)
@@ -417,7 +415,6 @@ def test_never_raises_and_is_idempotent(text: str, secrets: list[str]) -> None:
     assert redactor.text(once) == once
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="abcdefgXYZ0189$&+/=?#%'\"\\ <>", min_size=8, max_size=30), TEXTS, TEXTS)
 def test_a_known_secret_as_a_token_never_remains(secret: str, before: str, after: str) -> None:
     if not secret.strip() or len(secret.strip()) < 8:
@@ -426,7 +423,6 @@ def test_a_known_secret_as_a_token_never_remains(secret: str, before: str, after
     assert f" {secret} " not in shown
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="abcXYZ0189$&+/=?#%@:.,-_", min_size=1, max_size=30))
 def test_a_value_never_remains_by_its_name(value: str) -> None:
     if value.strip(",") in ("", "null"):
@@ -441,51 +437,52 @@ def test_a_value_never_remains_by_its_name(value: str) -> None:
         assert marked not in Redactor().text(text)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(TEXTS, max_size=5))
 def test_argv_never_raises_and_keeps_the_number_of_words(argv: list[str]) -> None:
     assert len(Redactor().argv(argv)) == len(argv)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a" * 2_000_000,
-        "password" * 250_000,
-        'password="' * 200_000,
-        "://a:b" * 300_000,
-        "://" + "a:" * 1_000_000,
-        "-----BEGIN PRIVATE KEY-----\n" * 70_000,
-        "\x1b[0m" * 500_000,
-        "DB_PASSWORD=hunter2 x\n" * 90_000,
-        "Tr\n" * 700_000,
-        " " * 1_000_000,
-        " \n" * 500_000,
-        "T" + (" " * 80 + "\n") * 12_000,
-        " | |" * 250_000,
-        r"\u001b]" * 150_000,
-        "^[]" * 330_000,
-        "\x1b]" * 500_000,
-        "\x9b" * 1_000_000,
-        "\x90" * 1_000_000,
-        "\x1b[" + "1" * 1_000_000,
-        "T\x08" * 500_000,
-        "passwords: [" * 80_000,
-        "passwords: [" + "'a', " * 200_000,
-        "value: 'a " * 100_000,
-        "name: " * 160_000,
-        "PASSWORD='a\n" * 90_000,
-        "pass: " * 160_000,
-        "a_key: " + "word " * 200_000,
-        "https://" * 120_000,
-        "https://" + "a" * 1_000_000,
-    ],
-    ids=lambda text: repr(text[:14]),
-)
-def test_hostile_texts_take_no_longer_than_their_length(text: str) -> None:
-    began = time.monotonic()
-    Redactor({"X": SPLIT}).text(text)
-    assert time.monotonic() - began < 30  # 2 MB take 0.2 to 2 s on an idle machine; a quadratic rule takes minutes
+# Texts of about a megabyte that a rule could read again and again, each as a start, what is repeated, and how often.
+HOSTILE: list[tuple[str, str, int]] = [
+    ("", "a", 2_000_000),
+    ("", "password", 250_000),
+    ("", 'password="', 200_000),
+    ("", "://a:b", 300_000),
+    ("://", "a:", 1_000_000),
+    ("", "-----BEGIN PRIVATE KEY-----\n", 70_000),
+    ("", "\x1b[0m", 500_000),
+    ("", "DB_PASSWORD=hunter2 x\n", 90_000),
+    ("", "Tr\n", 700_000),
+    ("", " ", 1_000_000),
+    ("", " \n", 500_000),
+    ("T", " " * 80 + "\n", 12_000),
+    ("", " | |", 250_000),
+    ("", r"\u001b]", 150_000),
+    ("", "^[]", 330_000),
+    ("", "\x1b]", 500_000),
+    ("", "\x9b", 1_000_000),
+    ("", "\x90", 1_000_000),
+    ("\x1b[", "1", 1_000_000),
+    ("", "T\x08", 500_000),
+    ("", "passwords: [", 80_000),
+    ("passwords: [", "'a', ", 200_000),
+    ("", "value: 'a ", 100_000),
+    ("", "name: ", 160_000),
+    ("", "PASSWORD='a\n", 90_000),
+    ("", "pass: ", 160_000),
+    ("a_key: ", "word ", 200_000),
+    ("", "https://", 120_000),
+    ("https://", "a", 1_000_000),
+]
+
+
+@pytest.mark.parametrize("share", [100, pytest.param(1, marks=pytest.mark.nightly)], ids=["part", "all"])
+@pytest.mark.parametrize(("start", "piece", "times"), HOSTILE, ids=[repr((row[0] + row[1])[:14]) for row in HOSTILE])
+def test_hostile_texts_are_redacted(start: str, piece: str, times: int, share: int) -> None:
+    """That it takes no longer than their length is measured by benchmarks/linear.py."""
+    redactor = Redactor({"X": SPLIT})
+    once = redactor.text(start + piece * (times // share) + f" {SPLIT} ")
+    assert f" {SPLIT} " not in once
 
 
 def test_the_mask_says_nothing_about_the_value() -> None:

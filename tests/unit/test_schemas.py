@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from promotion_gate.report.tracker import Commands, hand_over, issue_file
 SCHEMAS = bundles.PROJECT / "docs" / "schema"
 
 
+@cache
 def validator(name: str) -> jsonschema.Draft202012Validator:
     text = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(text)
@@ -37,6 +39,15 @@ def problems(name: str, data: Any) -> list[str]:
     found = [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(data)]
     assert bool(found) == bool(schema.problems(name, data)), (found, schema.problems(name, data))
     return found
+
+
+def read_policy(bundle: Path) -> Any:
+    return parsed((bundle / "policy.yml").read_text(encoding="utf-8"))
+
+
+@cache
+def parsed(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def read(path: Path) -> Any:
@@ -158,6 +169,7 @@ JSON = st.recursive(
     max_leaves=5,
 )  # fmt: skip
 PLACES = st.lists(st.integers(0, 10_000), min_size=1, max_size=6)
+per_bundle = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 HOW = st.sampled_from(["set", "remove", "add"])
 FILES = st.sampled_from(["index", "policy", "baseline"])
 
@@ -178,7 +190,7 @@ def mutate(data: Any, places: list[int], value: Any, how: str) -> Any:
     return copied
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@per_bundle
 @given(
     st.sampled_from(["index", "policy", "baseline", "promotion-decision"]),
     PLACES,
@@ -188,12 +200,11 @@ def mutate(data: Any, places: list[int], value: Any, how: str) -> Any:
 def test_our_own_validator_agrees_with_jsonschema(
     resumed: Path, name: str, places: list[int], value: Any, how: str
 ) -> None:
-    path = resumed / ("policy.yml" if name == "policy" else f"{name}.json")
-    data = yaml.safe_load(path.read_text(encoding="utf-8")) if name == "policy" else read(path)
+    data = read_policy(resumed) if name == "policy" else read(resumed / f"{name}.json")
     problems(name, mutate(data, places, value, how))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@per_bundle
 @given(FILES, PLACES, JSON, HOW)
 def test_verify_never_raises_and_finds_what_does_not_fit(
     resumed: Path, tmp_path_factory: pytest.TempPathFactory, name: str, places: list[int], value: Any, how: str
@@ -202,7 +213,7 @@ def test_verify_never_raises_and_finds_what_does_not_fit(
     bundle = Path(shutil.copytree(resumed, tmp_path_factory.mktemp("mutated") / resumed.name))
     index = read(bundle / "index.json")
     if name == "policy":
-        data = mutate(yaml.safe_load((bundle / "policy.yml").read_text(encoding="utf-8")), places, value, how)
+        data = mutate(read_policy(bundle), places, value, how)
         (bundle / "policy.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
         index["policy"]["sha256"] = sha256((bundle / "policy.yml").read_bytes())
     elif name == "baseline":

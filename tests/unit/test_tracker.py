@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shlex
+import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -286,11 +287,9 @@ def test_a_tool_that_is_missing_is_said(tmp_path: Path) -> None:
 def test_a_tool_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     script = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print('x', flush=True)\n"
     script += f"child = os.fork()\nopen({str(tmp_path)!r} + '/pid' + str(bool(child)), 'w').write(str(os.getpid()))\n"
-    script += "time.sleep(60)"
+    script += "time.sleep(86400)"
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script), promotion_issue_limit_seconds=1)
-    began = time.monotonic()
     handed = handed_over(bundle)
-    assert time.monotonic() - began < 15
     assert handed.failed and "did not end within 1 s and was ended" in handed.said
     assert "Look first whether it did it all the same" in handed.said
     assert noted(bundle)["calls"][0]["timed_out"] is True
@@ -348,9 +347,10 @@ def test_the_tool_gets_no_input_and_no_shell(tmp_path: Path) -> None:
 
 
 def test_somebody_left_behind_does_not_hold_up_the_gate(tmp_path: Path) -> None:
-    began = time.monotonic()
-    answer = run_tool(["sh", "-c", "sleep 20 & echo done"], tmp_path, 30)
-    assert time.monotonic() - began < 10 and answer.stdout == "done\n"
+    answer = run_tool(["sh", "-c", "sleep 86400 & echo $!; echo done"], tmp_path, 30)
+    pid, _, said = answer.stdout.partition("\n")
+    os.kill(int(pid), signal.SIGKILL)
+    assert (answer.problem, said) == ("", "done\n")
 
 
 # --- the command line ---------------------------------------------------------------------------------------------
