@@ -32,7 +32,9 @@ options:
     description: Where the commands run. If it does not exist, they are not run, and the result says so.
     type: str
   environment:
-    description: Added to the target's environment; goes before what O(env_file) sets.
+    description: >-
+      Added to the target's environment; goes before what O(env_file) sets. What an operator sets belongs into
+      O(secrets), since it may hold one.
     type: dict
     default: {}
   env_file:
@@ -123,10 +125,12 @@ options:
     type: int
     default: 1048576
   secrets:
-    description: More values to mask, beside the secrets of the environment and of O(env_file).
-    type: list
-    elements: str
-    default: []
+    description:
+      - What may hold secrets, as base64 of a JSON object. C(environment) is added to every command's environment and
+        goes before O(environment); C(known) lists more values to mask.
+      - One string, because Ansible replaces each leaf of a dictionary or list that is not logged, a C(1) or an exit
+        status too, in everything that the module returns.
+    type: str
 notes:
   - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}) and C({scratch})
     are filled in. C({scratch}) is a private folder of this trip, removed afterwards; a string in C(run) finds it as
@@ -193,7 +197,7 @@ import sys
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.promotion.environment import NotRun
-from ansible.module_utils.promotion.parameters import argument_spec, parameters, problem_of
+from ansible.module_utils.promotion.parameters import argument_spec, parameters, problem_of, secrets
 from ansible.module_utils.promotion.redact import Redactor, secrets_of
 from ansible.module_utils.promotion.trip import make_trip
 
@@ -218,7 +222,8 @@ def main() -> None:
             invocation=invocation,
         )
     except Exception as error:  # whatever a host may come up with: a sentence, no traceback
-        known = secrets_of({str(name): str(value) for name, value in module.params["environment"].items()})
+        given = {**module.params["environment"], **secrets(module.params["secrets"]).environment}
+        known = secrets_of({str(name): str(value) for name, value in given.items()})
         message = Redactor(known).text(f"{type(error).__name__}: {error}")
         module.fail_json(msg=f"The gate's commands could not be run on this host ({message}).", invocation=invocation)
     ran = any(command["not_run"] is None for command in evidence["commands"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +42,14 @@ class ArtifactSpec:
 
 
 @dataclass(frozen=True)
+class Secrets:
+    """What may hold secrets: variables for every command, and values that are only to be masked."""
+
+    environment: Mapping[str, object]
+    known: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Parameters:
     """All of it."""
 
@@ -53,7 +63,7 @@ class Parameters:
     commands: Sequence[CommandSpec]
     artifacts: Sequence[ArtifactSpec]
     max_output_bytes: int
-    secrets: Sequence[str]
+    secrets: Secrets
 
 
 def parameters(given: Mapping[str, Any]) -> Parameters:
@@ -73,8 +83,21 @@ def parameters(given: Mapping[str, Any]) -> Parameters:
         commands=[CommandSpec(**spec) for spec in given["commands"] or ()],
         artifacts=artifacts,
         max_output_bytes=given["max_output_bytes"],
-        secrets=given["secrets"] or (),
+        secrets=secrets(given["secrets"]),
     )
+
+
+def secrets(text: str | None) -> Secrets:
+    """The parameter `secrets`. Raises ValueError for a text that is not base64 of such a JSON object.
+
+    It is one string because Ansible replaces every leaf of a no_log dictionary or list, `1` or an exit status too,
+    wherever it stands in what the module returns.
+    """
+    given = json.loads(base64.b64decode(text or "e30=", validate=True))
+    environment, known = given.get("environment", {}), given.get("known", [])
+    if set(given) - {"environment", "known"} or not isinstance(environment, dict) or not isinstance(known, list):
+        raise ValueError("not an object with environment and known")
+    return Secrets(environment, [str(value) for value in known])
 
 
 def words(command: Words | None) -> list[str]:
@@ -96,6 +119,12 @@ def problem_of(params: Mapping[str, Any]) -> str | None:
             return f"{where}: prefix must be a list of words or a string with balanced quotes."
     if params["max_output_bytes"] < 1024:
         return "max_output_bytes must be at least 1024."
+    try:
+        secrets(params["secrets"])
+    except (ValueError, AttributeError):
+        return (
+            "secrets must be base64 of a JSON object with environment (an object) and known (a list), or be left out."
+        )
     return None
 
 
@@ -134,5 +163,5 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "commands": {"type": "list", "elements": "dict", "default": [], "options": command},
         "artifacts": {"type": "list", "elements": "dict", "default": [], "options": artifact},
         "max_output_bytes": {"type": "int", "default": 1048576},
-        "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+        "secrets": {"type": "str", "no_log": True},
     }

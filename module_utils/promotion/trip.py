@@ -34,14 +34,15 @@ class Trip:
         self.environment = {**os.environ, "LC_ALL": "C.UTF-8", "PROMOTION_SCRATCH": scratch}
         found, self.env_file = self.read_env()
         known = {**self.environment, **found}
-        given = {str(name): fill(value, known, scratch) for name, value in params.environment.items()}
+        named = {**params.environment, **params.secrets.environment}
+        given = {str(name): fill(value, known, scratch) for name, value in named.items()}
         # What the operator set for the commands (PATH, say) goes before what the file sets.
         self.environment.update({**found, **given})
         secrets = secrets_of(self.environment)
         for spec in params.commands:
             secrets.update(secrets_of({str(name): str(value) for name, value in (spec.environment or {}).items()}))
         self.objections, masked = name_collisions(secrets, self.environment, self.host, self.user)
-        self.redactor = Redactor([*masked.values(), *params.secrets])
+        self.redactor = Redactor([*masked.values(), *params.secrets.known])
         self.results: list[Result] = []
 
     def read_env(self) -> tuple[dict[str, str], Result | None]:

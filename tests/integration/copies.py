@@ -14,6 +14,7 @@ from ground import PROJECT, Ground, Run
 PARTS = (
     "promotion-gate.yml",
     "ansible.cfg",
+    "group_vars",
     "policies",
     "roles",
     "library",

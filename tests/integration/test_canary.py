@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+import pytest
 from copies import through_runner
 from ground import Ground, Run
+from test_secrets_handed_in import listening_python
 
 # What stands around a random core: quotes, blanks, shell and URL characters, no ASCII, Jinja, a leading dash.
 SHAPES = ("{}$&x y", "p{}'q\"r\\s%", "ü{}ßλ", "{{{{ 7*{} }}}}", "-{}=+/", "#{}:@host?", "{}")
@@ -183,6 +185,38 @@ def test_no_secret_shows_up_anywhere(ground: Ground, tmp_path: Path) -> None:
     ]
     assert len(places) > 200
     assert not [(where, secret) for text, where in places for secret in found_in(text, planted)]
+
+
+@pytest.mark.stranger("16.10", "from another folder a token is in the VM's journal")
+def test_from_another_folder_no_token_is_in_a_journal(ground: Ground, tmp_path: Path) -> None:
+    """What a module would write to the syslog of its host goes to a file."""
+    planted = make_secrets()
+    plant(ground, planted)
+    groups = ground.groups()
+    journals = []
+    for name, host in (("here", "workspace"), ("vm", "aiida_vm")):
+        (tmp_path / name).mkdir()
+        variables = groups[host]["hosts"][name]
+        python, journal = listening_python(tmp_path / name, variables["ansible_python_interpreter"])
+        variables["ansible_python_interpreter"] = str(python)
+        journals.append(journal)
+    ground.inventory(groups)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    held = ground.gate("-vvv", "-e", f"site_token={planted.settings['extra']}", cwd=elsewhere)
+    assert held.bundle is not None, held.output
+    assert "ServerAliveInterval=3" in held.output, "a VM that stops answering is given up"
+    for journal in journals:
+        assert not journal.exists(), journal.read_text()
+    assert not found_in(held.output, planted)
+
+    loud = ground.gate("-e", "ansible_no_target_syslog=false", cwd=elsewhere)
+    assert loud.bundle is not None, loud.output
+    for journal in journals:
+        logged = journal.read_text()
+        assert "commands=[" in logged
+        environment = [*planted.vm.values(), *planted.workspace.values()]
+        assert not [secret for secret in found_in(logged, planted) if secret in environment]
 
 
 def assert_masked(run: Run) -> None:

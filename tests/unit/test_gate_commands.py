@@ -5,6 +5,7 @@ The file is loaded as it is; its parts in module_utils/ are found as `ansible.mo
 
 from __future__ import annotations
 
+import base64
 import errno
 import importlib.util
 import json
@@ -71,6 +72,11 @@ def trip(*commands: dict[str, Any], check_mode: bool = False, **params: Any) -> 
     evidence = trips.make_trip(parameters.parameters(params), check_mode)
     assert json.loads(json.dumps(evidence)) == evidence, "only plain data goes back"
     return evidence
+
+
+def packed(environment: dict[str, Any] | None = None, known: list[str] | None = None) -> str:
+    """The parameter `secrets`, as the roles build it."""
+    return base64.b64encode(json.dumps({"environment": environment or {}, "known": known or []}).encode()).decode()
 
 
 def one(run: str | list[str], **spec: Any) -> dict[str, Any]:
@@ -529,11 +535,11 @@ def test_a_secret_that_equals_a_name_is_an_objection_and_no_mask(tmp_path: Path)
 def test_an_error_of_an_artifact_shows_no_secret(tmp_path: Path) -> None:
     (tmp_path / "x-secret-9").write_text("x")
     wanted = [{"from": str(tmp_path / "x-secret-9" / "below"), "to": "x"}]
-    assert "x-secret-9" not in json.dumps(trip(secrets=["x-secret-9"], artifacts=wanted))
+    assert "x-secret-9" not in json.dumps(trip(secrets=packed(known=["x-secret-9"]), artifacts=wanted))
 
 
 def test_given_secrets_are_masked() -> None:
-    assert trip({"run": "echo x-secret-9"}, secrets=["x-secret-9"])["commands"][0]["output"] == "***\n"
+    assert trip({"run": "echo x-secret-9"}, secrets=packed(known=["x-secret-9"]))["commands"][0]["output"] == "***\n"
 
 
 # Artifacts ------------------------------------------------------------------------------------------------------
@@ -630,7 +636,7 @@ def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
 )
 def test_bad_parameters_are_named(change: dict[str, Any], said: str) -> None:
     command = {"id": "x", "run": ["true"], "limit_seconds": 1.0, "prefix": None, **change}
-    problem = parameters.problem_of({"commands": [command], "max_output_bytes": 2048})
+    problem = parameters.problem_of({"commands": [command], "max_output_bytes": 2048, "secrets": None})
     assert problem is not None and problem.startswith(said)
 
 

@@ -24,7 +24,7 @@ PLAY = """
       gate_commands:
         gate: run
         chdir: /
-        environment: {DB_PASSWORD: hunter2hunter2}
+        secrets: "{{ {'environment': {'DB_PASSWORD': 'hunter2hunter2'}} | to_json | b64encode }}"
         commands:
           - {id: secret, file: a.log, run: 'echo $DB_PASSWORD; exit 3'}
           - {id: hangs, file: a.log, run: [sleep, "MARKER"], limit_seconds: 0.5, group: g}
