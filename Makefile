@@ -45,7 +45,7 @@ lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
-	$(VENV)/bin/vermin --quiet --target=3.9- --no-tips --violations library module_utils src/promotion_gate/base/redact.py
+	$(VENV)/bin/vermin --quiet --target=3.9- --no-tips --violations library module_utils src/promotion_gate/base/redact
 	$(VENV)/bin/yamllint --strict .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/ansible-lint --offline
 

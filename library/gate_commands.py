@@ -223,7 +223,7 @@ def main() -> None:
         )
     except Exception as error:  # whatever a host may come up with: a sentence, no traceback
         given = {**module.params["environment"], **secrets(module.params["secrets"]).environment}
-        known = secrets_of({str(name): str(value) for name, value in given.items()})
+        known = [value for _, value in secrets_of({str(name): str(value) for name, value in given.items()})]
         message = Redactor(known).text(f"{type(error).__name__}: {error}")
         module.fail_json(msg=f"The gate's commands could not be run on this host ({message}).", invocation=invocation)
     ran = any(command["not_run"] is None for command in evidence["commands"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 
 from .parameters import CommandSpec, words
-from .redact import secrets_that_are_names
+from .redact import secrets_in, secrets_that_are_names
 from .running import run_together, start
 
 ENV_FILE_SECONDS = 10.0
@@ -64,17 +65,42 @@ def changed_variables(base: Mapping[str, str], data: bytes) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in ("_", "PWD", "OLDPWD", "SHLVL")}
 
 
+def secrets_in_files(environment: Mapping[str, str]) -> list[str]:
+    """The passwords that programs find beside their environment: those of AiiDA's profiles, and of ~/.pgpass."""
+    home = environment.get("HOME") or os.path.expanduser("~")
+    folders = [folder for folder in environment.get("AIIDA_PATH", "").split(os.pathsep) if folder] or [home]
+    configs = [os.path.join(folder, *below, "config.json") for folder in folders for below in ([".aiida"], [])]
+    found = [value for path in configs for value in secrets_in("config", read_small(path))]
+    for line in read_small(environment.get("PGPASSFILE") or os.path.join(home, ".pgpass")).splitlines():
+        fields = re.split(r"(?<!\\):", line)
+        if len(fields) == 5 and not line.startswith("#"):
+            found += {fields[4], re.sub(r"\\(.)", r"\1", fields[4])}
+    return found
+
+
+def read_small(path: str) -> str:
+    """The text of a regular file of at most 1 MiB; empty if there is none to read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return stream.read(1 << 20).decode("utf-8", "replace") if regular else ""
+    except (OSError, ValueError):
+        return ""
+
+
 def name_collisions(
-    secrets: Mapping[str, str], environment: Mapping[str, str], host: str, user: str
-) -> tuple[list[str], dict[str, str]]:
-    """(sentences, the other secrets): masking a secret that equals a name would blank the evidence."""
-    names = {name: value for name, value in environment.items() if NAME_VARIABLE.search(name) and name not in secrets}
+    secrets: Sequence[tuple[str, str]], environment: Mapping[str, str], host: str, user: str
+) -> tuple[list[str], set[str]]:
+    """(sentences, names that are not masked): masking a secret that equals a name would blank the evidence."""
+    secret = {variable for variable, _ in secrets}
+    names = {name: value for name, value in environment.items() if NAME_VARIABLE.search(name) and name not in secret}
     names = {**names, "the host's name": host, "the user's name": user}
     sentences = [
-        f"{secret} has the same value as {what}: it cannot be masked without hiding evidence. Set another secret."
-        for secret, what in sorted(secrets_that_are_names(secrets, names).items())
+        f"{variable} has the same value as {what}: it cannot be masked without hiding evidence. Set another secret."
+        for variable, what in sorted(secrets_that_are_names(secrets, names).items())
     ]
-    return sentences, {name: value for name, value in secrets.items() if value not in names.values()}
+    return sentences, set(names.values())
 
 
 def fill(text: object, environment: Mapping[str, str], scratch: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .artifacts import artifact_result, bring_back, redacted_artifact
-from .environment import NotRun, fill, name_collisions, prepared, read_env_file
+from .environment import NotRun, fill, name_collisions, prepared, read_env_file, secrets_in_files
 from .parameters import ArtifactSpec, CommandSpec, Parameters, words
 from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
 from .redact import Redactor, secrets_of
@@ -40,9 +40,10 @@ class Trip:
         self.environment.update({**found, **given})
         secrets = secrets_of(self.environment)
         for spec in params.commands:
-            secrets.update(secrets_of({str(name): str(value) for name, value in (spec.environment or {}).items()}))
-        self.objections, masked = name_collisions(secrets, self.environment, self.host, self.user)
-        self.redactor = Redactor([*masked.values(), *params.secrets.known])
+            secrets += secrets_of({str(name): str(value) for name, value in (spec.environment or {}).items()})
+        self.objections, names = name_collisions(secrets, self.environment, self.host, self.user)
+        values = [value for _, value in secrets] + secrets_in_files(self.environment)
+        self.redactor = Redactor([*(value for value in values if value not in names), *params.secrets.known])
         self.results: list[Result] = []
 
     def read_env(self) -> tuple[dict[str, str], Result | None]:

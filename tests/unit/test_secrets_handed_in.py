@@ -13,24 +13,30 @@ from promotion import parameters
 from test_gate_commands import ad_hoc, packed, trip
 
 TOKEN = "Zq7-syslog-canary"
-# Stands before the real one on the path of the target's Python, and keeps what would go to the journal.
-SYSLOG = """
+# Python reads it when it starts; what would go to the journal or the syslog of the host goes to a file.
+LISTENER = """
+import sys, types
 from pathlib import Path
-LOG_PID = LOG_INFO = LOG_USER = LOG_NOTICE = LOG_ERR = 0
-def openlog(*args, **kwargs): pass
-def syslog(*args):
+
+def write(*words):
     with Path({journal!r}).open("a") as stream:
-        stream.write(" ".join(map(str, args)) + "\\n")
+        stream.write(" ".join(map(str, words)) + "\\n")
+
+silent = lambda *args, **kwargs: None
+sys.modules["systemd"] = None
+sys.modules["syslog"] = types.SimpleNamespace(
+    openlog=silent, syslog=write, LOG_PID=0, LOG_INFO=0, LOG_USER=0, LOG_NOTICE=0, LOG_ERR=0
+)
 """
 
 
 def listening_python(folder: Path, python: str = sys.executable) -> tuple[Path, Path]:
     """(an interpreter whose syslog goes to a file, that file)."""
     journal = folder / "journal"
-    (folder / "fake").mkdir()
-    (folder / "fake" / "syslog.py").write_text(SYSLOG.format(journal=str(journal)))
+    (folder / "listener").mkdir()
+    (folder / "listener" / "sitecustomize.py").write_text(LISTENER.format(journal=str(journal)))
     wrapper = folder / "python3"
-    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={folder}/fake exec {python} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={folder}/listener exec {python} "$@"\n')
     wrapper.chmod(0o755)
     return wrapper, journal
 

@@ -85,7 +85,7 @@ def run_tool(words: Sequence[str], directory: Path, limit_seconds: int) -> Answe
     status = process.wait()
     for reader in readers:
         reader.join(_GRACE_SECONDS)  # somebody that the tool left behind may hold the stream open
-    redactor = Redactor(secrets_of(os.environ))
+    redactor = Redactor(value for _, value in secrets_of(os.environ))
     stdout, stderr = (redactor.text(reader.text()) for reader in readers)
     problem = "" if in_time else f"did not end within {limit_seconds} s and was ended"
     if in_time and status != 0:

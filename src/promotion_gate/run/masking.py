@@ -18,13 +18,13 @@ _PATHS = frozenset(["promotion_signing_key"])  # names a file, whatever it is ca
 
 def masked(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which secrets stand as `***`: by name or shape, and those of the environments anywhere."""
-    secrets = {}
+    secrets = []
     for name in ENVIRONMENTS:
         environment = settings.get(name) or {}
-        secrets.update(secrets_of({str(key): str(value) for key, value in environment.items()}))
+        secrets += secrets_of({str(key): str(value) for key, value in environment.items()})
     # As on the target: a secret that equals the name of something is an objection, not a mask over that name.
     names = {value for value in settings.values() if isinstance(value, str)}
-    redactor = Redactor([value for value in secrets.values() if value not in names])
+    redactor = Redactor([value for _, value in secrets if value not in names])
     return {name: value if name in _PATHS else _masked(name, value, redactor) for name, value in settings.items()}
 
 

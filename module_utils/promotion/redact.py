@@ -1,1 +1,0 @@
-../../src/promotion_gate/base/redact.py

@@ -1,0 +1,112 @@
+"""Masks secrets in text: on the target before anything is returned, and again where it is recorded.
+
+One source, used on both sides: it runs on the target's Python 3.9 with the standard library alone (the module
+in library/ finds it as ansible.module_utils.promotion.redact).
+
+First by value: what is known to be a secret is masked wherever it stands, however it is encoded, quoted or split
+(known.py; collect.py takes the values out of an environment). Then, for what nobody knew of, by a name that says so
+(named.py, names.py) and by the shapes of this field (shapes.py). Results, descriptions of a contract's fields, paths of
+keys, public keys and fingerprints stay although their name says secret: decisions rest on them.
+
+Each rule is a function from a text to the spans that must not be seen; Redactor.text() masks their union.
+Masking is idempotent: a masked text stays as it is.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from .collect import secrets_in, secrets_of, secrets_that_are_names
+from .known import Known
+from .named import named_values, two_fields
+from .names import MASK, is_no_secret, is_secret_name
+from .shapes import command_words, private_keys, token_shapes, url_passwords
+
+__all__ = [
+    "MASK",
+    "Redactor",
+    "is_no_secret",
+    "is_secret_name",
+    "secrets_in",
+    "secrets_of",
+    "secrets_that_are_names",
+]
+
+_RULES = {
+    "private key": private_keys,
+    "password in a URL": url_passwords,
+    "value of a secret name": named_values,
+    "name and value": two_fields,
+    "password of a command": command_words,
+    "token": token_shapes,
+}
+_KNOWN = "known value"
+
+
+class Redactor:
+    """Masks secrets in texts and counts the masks it made, by rule."""
+
+    def __init__(self, secrets: Mapping[str, str] | Iterable[str] = ()) -> None:
+        """Take the known secret values, by variable name or just the values."""
+        self.masks: Counter[str] = Counter()
+        self._known = Known(secrets.values() if isinstance(secrets, Mapping) else secrets)
+
+    @property
+    def count(self) -> int:
+        """How many values were masked so far."""
+        return sum(self.masks.values())
+
+    def text(self, text: str) -> str:
+        """Return the text with every secret masked; text(text(x)) == text(x)."""
+        for _ in range(8):  # a mask can complete another rule's pattern; two passes are the rule
+            masked = self._mask(text)
+            if masked == text:
+                break
+            text = masked
+        return text
+
+    def argv(self, argv: Iterable[str]) -> list[str]:
+        """Return the words of a command with every secret masked, also where a word follows its option."""
+        words = list(argv)
+        try:
+            masked = shlex.split(self.text(shlex.join(words)))
+        except ValueError:  # a mask took a quote with it
+            masked = []
+        if len(masked) != len(words):
+            masked = words
+        return [self.text(word) for word in masked]
+
+    def remains(self, text: str) -> bool:
+        """Say whether a known value can still be read in a masked text, in whatever way nobody thought of."""
+        return self._known.remains(text)
+
+    def _mask(self, text: str) -> str:
+        spans = [(*span, _KNOWN) for span in self._known.spans(text)]
+        spans += [(*span, name) for name, rule in _RULES.items() for span in rule(text)]
+        pieces = []
+        done = 0
+        for start, end, rule_name in _merged(spans):
+            if text[start:end] == MASK:
+                continue
+            pieces += [text[done:start], MASK]
+            done = end
+            self.masks[rule_name] += 1
+        return "".join(pieces) + text[done:]
+
+
+def _merged(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
+    """Yield the union of the spans, in order, touching ones as one, under the name of the first."""
+    last: tuple[int, int, str] | None = None
+    for start, end, rule in sorted(spans):
+        if start >= end:
+            continue
+        if last is None or start > last[1]:
+            if last is not None:
+                yield last
+            last = (start, end, rule)
+        else:
+            last = (last[0], max(last[1], end), last[2])
+    if last is not None:
+        yield last

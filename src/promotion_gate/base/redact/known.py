@@ -1,0 +1,267 @@
+"""Known values: found wherever they stand, however a tool encoded, quoted, split or wrapped them.
+
+A text is looked at as it stands, without what splits words (escape sequences, line wraps, borders), and with
+percent-, backslash-, HTML- and shell-quoting undone, once and twice. In each of these views a value is looked for in
+any case, and as base64 and hex. So the forms need not be listed: only what undoes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+Span = tuple[int, int]
+Decode = Callable[["re.Match[str]"], str]
+
+MIN_LENGTH = 8  # shorter values ("guest", "aiida") are ordinary words of the evidence,
+MIN_MIXED_LENGTH = 6  # but for those of letters and something else: hunter2
+_LONGEST_WORD = 10  # a secret that may be a part of other words is masked as a whole word only
+
+# Escape sequences (ECMA-48), bounded. Real ones: CSI, strings such as OSC up to their end, nF (ESC ( B), two bytes.
+_REAL = (
+    r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,4}[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90-\x9f\n]{0,512}(?:\x07|\x9c|\x1b\\)"
+    r"|\x1b[ -/]{1,4}[0-~]|\x1b[0-OQ-WYZ\\`-~]"
+)
+# And as JSON, repr(), a shell, `cat -v` or HTML spell them. Two bytes are left out: \e7 is as well a part of a word.
+_ESC = r"(?:\\u001[bB]|\\x1[bB]|\\0?33|\\[eE]|\^\[|&#(?:27|x1[bB]);)"
+_SPELLED = (
+    r"(?:" + _ESC + r"\[|\\u009[bB]|\\x9[bB])[0-?]{0,64}[ -/]{0,4}[@-~]"
+    r"|" + _ESC + r"\][^\x07\x1b\x9c\\^&\n]{0,512}(?:\\a|\\u0007|\\x07|\\007|\^G|" + _ESC + r"\\{1,2})"
+    r"|" + _ESC + r"[(-/][0-~]"
+)
+ANSI = "(?:" + _REAL + "|" + _SPELLED + ")"
+_ESCAPES = re.compile(ANSI)
+# Where a line was wrapped: blanks and one border before the end of the line, borders and blanks behind it. It begins at
+# the first blank alone, so that a text of blanks is walked through once. And what moves the cursor back, or is unseen.
+_WRAP = re.compile(
+    r"(?:(?<![ \t])[ \t]{1,400}(?:[|│┃║][ \t]{0,80})?|(?<![ \t])[│┃║])?"
+    r"(?:\\?(?:\r{0,3}\n|\r)|(?:\\r)?\\n)[ \t|│┃║>]{0,80}"
+    r"|([^\s\x08])\x08(?=\1)| ?\x08|[\x00\u00ad\u200b-\u200d\u2060\ufeff]"
+)
+# One character as a URL, a string literal, HTML or a shell's quotes write it; bytes of one UTF-8 sequence together.
+_CODED = re.compile(
+    r"%[0-7][0-9a-f]|(?:%[89a-f][0-9a-f])+|\\x[0-7][0-9a-f]|(?:\\x[89a-f][0-9a-f])+|\\[01][0-7]{2}|(?:\\[23][0-7]{2})+"
+    r"|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u[0-9a-f]{4}|&(?:amp|lt|gt|quot|apos|#\d{1,6}|#x[0-9a-f]{1,5});"
+    r"|'\"'\"'|'\\''|\\[^\nux0-3]",
+    re.I,
+)
+_HEX_GAP = re.compile(r"(?<=[0-9a-f]{2})(?:[ :,-]|,? ?0x|\\x)(?=[0-9a-f]{2})", re.I)
+_BLANKS = re.compile(r"(?:" + ANSI + r"|[\s|│┃║>\\\x08])+")
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
+_BASE64_BEFORE, _BASE64_AFTER = re.compile(r"[A-Za-z0-9+/_-]*\Z"), re.compile(r"[A-Za-z0-9+/_-]{0,200}")
+
+
+def _decoded(found: re.Match[str]) -> str:
+    token = found.group()
+    if token[0] == "%" or token[:2] in ("\\x", "\\X"):
+        return bytes.fromhex(re.sub(r"[%\\xX]", "", token)).decode("utf-8", "surrogateescape")
+    if token[0] == "&":
+        return html.unescape(token)
+    if token[0] == "'":
+        return "'"
+    if token[1] in "uU":
+        units = b"".join(int(unit, 16).to_bytes(2, "big") for unit in re.split(r"\\[uU]", token)[1:])
+        return units.decode("utf-16-be", "surrogatepass")
+    if len(token) > 3:
+        return bytes(int(code, 8) for code in token.split("\\")[1:]).decode("utf-8", "surrogateescape")
+    return _LETTERS.get(token[1], token[1])
+
+
+def _nothing(_found: re.Match[str]) -> str:
+    return ""
+
+
+class _Rewritten:
+    """A text with each match of a pattern replaced, in which every place knows where it stood."""
+
+    def __init__(self, text: str, pattern: re.Pattern[str], replace: Decode) -> None:
+        self._starts: list[int] = []  # of each run in the new text
+        self._runs: list[tuple[int, int, bool]] = []  # where it stood, and whether letter by letter
+        kept: list[str] = []
+        done = length = 0
+        for found in pattern.finditer(text):
+            for piece, start, end, same in (
+                (text[done : found.start()], done, found.start(), True),
+                (replace(found), found.start(), found.end(), False),
+            ):
+                if piece:
+                    self._starts.append(length)
+                    self._runs.append((start, end, same))
+                    kept.append(piece)
+                    length += len(piece)
+            done = found.end()
+        self._starts.append(length)
+        self._runs.append((done, len(text), True))
+        self.text = "".join(kept) + text[done:]
+
+    def pieces(self, start: int, end: int) -> Iterator[Span]:
+        """Where start:end stood before, in pieces: what was replaced by nothing is none of them."""
+        for run in range(bisect_right(self._starts, start) - 1, len(self._starts)):
+            first = self._starts[run]
+            if first >= end:
+                return
+            stood, until, same = self._runs[run]
+            yield (stood + max(0, start - first), min(stood + end - first, until)) if same else (stood, until)
+
+
+class _View:
+    """A text as it looks after some rewriting, folded to lower case."""
+
+    def __init__(self, text: str, layers: tuple[_Rewritten, ...], rewrite: Callable[[str], str]) -> None:
+        self.text, self.rewrite, self._layers = _folded(text), rewrite, layers
+
+    def spans(self, start: int, end: int) -> list[Span]:
+        """Where start:end stands in the text itself."""
+        spans = [(start, end)]
+        for layer in reversed(self._layers):
+            spans = [piece for span in spans for piece in layer.pieces(*span)]
+        return spans
+
+
+def _views(text: str, bare: bool) -> Iterator[_View]:
+    yield _View(text, (), str)
+    layers: tuple[_Rewritten, ...] = ()
+    last = text
+    rewrite: Callable[[str], str] = str
+    for pattern, replace in ((_ESCAPES, _nothing), (_WRAP, _nothing), (_CODED, _decoded), (_CODED, _decoded)):
+        layer = _Rewritten(last, pattern, replace)
+        if layer.text == last:
+            continue
+        layers, last, rewrite = (*layers, layer), layer.text, _then(rewrite, pattern, replace)
+        # Escape sequences go first, as a terminal's border has its own colour; both together are one view.
+        if pattern is not _ESCAPES or _WRAP.search(last) is None:
+            yield _View(last, layers, rewrite)
+    if bare:
+        layer = _Rewritten(text, _BLANKS, _nothing)
+        yield _View(layer.text, (layer,), _bare)
+
+
+def _bare(text: str) -> str:
+    """Without what a wrap may have taken from the value itself: its own blanks, borders and continuations."""
+    return _BLANKS.sub("", text)
+
+
+def _then(before: Callable[[str], str], pattern: re.Pattern[str], replace: Decode) -> Callable[[str], str]:
+    return lambda text: pattern.sub(replace, before(text))
+
+
+def _folded(text: str) -> str:
+    """In lower case, every letter in its place."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+
+
+class Known:
+    """Secret values, and where they stand in a text."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        lines = {line.strip() for value in values for line in (value, *value.splitlines())}
+        self._values = sorted((line for line in lines if _is_long_enough(line)), key=lambda line: (-len(line), line))
+        self._base64 = sorted({_folded(form) for value in self._values for form in _base64(value)})
+        self._hex = sorted({_bytes(value).hex() for value in self._values})
+        self._have_blanks = any(_BLANKS.search(value) for value in self._values)
+        self._cores = {core for value in self._values if (core := _core(value)) and not _is_word(value)}
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """What is to be masked: each place of a value, in whatever form."""
+        if not self._values:
+            return
+        for view in _views(text, self._have_blanks):
+            for value in self._values:
+                for form in _forms(value, view.rewrite):
+                    for start, end in _places(view.text, form):
+                        if not _is_word(value) or _is_apart(view.text, start, end):
+                            yield from view.spans(start, end)
+            for form in self._base64:
+                for place in _places(view.text, form):
+                    yield _widened(text, view.spans(*place))
+            spaced = _Rewritten(view.text, _HEX_GAP, _nothing)
+            for form in self._hex:
+                for start, end in _places(spaced.text, form):
+                    pieces = list(spaced.pieces(start, end))
+                    yield from view.spans(pieces[0][0], pieces[-1][1])
+
+    def remains(self, text: str) -> bool:
+        """Whether a masked text still shows a value to somebody who reads only its letters and digits."""
+        if not self._cores:
+            return False
+        for view in _views(text, False):
+            letters = _letters(view.text)
+            if any(core in letters or core[::-1] in letters for core in self._cores):
+                return True
+        return False
+
+
+def _is_long_enough(value: str) -> bool:
+    if not value.strip("*"):
+        return False
+    mixed = any(letter.isalpha() for letter in value) and not value.isalpha()
+    return len(value) >= (MIN_MIXED_LENGTH if mixed else MIN_LENGTH)
+
+
+def _is_word(value: str) -> bool:
+    """Whether the value may well be a part of other words or numbers."""
+    return value.isdigit() or (value.isalpha() and len(value) <= _LONGEST_WORD and value[1:] == value[1:].lower())
+
+
+@lru_cache(maxsize=1024)
+def _core(value: str) -> str:
+    """The letters and digits of a value; empty where they say too little."""
+    core = _letters(_folded(value))
+    telling = len(core) >= MIN_LENGTH and not core.isdigit() and (not core.isalpha() or len(core) > _LONGEST_WORD)
+    return core if telling else ""
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text)
+
+
+def _forms(value: str, rewrite: Callable[[str], str]) -> set[str]:
+    """As it is, as a query has blanks, as SQL and YAML double a quote; and rewritten as the view was."""
+    forms = {value, value.replace(" ", "+"), value.replace("'", "''"), rewrite(value)}
+    return {_folded(form) for form in forms if len(form) >= MIN_MIXED_LENGTH}
+
+
+def _bytes(value: str) -> bytes:
+    try:
+        return value.encode("utf-8", "surrogateescape")  # a variable that is not UTF-8
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogatepass")
+
+
+def _base64(value: str) -> Iterator[str]:
+    """The letters of base64 that the value alone decides, wherever it begins in what was encoded."""
+    raw = _bytes(value)
+    for shift, skipped in ((0, 0), (1, 2), (2, 3)):
+        form = base64.b64encode(b"\0" * shift + raw).decode()
+        form = form[skipped : len(form) - (0, 3, 2)[(shift + len(raw)) % 3]]
+        yield from (form, form.replace("+", "-").replace("/", "_"))
+
+
+def _widened(text: str, spans: list[Span]) -> Span:
+    """The whole base64 word: its first and last letters hold bits of the value, too."""
+    start, end = spans[0][0], spans[-1][1]
+    before = _BASE64_BEFORE.search(text[max(0, start - 200) : start])
+    after = _BASE64_AFTER.match(text, end)
+    return start - len(before.group() if before else ""), after.end() if after else end
+
+
+def _places(text: str, word: str) -> Iterator[Span]:
+    at = text.find(word)
+    while at >= 0:
+        yield at, at + len(word)
+        at = text.find(word, at + 1)
+
+
+def _is_apart(text: str, start: int, end: int) -> bool:
+    """Whether start:end is no part of a longer word; the letter of an option before it (-p) is none."""
+    if re.match(r"\w", text[end : end + 1]):
+        return False
+    return start == 0 or re.search(r"(?:\W|(?:^|\W)-[a-z])\Z", text[max(0, start - 3) : start]) is not None

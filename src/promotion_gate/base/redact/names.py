@@ -1,0 +1,112 @@
+"""Names that say that their value is a secret, and values that are none although their name says so."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+MASK = "***"
+
+# A name holds a secret when one of its words is or ends in one of these ...
+_SECRET = re.compile(
+    r"(?:passwords?|passwds?|passphrases?|passcodes?|secrets?|token|credentials?)(?=_|\d|$)"
+    r"|_(?:pass|pwd|pw|creds?|jwt)(?=_|\d|$)|^(?:pass|pw|creds?|jwt)$"
+    r"|(?:api|private|access|secret|encryption|signing|auth|account|master|ssh|munge|shared|session|admin|deploy|"
+    r"licen[sc]e)_?keys?(?=_|\d|$)"
+    r"|(?:^|_)(?:set_)?cookie$|(?:^|_)authorization$|^_auth$"
+    r"|^(?:db|ssh|user|root|my|mysql|pg|mail|smtp|ldap|redis|mq|rabbit|rabbitmq|proxy|sudo|login|key|store)pass$"
+)
+# ... or, in an environment, when it ends in one of these.
+_OF_ENVIRONMENT = re.compile(r"(?:^|_)(?:dsn|conn|connection_string|auth|pat|pin|otp|sas)(?:_?\d+)?$")
+# Whatever else ends in _key, too: nobody can list the services that have one ...
+_SOME_KEY = re.compile(r"[a-z0-9]_key(?:_?\d+|_b64|_base64|_hex)?$")
+# ... but for keys that are public, and for those of tables, caches and messages.
+_ORDINARY_KEY = re.compile(
+    r"(?:^|_)(?:public|pub|publishable|host|authorized|gpg|pgp|primary|foreign|unique|sort|partition|cache|idempotency|"
+    r"dedup|deduplication|routing|binding|row|column|lookup|object|natural|surrogate|composite|candidate|group|parent|"
+    r"order|index|search|message|issue|dict|map|json|yaml|missing|unknown|duplicate|invalid|required)"
+    r"_(?:(?:rsa|dsa|ecdsa|ed25519)_)?key(?:_?\d+)?$"
+)
+# PASSWORD_FILE, TOKEN_URL, --no-password: not the secret itself.
+_NEUTRAL = re.compile(
+    r"_(?:file|path|dir|name|url|uri|type|count|length|len|limit|ttl|policy|enabled|required|age|expiry|expires|"
+    r"expires_in|timeout|prompt|stdin|fd|command|min|max|fingerprint|algorithms?)$|^_*no_"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# Names whose value may well be where the secret lies; such a path is no secret.
+_PATH_ALLOWED = re.compile(r"(?:key|credentials?|creds?|cookie)$")
+_PATH = re.compile(
+    r"(?:~|\.{1,2}|\$\{?\w+\}?)(?:/[\w.@+-]{1,60})+/?"  # ~/.ssh/id_ed25519
+    r"|(?:/[\w.@+-]{1,39}){2,}/?"  # /etc/ssl/key.pem; one segment alone may be base64
+    r"|[\w.@+-]{1,39}(?:/[\w.@+-]{1,39})*\.(?:pem|key|pub|crt|json|p12|pfx|txt|ya?ml)"
+)
+# deploy_key: ssh-ed25519 AAAA... me@host, or SHA256:...: what the world may know of a key.
+_PUBLIC = re.compile(
+    r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]{2,60}[ \t]AAAA[A-Za-z0-9+/]{16,4096}={0,2}(?:[ \t][\w.@-]{1,64})?"
+    r"|SHA256:[A-Za-z0-9+/]{43}=?|(?:MD5:)?(?:[0-9a-f]{2}:){15}[0-9a-f]{2}"
+)
+_NO_VALUE = frozenset({"", MASK, "null", "none", "true", "false", "~", "{", "[", "{}", "[]"})
+# test_password: PASSED [ 10%] - how a check of that name went.
+_RESULT = re.compile(
+    r"[^\w\n]{0,3}(?:pass|passed|fail|failed|failure|ok|errors?|skip|skipped|x?passed|x?failed|xpass|xfail|success|"
+    r"succeeded|up|down|warn|warning|done|missing|unset|valid|invalid|expired|unknown|yes|no|on|off|enabled|disabled|n/a)"
+    r"[\]).!]?(?:[ \t]{0,80}(?:\[[ \d]{0,4}%\]|\(?(?:in )?\d{1,9}(?:\.\d{1,9})?[ ]?(?:ms|s)\)?))?",
+    re.I,
+)
+# access_token: string, required - what a contract or a form says of a field, and who owns it.
+_DESCRIBED = re.compile(
+    r"(?:string|str|text|int(?:eger)?|number|float|bool(?:ean)?|uuid|object|array|bytes|timestamp)(?:\[\])?\??"
+    r"(?:[ \t]?[,;(][ \t]?(?:required|optional|nullable)\b[^\n]*)?"
+    r"|(?:required|optional|nullable|mandatory|needed|set|present|absent|empty|hidden|masked|redacted|rotated|changed|"
+    r"unchanged|accepted|rejected|matches|expected|secret|sensitive|encrypted|generated|aiida|convex|fastapi|frontend|"
+    r"backend|application|client|server|caller)[.,;]?"
+    r"|\d{1,9}[ \t]+[a-z(][^\n]*"
+    r"|(?:[^\n]{0,80}[ \t])?(?:is|are|was|were|has|have|must|may|should|will|can|cannot|not|be|the|of|in|to|for|from|"
+    r"see|by|with|and|or|at|your|this|that|owned|expires)[ \t][^\n]*",
+    re.I,
+)
+
+
+@lru_cache(maxsize=4096)
+def snake(name: str) -> str:
+    """dbPassword, DB-PASSWORD and db.password as db_password."""
+    return re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower()
+
+
+@lru_cache(maxsize=4096)
+def is_secret_name(name: str, in_environment: bool = True) -> bool:
+    """Say whether a variable, option or key of this name holds a secret: DB_PASSWORD, apiKey, --auth-token.
+
+    Some words say so of a variable of an environment alone: SENTRY_DSN, but not `pin: 5` in what a tool prints.
+    """
+    text = snake(name)
+    if _NEUTRAL.search(text):
+        return False
+    found = _SECRET.search(text) or (in_environment and _OF_ENVIRONMENT.search(text))
+    return bool(found) or is_some_key(name)
+
+
+@lru_cache(maxsize=4096)
+def is_some_key(name: str) -> bool:
+    """Say whether nothing but a final _key makes the name a secret's: what follows it may be prose as well."""
+    text = snake(name)
+    return not _SECRET.search(text) and _SOME_KEY.search(text) is not None and _ORDINARY_KEY.search(text) is None
+
+
+def is_no_secret(name: str, value: str) -> bool:
+    """Say whether the value is none, whatever its name: empty, a path in a *_KEY, a public key, a fingerprint."""
+    if value.lower() in _NO_VALUE:
+        return True
+    if _PATH_ALLOWED.search(snake(name)) is None:
+        return False
+    return _PATH.fullmatch(value) is not None or _PUBLIC.fullmatch(value) is not None
+
+
+def is_result(value: str) -> bool:
+    """Say whether the value says how something went, or that a switch is on."""
+    return _RESULT.fullmatch(value) is not None
+
+
+def is_description(value: str) -> bool:
+    """Say whether the words behind a name and a colon describe it: a type, an owner, a count, a sentence."""
+    return _DESCRIBED.fullmatch(value) is not None
