@@ -18,10 +18,12 @@ from promotion_gate.judge.causes import causes
 from promotion_gate.judge.checks.case import Case, Finding, HostTrouble, Registered, SwitchedOff, Unproven, host_trouble
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
 from promotion_gate.judge.stale import stale_reason
 from promotion_gate.judge.waivers import Waivers, judge_waivers
 
+_ENDED_BADLY = re.compile(r"\bexited [1-9]|\bwas killed by signal ")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,200}", re.ASCII)
 
 
@@ -139,11 +141,29 @@ def _gate(
 
 def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str | None) -> Finding:
     """What a check finds. Raises SwitchedOff where it is not judged."""
+    case = Case(bundle, gate, policy)
+    finding = _found(case)
+    if stale:
+        return Finding(Status.STALE, stale, finding.evidence)
+    return _masked(case, finding) if case.masked else finding
+
+
+def _masked(case: Case, finding: Finding) -> Finding:
+    """The finding on evidence with masks that hide something: INVALID if what they hide could make it another one."""
+    by_exit = all(case.masked.values()) and _ENDED_BADLY.search(finding.observed)
+    by_words = finding.status is not Status.PASS and not by_exit
+    if by_words or any(_found(replace(case, word=word)).status is not finding.status for word in WORDS):
+        files = tuple(sorted(case.masked))
+        observed = f"{finding.observed}; but that may depend on masked text in {', '.join(files)}"
+        return Finding(Status.INVALID, observed, files, hint=MASKED)
+    return finding
+
+
+def _found(case: Case) -> Finding:
     try:
-        finding = registered()[policy.check].function(Case(bundle, gate, policy))
+        return registered()[case.check.check].function(case)
     except Unproven as unproven:
-        finding = unproven.finding
-    return Finding(Status.STALE, stale, finding.evidence) if stale else finding
+        return unproven.finding
 
 
 def _check(bundle: Bundle, policy: CheckPolicy, waivers: Waivers, finding: Finding) -> CheckResult:
@@ -182,6 +202,8 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; it left no evidence."
     if finding.status is Status.STALE:
         return "Re-run the gate; the re-run command does it."
+    if finding.hint == MASKED:
+        return "Change the secret that is a word which tools print, where it is set and where it is used, and re-run."
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or policy.unblock["default"]

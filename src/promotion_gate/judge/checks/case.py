@@ -12,6 +12,7 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
 from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
 from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge import masks
 from promotion_gate.judge.parsers.text import reason
 from promotion_gate.judge.parsers.trouble import could_not_work
 
@@ -109,11 +110,17 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a check may look at: the bundle, its gate, its own limits."""
+    """What a check may look at: the bundle, its gate, its own limits.
+
+    `word` stands for the text under masks that hide something. `masked` collects the files that have such masks, and
+    whether the command did not exit 0: then its failure does not rest on its words.
+    """
 
     bundle: Bundle
     gate: GatePolicy
     check: CheckPolicy
+    word: str | None = None
+    masked: dict[str, bool] = field(default_factory=dict)
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -172,6 +179,10 @@ class Case:
             raise Unproven(Status.INVALID, f"{name} is not what was recorded: its digest differs", name)
         return content.data
 
+    def text(self, name: str) -> str:
+        """The text of a recorded evidence file that is not a command's output."""
+        return self._seen(name, self.file(name).decode("utf-8", "replace"))
+
     def artifact_set(self, to: str) -> ArtifactSet:
         found = [s for s in self.bundle.index.artifact_sets if s.gate == self.gate.name and s.to == to]
         if not found:
@@ -184,7 +195,15 @@ class Case:
         data = self.file(record.file)
         if record.offset + record.length > len(data):
             raise Unproven(Status.INVALID, f"{record.file} is shorter than the index says", record.file)
-        return data[record.offset : record.offset + record.length].decode("utf-8", "replace")
+        text = data[record.offset : record.offset + record.length].decode("utf-8", "replace")
+        return self._seen(record.file, text, record.exit != 0)
+
+    def _seen(self, file: str, text: str, failed: bool = False) -> str:
+        if self.word is not None:
+            return masks.taken_for(text, self.word)
+        if masks.hides(text):
+            self.masked[file] = failed and self.masked.get(file, True)
+        return text
 
     def _no_record(self, what: str) -> Unproven:
         """Why a gate has no record of something: unreachable, failed, not selected, or simply not there."""

@@ -7,6 +7,7 @@ from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit, whole
 from promotion_gate.base.model import Status
 from promotion_gate.base.names import MAP_FILE
+from promotion_gate.judge import masks
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.judge.ownership.map import SHIPPED
@@ -94,7 +95,7 @@ def relay_tests(case: Case) -> Finding:
         raise Unproven(status, f"pytest wrote no report ({output.how})", output.record.file)
     if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
         raise Unproven(Status.INVALID, "the JUnit report is cut", RELAY_REPORT)
-    found = junit.parse(case.file(RELAY_REPORT).decode("utf-8", "replace"))
+    found = junit.parse(case.text(RELAY_REPORT))
     if found.problem:
         raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
     counts = f"{found.passed} passed, {found.failures} failed, {found.errors} in error, {found.skipped} skipped"
@@ -141,7 +142,10 @@ def ownership(case: Case) -> Finding:
 
 
 def _text(case: Case, file: str) -> str:
-    return case.file(file).decode("utf-8")
+    text = case.file(file).decode("utf-8")
+    if masks.hides(text):
+        raise Unproven(Status.INVALID, f"{file} has masked text: a known secret stands in it", file, masks.MASKED)
+    return text
 
 
 def _analysed(case: Case, owners: OwnershipMap, collected: dict[str, str], files: tuple[str, ...]) -> Outcome:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from promotion_gate.judge.ownership.map import Owner
 from promotion_gate.judge.ownership.text import IDENTIFIER, OWNER_WORD, SYSTEM, TYPE_WORD
@@ -53,11 +54,16 @@ class Said:
     unclear: str = ""
 
 
+@lru_cache(maxsize=4)
+def claims_of(owners: tuple[Owner, ...]) -> Claims:
+    """The reader for the names of a map's owners."""
+    return Claims(owners)
+
+
 class Claims:
     """Reads the forms with the names of one map's owners."""
 
-    def __init__(self, owners: Iterable[Owner]) -> None:
-        known = tuple(owners)
+    def __init__(self, known: tuple[Owner, ...]) -> None:
         self._names = {name.casefold(): owner.name for owner in known for name in owner.names}
         self._own_nothing = {owner.name for owner in known if owner.owns == "nothing"}
         words = "|".join(re.escape(name).replace(r"\ ", r"\s+") for name in sorted(self._names, key=len, reverse=True))

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from promotion_gate.judge.ownership.claims import Claims
+from promotion_gate.judge.ownership.claims import Claims, claims_of
 from promotion_gate.judge.ownership.map import Owner, Requirement
 from promotion_gate.judge.ownership.text import (
     IDENTIFIER,
@@ -181,7 +181,7 @@ def read_document(
         if any(token.level >= MAX_NESTING for token in _all(tokens)):
             document.problems.append(Problem(1, f"it is nested deeper than {MAX_NESTING} levels; flatten it"))
             return document
-        _Reader(document, text, titles, Claims(owners), frozenset(fields)).read(SyntaxTreeNode(tokens))
+        _Reader(document, text, titles, claims_of(owners), frozenset(fields)).read(SyntaxTreeNode(tokens))
     except Exception as error:  # a parser's bug on somebody's document must hold the gate, not end it
         document.problems.append(Problem(1, f"the Markdown parser failed on it ({type(error).__name__}: {error})"))
     return document

@@ -1,0 +1,64 @@
+"""Masked text is unknown text: a verdict that depends on what stands under a mask is no verdict.
+
+Redaction masks the known secrets wherever they stand. A secret may be a word that a tool prints (`Traceback`), and
+then its mask hides what a check looks for. So a check that passes on evidence with such a mask is asked again with each
+word that evidence is made of in its place, and counts only if the answer is always the same; one that does not pass on
+it counts only if the command itself failed. A mask whose place alone says
+that a secret stands there (`password: ***`, `amqp://user:***@host`) hides nothing: it is there whatever the value is.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from promotion_gate.base.redact import MASK, Redactor
+
+# The hint of a finding that depends on masked text.
+MASKED = "masked"
+# Neither a word of any tool nor a shape or a name that redaction knows.
+_UNKNOWN = "Qz7xWk3vJp"
+_REDACTOR = Redactor()
+
+# What turns a pass into another verdict where a tool prints it: failures, states, and phrases of them, for a secret
+# of several words.
+WORDS = (
+    *("Traceback", "Traceback (most recent call last)", "Traceback (most recent call last):", "recent call last"),
+    *("Critical", "Critical: failed", "Error", "Error: failed", "Warning", "FAILED", "FAILED test_a.py", "ERROR"),
+    *(
+        "ERROR test_a.py",
+        "failed",
+        "1 failed in 0.1s",
+        "= 1 failed",
+        "no tests ran",
+        "contract checks failed",
+        "skipped",
+    ),
+    *(
+        "failure",
+        "failures",
+        "UNKNOWN",
+        "Daemon is running as PID 1 since now",
+        "Profile: other",
+        "drained",
+        "draining",
+    ),
+    *("maintenance", "RESERVED", "MAINTENANCE", "NOT_RESPONDING", "DOWN", "INACTIVE", "ACTIVE", "ReservationName"),
+    *("CANCELLED", "Submitted batch job 2", "--apply", "diff --git", "untracked", "modified"),
+)
+
+
+def hides(text: str) -> bool:
+    """Whether the text has a mask that only a known value can have made."""
+    return MASK in text and len(_pieces(text)) > 1
+
+
+def taken_for(text: str, word: str) -> str:
+    """The text with `word` under every mask that hides something."""
+    return word.join(_pieces(text)) if MASK in text else text
+
+
+@lru_cache(maxsize=256)
+def _pieces(text: str) -> tuple[str, ...]:
+    """What stands between the masks that hide something."""
+    asked = (_REDACTOR.text(line.replace(MASK, _UNKNOWN)) if MASK in line else line for line in text.split("\n"))
+    return tuple("\n".join(asked).split(_UNKNOWN))
