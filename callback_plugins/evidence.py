@@ -20,6 +20,8 @@ from typing import Any
 
 from ansible import constants as C
 from ansible import context
+from ansible.errors import AnsibleParserError
+from ansible.parsing.splitter import split_args
 from ansible.plugins.callback import CallbackBase
 
 from promotion_gate import __version__
@@ -27,10 +29,10 @@ from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.run.backstop import Backstop
+from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
-from promotion_gate.run.settings import repeated_extra_vars
 
 
 class CallbackModule(CallbackBase):
@@ -47,8 +49,20 @@ class CallbackModule(CallbackBase):
         self._backstop = Backstop()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        if any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays()):
+        decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
+        if decides:
             self._backstop.arm()
+        self._stop_on([*_dropped_words(), *(_of_no_use() if decides else [])])
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        limit = context.CLIARGS.get("subset")
+        if limit and self._backstop.is_waiting:
+            self._stop_on(
+                [
+                    f"--limit {limit} leaves out localhost, where a run is opened and decided. Run without --limit; "
+                    "-e promotion_gates=3,4 runs chosen gates."
+                ]
+            )
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._guarded(lambda: self._result(result))
@@ -70,6 +84,13 @@ class CallbackModule(CallbackBase):
             self._display.display(f"HOLD: the record could not be verified: {visible(str(error))}", color=C.COLOR_ERROR)
             raise SystemExit(2) from error
         if not end.promotes:
+            raise SystemExit(2)
+
+    def _stop_on(self, sentences: list[str]) -> None:
+        """Ends the run before anything was done in it; an exception would only be a warning."""
+        for sentence in sentences:
+            self._display.display(f"HOLD: {visible(sentence)}", color=C.COLOR_ERROR)
+        if sentences:
             raise SystemExit(2)
 
     def _result(self, result: Any) -> None:
@@ -121,13 +142,35 @@ def _gate_of(task: Any) -> str | None:
     return name if name in ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts") else None
 
 
+def _dropped_words() -> list[str]:
+    """The words of -e that Ansible drops."""
+    found = []
+    for entry in map(str, context.CLIARGS.get("extra_vars") or ()):
+        try:
+            found.append(stray_words(entry, split_args(entry)))
+        except AnsibleParserError:
+            continue  # Ansible has said so
+    return [sentence for sentence in found if sentence]
+
+
+def _of_no_use() -> list[str]:
+    """Options that would keep the gate from deciding."""
+    options = context.CLIARGS
+    tags = [tag for tag in options.get("tags") or () if tag != "all"]
+    chosen = [f"--tags {','.join(tags)}"] if tags else []
+    chosen += [f"--skip-tags {','.join(options['skip_tags'])}"] if options.get("skip_tags") else []
+    found = [f"{option}: tags choose no gates. Use -e promotion_gates=3,4 instead." for option in chosen]
+    if C.DEFAULT_NO_LOG:
+        found.append(
+            "ANSIBLE_NO_LOG (no_log in ansible.cfg) hides every result, so nothing could be recorded. Unset it."
+        )
+    return found
+
+
 def _run_options() -> dict[str, Any]:
     """How ansible-playbook was called, as far as it explains why a gate did not run."""
     options = context.CLIARGS
-    tags = [tag for tag in options.get("tags", ()) if tag != "all"]
-    chosen = [f"--tags {','.join(tags)}"] if tags else []
-    chosen += [f"--skip-tags {','.join(options['skip_tags'])}"] if options.get("skip_tags") else []
-    chosen += [f"--limit {options['subset']}"] if options.get("subset") else []
+    chosen = [f"--limit {options['subset']}"] if options.get("subset") else []
     return {
         "recorder": "evidence",
         "gate_version": __version__,

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import harmless, visible
-from promotion_gate.base.files import to_json
+from promotion_gate.base.files import parse_json, to_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
 from promotion_gate.base.policy import policy_text
 from promotion_gate.base.redact import Redactor
+from promotion_gate.base.times import human_seconds
 from promotion_gate.bundle.history import is_sealed, read_run
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.checks.registry import read_policy
@@ -180,7 +181,7 @@ def _seal(options: argparse.Namespace) -> int:
     print(f"{decision.decision} {options.bundle / DECISION_JSON}")
     if decision.decision == "PROMOTE":
         with _stands("the decision stands, but its timings are not the new baseline"):
-            record_from_promote(load_bundle(options.bundle), decision)
+            record_from_promote(options.bundle, load_bundle(options.bundle), decision)
     _share(options.bundle)
     return _status(decision)
 
@@ -263,7 +264,7 @@ def _policy_lint(options: argparse.Namespace) -> int:
 
 def _request() -> object:
     try:
-        return json.load(sys.stdin)
+        return parse_json(sys.stdin.read())
     except ValueError as error:
         raise InputError(f"The request on standard input is not JSON ({error}).") from None
 
@@ -274,7 +275,11 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _baseline(options: argparse.Namespace) -> int:
-    print(f"Known-good timings recorded: {record_from_runs(_request())}")
+    path, baseline, doubts = record_from_runs(_request())
+    times = ", ".join(human_seconds(time) for time in baseline.times_ns)
+    print(f"Known-good timings recorded: {times} in {path}")
+    for doubt in doubts:
+        print(f"Warning: {doubt}.")
     return 0
 
 

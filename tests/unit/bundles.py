@@ -402,12 +402,12 @@ def request(root: Path, **variables: Any) -> dict[str, Any]:
         **variables,
     }
     return {
-        "variables": given,
-        "defined": list(given),
+        "hosts": {group: {"values": dict(given), "errors": {}} for group in ("workspace", "aiida_vm")},
         "groups": {"workspace": ["workspace-local"], "aiida_vm": ["aiida-vm"]},
         "workspace_local": True,
         "inventory": [str(PROJECT / "inventory" / "vm")],
         "directory": str(PROJECT),
+        "roles": [],
     }
 
 

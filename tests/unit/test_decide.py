@@ -138,18 +138,34 @@ def shipped() -> Policy:
         ({"ticket": None}, "ticket must be set"),
         ({"expires": "next week"}, 'expires is "next week"; write a date'),
         ({"until": "2099-12-31"}, 'unknown key "until"'),
+        ({"expires": "9999-12-31"}, "expires is"),
+        *[({"owner": owner}, "owner must be a string, not ") for owner in (False, 0, 7, [], ["eve"], {"a": 1})],
+        ({"owner": "ev\u200be"}, "owner has a character that cannot be seen (U+200B)"),
+        *[({"owner": twin}, "owner is the operator (alice)") for twin in ("alice", " ALICE ", "ａｌｉｃｅ")],
+        ({"reason": True}, "reason must be a string"),
     ],
 )
 def test_a_bad_waiver_is_an_input_error_that_names_it(change: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as caught:
-        check_waivers([WAIVER, {**WAIVER, **change}], waivable())
+        check_waivers([WAIVER, {**WAIVER, **change}], waivable(), "alice")
     assert str(caught.value).startswith("promotion_waivers, waiver 2: ") and said in str(caught.value)
+
+
+@pytest.mark.stranger("14.9", "a waiver owned by the operator, or by nobody whom people can name, counted")
+@pytest.mark.parametrize("owner", ["alice", "ＡＬＩＣＥ", "al\u200bice", "", None, False, 0, ["eve"]])
+def test_a_waiver_in_the_index_without_an_owner_of_its_own_counts_for_nothing(owner: object) -> None:
+    waivers = judge_waivers([{**WAIVER, "owner": owner}], waivable(), "2026-12-01T00:00:00Z", "alice")
+    assert not waivers.covers("preflight.branch")
+    assert waivers.objections == (
+        "The waiver of preflight.branch counts for nothing: its owner must be a person, and not the operator.",
+    )
+    assert waivers.report(["preflight.branch"])[0]["state"] == "refused"
 
 
 def test_the_shipped_policy_lets_no_check_be_waived() -> None:
     for check in shipped().checks():
         with pytest.raises(InputError, match="does not let"):
-            check_waivers([{**WAIVER, "check": check.id}], shipped())
+            check_waivers([{**WAIVER, "check": check.id}], shipped(), "alice")
 
 
 @pytest.mark.parametrize(
@@ -157,14 +173,14 @@ def test_the_shipped_policy_lets_no_check_be_waived() -> None:
     [("2026-12-31T23:59:59Z", True), ("2027-01-01T00:00:00Z", False), ("2026-01-01T00:00:00Z", True), ("later", False)],
 )
 def test_a_waiver_counts_to_the_end_of_its_day(now: str, counts: bool) -> None:
-    waivers = judge_waivers([{**WAIVER, "expires": "2026-12-31"}], waivable(), now)
+    waivers = judge_waivers([{**WAIVER, "expires": "2026-12-31"}], waivable(), now, "alice")
     assert waivers.covers("preflight.branch") is counts
     [reported] = waivers.report(["preflight.branch"])
     assert reported["state"] == ("applied" if counts else "expired")
 
 
 def test_a_waiver_of_what_passes_is_reported_as_unneeded() -> None:
-    [reported] = judge_waivers([WAIVER], waivable(), "2026-12-01T00:00:00Z").report([])
+    [reported] = judge_waivers([WAIVER], waivable(), "2026-12-01T00:00:00Z", "alice").report([])
     assert reported["state"] == "unneeded"
 
 
@@ -247,3 +263,31 @@ def test_the_boundary_in_a_whole_decision(tmp_path: Path, worst: int, status: St
     check = next(check for check in decision.gate("sqlite_smoke").checks if check.id == "sqlite_smoke.p95")
     assert check.status is status
     assert decision.decision == ("PROMOTE" if status is Status.PASS else "HOLD")
+
+
+# --- unblock commands -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.stranger("15.11", "unblock commands lacked the options without which no host is reached")
+def test_unblock_commands_carry_the_options_of_the_run(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    trips["sqlite_smoke"] = bundles.sqlite_smoke([600 * bundles.SECOND] * 3)
+    bundle = load_bundle(bundles.closed_bundle(tmp_path, trips))
+    run = {**bundle.index.run, "extra_vars": ["@site vars.yml", "demo_vm=b"], "options": ["--user=ada"]}
+    decision = decide(replace(bundle, index=replace(bundle.index, run=run)))
+    check = next(check for check in decision.gate("sqlite_smoke").checks if check.id == "sqlite_smoke.p95")
+    options = "-i inventory/vm -e '@site vars.yml' -e demo_vm=b --user=ada"
+    assert f"record-baseline.yml {options} -e promotion_reason=accepted`" in check.unblock
+    assert decision.rerun_command.endswith("-e '@site vars.yml' -e demo_vm=b --user=ada")
+
+
+@pytest.mark.stranger("15.11", "a literal <commit> stood in a command that people paste")
+def test_without_a_commit_the_branch_is_named(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    trips["vm_bootstrap"] = bundles.changed(
+        trips["vm_bootstrap"], "identity", output=bundles.vm_probe("b" * 40, "b" * 64)
+    )
+    trips["preflight"] = bundles.changed(trips["preflight"], "identity", exit=128, output="fatal: not a repository\n")
+    decision = decide(load_bundle(bundles.closed_bundle(tmp_path, trips)))
+    unblocks = [check.unblock for gate in decision.gates for check in gate.checks]
+    assert not [text for text in unblocks if "<" in text]

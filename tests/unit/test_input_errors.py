@@ -34,7 +34,8 @@ ROWS: list[tuple[str, Mapping[str, Any], str]] = [
         {"workspace_dir": "{folder}/nowhere", "promotion_evidence_root": None},
         "there is no such folder",
     ),
-    ("gates-without-resume", {"promotion_gates": "3,4"}, "promotion_gates is set without promotion_resume"),
+    ("no-such-gate", {"promotion_gates": "3,7"}, 'promotion_gates: there is no gate "7"'),
+    ("not-git", {"workspace_dir": "{folder}"}, "which is not in a Git checkout"),
     ("resume-of-nothing", {"promotion_resume": "latest"}, "resume"),
     ("no-policy", {"promotion_policy": "nowhere.yml"}, "cannot be read (No such file or directory)"),
     ("run-id-slash", {"promotion_run_id": "a/b"}, 'promotion_run_id is "a/b"'),
@@ -56,11 +57,11 @@ def test_an_input_error_is_one_sentence_and_no_bundle(
     (tmp_path / "file").touch()
     request = bundles.request(tmp_path / "root")
     for name, value in changes.items():
-        request["variables"].pop(name, None)
-        if value is not None:
-            there = isinstance(value, str) and value.startswith("{folder}")
-            request["variables"][name] = value.format(folder=tmp_path) if there else value
-    request["defined"] = list(request["variables"])
+        for host in request["hosts"].values():
+            host["values"].pop(name, None)
+            if value is not None:
+                there = isinstance(value, str) and value.startswith("{folder}")
+                host["values"][name] = value.format(folder=tmp_path) if there else value
     with pytest.raises(InputError) as raised:
         open_run(request)
     assert sentence in str(raised.value)

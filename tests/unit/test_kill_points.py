@@ -26,6 +26,7 @@ from promotion_gate.__main__ import main
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import list_files, read_file, sha256
 from promotion_gate.base.names import ATTEMPTS, SUMS_FILE, UNFINISHED
+from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle.history import broken_links, is_sealed, newest_run, previous_seal, read_run
 from promotion_gate.prove.check import Wanted, check
@@ -242,7 +243,7 @@ def assert_readable(root: Path) -> None:
         with pytest.raises(InputError, match="has no run"):
             newest_run(root, "latest")
         assert previous_seal(root, "20261125T000000Z") is None
-    assert read_baseline_dir(root / "baseline")
+    assert read_baseline_dir(root / "baseline", root, utc_now())
 
 
 def finish(root: Path, identity: dict[str, str]) -> list[str]:
@@ -273,7 +274,7 @@ def test_a_first_run(every: int, start: Path, tmp_path: Path, capsys: pytest.Cap
             finish(root, {})
         assert_like(bundle, bundle_of(uncut), seals=0)
     assert int(root.name) >= 70
-    assert len(read_baseline_dir(uncut / "baseline")) == 2
+    assert len(read_baseline_dir(uncut / "baseline", uncut, utc_now())) == 2
 
 
 def later(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

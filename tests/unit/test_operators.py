@@ -17,6 +17,7 @@ from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.files import read_json, to_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle.history import is_sealed
 from promotion_gate.bundle.load import load_bundle
@@ -25,10 +26,11 @@ from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.report.show import text_of
+from promotion_gate.run.extra_vars import repeated_extra_vars
 from promotion_gate.run.lock import LOCK_FILE, RunLock
 from promotion_gate.run.opening import abandon, open_run
 from promotion_gate.run.resume import begin_resume, rerun_reasons
-from promotion_gate.run.settings import effective, repeated_extra_vars
+from promotion_gate.run.settings import effective
 
 HELD = bundles.trips_with("slurm_smoke", "ping", exit=1, output=bundles.PING_DOWN)
 A, B = bundles.COMMIT, "b" * 40
@@ -295,10 +297,16 @@ def test_a_gate_that_there_is_not_is_named(tmp_path: Path, choice: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["promotion_evidence_root", "workspace_dir", "promotion_ticket"])
-def test_what_says_where_the_run_is_must_be_a_text(tmp_path: Path, name: str) -> None:
+def test_what_says_where_the_run_is_must_be_a_string(tmp_path: Path, name: str) -> None:
     bundles.hold_bundle(tmp_path)
-    with pytest.raises(InputError, match=f"{name} must be a text, not the number 5"):
-        plan(tmp_path, **{name: 5})
+    with pytest.raises(InputError, match=f"{name} must be a string, not a list"):
+        plan(tmp_path, **{name: [5]})
+
+
+@pytest.mark.stranger("15.11", "promotion_ticket: 125 was taken by a first run and refused by its resume")
+def test_a_number_is_a_ticket_in_a_resume_too(tmp_path: Path) -> None:
+    bundles.hold_bundle(tmp_path, promotion_ticket=125)
+    assert plan(tmp_path, promotion_ticket=125)["settings"]["promotion_ticket"] == "125"
 
 
 def test_evidence_that_is_too_old_or_of_another_policy_is_run_again(tmp_path: Path) -> None:
@@ -330,6 +338,28 @@ def test_only_the_newest_run_is_resumed_and_another_names_it(tmp_path: Path, wan
         open_run(bundles.request(tmp_path, promotion_resume=wanted))
 
 
+@pytest.mark.stranger("15.10", "promotion_gates was refused in a first run")
+@pytest.mark.parametrize("choice", ["3,4", ["vm_bootstrap", 4], "slurm_smoke, 3"])
+def test_a_first_run_of_chosen_gates_skips_the_rest(tmp_path: Path, choice: object) -> None:
+    run = open_run(bundles.request(tmp_path, promotion_run_id=bundles.RUN_ID, promotion_gates=choice))
+    assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
+    bundle = Path(run["bundle"])
+    bundles.record(bundle, {gate: bundles.healthy_trips()[gate] for gate in run["gates"]})
+    decision = seal(bundle)
+    statuses = {gate.name: str(gate.status) for gate in decision.gates}
+    assert {name: statuses[name] for name in ("preflight", "sqlite_smoke", "contracts", "slurm_smoke")} == {
+        "preflight": "SKIPPED",
+        "sqlite_smoke": "SKIPPED",
+        "contracts": "SKIPPED",
+        "slurm_smoke": "PASS",
+    }
+    assert decision.decision == "HOLD"
+    observed = {check.observed for check in decision.gate("preflight").checks}
+    assert "the gate was not chosen (promotion_gates)" in observed
+    resumed = begin(plan(tmp_path))
+    assert {"preflight", "sqlite_smoke", "contracts"} <= set(resumed["gates"])
+
+
 def test_nothing_left_points_to_check(tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path)
     before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
@@ -358,7 +388,7 @@ def test_a_sign_off_is_said_to_be_void_from_the_resume_on(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["promotion_resume", "promotion_gates", "promotion_run_id"])
 @pytest.mark.parametrize("value", ["", " "], ids=["empty", "blank"])
 def test_an_empty_name_of_a_run_or_a_gate_is_a_mistake(name: str, value: str) -> None:
-    with pytest.raises(InputError, match=f"^{name} "):
+    with pytest.raises(InputError, match=f"(?m)^{name} "):
         effective({name: value})
 
 
@@ -554,9 +584,11 @@ def test_an_earlier_baseline_is_never_overwritten(tmp_path: Path) -> None:
         write_baseline(tmp_path, bundles.known_good(taken))
         if number == 2:
             (tmp_path / "README").unlink()
-    assert sorted(baseline.median_ns // bundles.SECOND for baseline in read_baseline_dir(tmp_path)) == [1, 2, 3, 4, 5]
+    assert sorted(
+        baseline.median_ns // bundles.SECOND for baseline in read_baseline_dir(tmp_path, tmp_path, utc_now())
+    ) == [1, 2, 3, 4, 5]
     write_baseline(tmp_path, bundles.known_good(times[3]))
-    assert len(read_baseline_dir(tmp_path)) == 5, "the same again is the same"
+    assert len(read_baseline_dir(tmp_path, tmp_path, utc_now())) == 5, "the same again is the same"
 
 
 # --- the follow-up issue ------------------------------------------------------------------------------------------

@@ -47,27 +47,6 @@ COMMON_PLACEHOLDERS = frozenset(
 
 
 ENVIRONMENTS = ("workspace_environment", "aiida_vm_environment")
-_OF_WORKSPACE = ("workspace_dir", "workspace_target_branch", "workspace_checkout", "workspace_environment")
-_OF_VM = ("aiida_vm_repo_dir", "aiida_vm_env_file", "aiida_vm_verdi", "aiida_vm_profile", "aiida_vm_environment")
-# What says what a gate's evidence is of. Limits are no part of it.
-GATE_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "preflight": (*_OF_WORKSPACE, "workspace_prepare_commands"),
-    "sqlite_smoke": (*_OF_WORKSPACE, "workspace_sqlite_smoke_command"),
-    "vm_bootstrap": _OF_VM,
-    "slurm_smoke": (
-        *_OF_VM,
-        "aiida_vm_smoke_args",
-        "gate_slurm_smoke_submit_job",
-        "gate_slurm_smoke_partition",
-        "gate_slurm_smoke_account",
-        "gate_slurm_smoke_qos",
-        "gate_slurm_smoke_submit_calculation",
-        "gate_slurm_smoke_computer_label",
-    ),
-    "contracts": _OF_WORKSPACE,
-}
-
-
 IDENTITY_PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
 MAX_GATES = 99
 MAX_LIMIT_SECONDS = 86400
@@ -498,9 +477,14 @@ def _check_needs(policy: Policy) -> None:
 
 
 def gate_settings(gate: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a gate's evidence depends on, as the index keeps them; without PATH, which is the shell's."""
-    found = {name: settings.get(name) for name in GATE_SETTINGS[gate]}
-    for name in ENVIRONMENTS:
-        if isinstance(found.get(name), Mapping):
-            found[name] = {key: value for key, value in dict(found[name] or {}).items() if key != "PATH"}
+    """The settings that a gate's evidence depends on, as the index keeps them; without PATH, which is the shell's.
+
+    A run finds their names in the gate's role and keeps them in its settings, so that a copy of the bundle is enough.
+    """
+    names = settings.get("gate_settings")
+    mine = names.get(gate) if isinstance(names, Mapping) else None
+    found = {str(name): settings.get(str(name)) for name in mine} if isinstance(mine, list) else {}
+    for name, value in found.items():
+        if name in ENVIRONMENTS and isinstance(value, Mapping):
+            found[name] = {key: item for key, item in value.items() if key != "PATH"}
     return found

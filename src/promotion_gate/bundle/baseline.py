@@ -1,7 +1,8 @@
 """Known-good timings of the sqlite smoke: what gate 2 compares with.
 
 One JSON file per act of recording in promotion_baseline_dir, none is ever changed. A bundle has a copy of all of
-them (baseline.json); the newest of the same command and host is the reference, the oldest shows slow drift.
+them (baseline.json); the newest of the same command and host is the reference, and the newest that was recorded with
+a reason (else the oldest) shows slow drift.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ import contextlib
 import itertools
 import os
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, GateError
 from promotion_gate.base.fields import Fields
-from promotion_gate.base.files import make_folder, read_json, to_json, write_atomically
+from promotion_gate.base.files import make_folder, read_file, read_json, sha256, to_json, write_atomically
+from promotion_gate.base.names import ATTEMPTS, DECISION_JSON, INDEX_FILE, SUMS_FILE
+from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp
 
 BASELINE_SCHEMA = 1
+TIMES = 3
+GATE = "sqlite_smoke"  # whose runs are timed
+MAX_TIME_NS = 86_400 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,14 @@ class Baseline:
     host_fingerprint: str
     commit: str
     times_ns: tuple[int, ...]
+    load_average: tuple[float, ...] = ()  # before the first run: over 1, 5 and 15 minutes
+    processors: int | None = None
+    seal_sha256: str = ""  # of SHA256SUMS of the run, where source is promote
+
+    @property
+    def spread_percent(self) -> int:
+        """How far the slowest is above the fastest, in percent of the median."""
+        return (max(self.times_ns) - min(self.times_ns)) * 100 // self.median_ns
 
     @property
     def median_ns(self) -> int:
@@ -42,7 +58,15 @@ class Baseline:
         return ordered[(len(ordered) - 1) // 2]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"schema": BASELINE_SCHEMA, **asdict(self), "times_ns": list(self.times_ns)}
+        """As the file has it; `sha256` digests the rest, so that a change by hand does not go unnoticed."""
+        data = {
+            "schema": BASELINE_SCHEMA,
+            **asdict(self),
+            "times_ns": list(self.times_ns),
+            "load_average": list(self.load_average),
+            "spread_percent": self.spread_percent,
+        }
+        return {**data, "sha256": sha256(to_json(data).encode())}
 
 
 def parse_baseline(fields: Fields) -> Baseline:
@@ -51,14 +75,21 @@ def parse_baseline(fields: Fields) -> Baseline:
         raise BundleError(f"{fields.where}: schema must be {BASELINE_SCHEMA}.")
     if fields.text("source") not in ("promote", "recorded"):
         raise BundleError(f"{fields.where}: source must be promote or recorded.")
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", fields.text("recorded_at")):
+    if parse_stamp(fields.text("recorded_at")) is None:
         raise BundleError(f"{fields.where}: recorded_at must be a time in UTC such as 2026-11-23T23:35:14Z.")
     if not re.fullmatch(r"[0-9a-f]{64}", fields.text("command_sha256")):
         raise BundleError(f"{fields.where}: command_sha256 must be a SHA-256 in lower-case hex digits.")
+    if not fields.text("reason").strip():
+        raise BundleError(f"{fields.where}: reason is empty; nobody knows why these timings are good.")
     times = fields.sequence("times_ns")
-    if not times or not all(isinstance(t, int) and not isinstance(t, bool) and t > 0 for t in times):
-        raise BundleError(f"{fields.where}: times_ns must be whole numbers of nanoseconds above 0.")
-    return Baseline(
+    if len(times) != TIMES or not all(isinstance(t, int) and not isinstance(t, bool) for t in times):
+        raise BundleError(f"{fields.where}: times_ns must be {TIMES} whole numbers of nanoseconds.")
+    if not all(0 < t <= MAX_TIME_NS for t in times):
+        raise BundleError(f"{fields.where}: times_ns must be above 0 and at most a day.")
+    loads = fields.sequence("load_average")
+    if not all(isinstance(load, (int, float)) and not isinstance(load, bool) and load >= 0 for load in loads):
+        raise BundleError(f"{fields.where}: load_average must hold numbers from 0 up.")
+    found = Baseline(
         recorded_at=fields.text("recorded_at"),
         run_id=fields.text("run_id"),
         source=fields.text("source"),
@@ -68,7 +99,13 @@ def parse_baseline(fields: Fields) -> Baseline:
         host_fingerprint=fields.text("host_fingerprint"),
         commit=fields.text("commit"),
         times_ns=tuple(times),
+        load_average=tuple(loads),
+        processors=fields.integer("processors") if fields.has("processors") else None,
+        seal_sha256=fields.text("seal_sha256", ""),
     )
+    if fields.has("sha256") and fields.text("sha256") != found.as_dict()["sha256"]:
+        raise BundleError(f"{fields.where} was changed after it was recorded. Remove it, and record a new baseline.")
+    return found
 
 
 def parse_baselines(data: object, where: str) -> tuple[Baseline, ...]:
@@ -76,12 +113,60 @@ def parse_baselines(data: object, where: str) -> tuple[Baseline, ...]:
     return Fields(data, where, BundleError).each("baselines", parse_baseline)
 
 
-def read_baseline_dir(folder: Path) -> tuple[Baseline, ...]:
-    """All baselines of a folder, oldest first. Raises BundleError for a file that is no baseline."""
+def read_baseline_dir(folder: Path, root: Path, now: datetime) -> tuple[Baseline, ...]:
+    """All baselines of a folder, oldest first, each with something behind it: a reason, or a sealed run of `root`.
+
+    Raises BundleError for a file that is not a baseline, is dated later than `now`, or that its run does not bear out.
+    """
     if not folder.is_dir():
         return ()
-    found = [parse_baseline(Fields(read_json(path), str(path), BundleError)) for path in sorted(folder.glob("*.json"))]
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        baseline = parse_baseline(Fields(read_json(path), str(path), BundleError))
+        recorded = parse_stamp(baseline.recorded_at)
+        if recorded is None or recorded - now > MAX_CLOCK_SKEW:
+            raise BundleError(
+                f"{path} is dated {baseline.recorded_at}, which is in the future: it would stay the newest one. Remove "
+                "it, and record a new baseline."
+            )
+        if baseline.source == "promote":
+            _check_run(baseline, path, (root, folder.parent))
+        found.append(baseline)
     return tuple(sorted(found, key=lambda item: (item.recorded_at, item.run_id)))
+
+
+def _check_run(baseline: Baseline, path: Path, roots: Iterable[Path]) -> None:
+    """The run that a baseline names was sealed as PROMOTE, with these times. Raises BundleError where it was not."""
+    for root in roots:
+        for seal in _seals(root / baseline.run_id):
+            content = read_file(seal)
+            if not content.problem and sha256(content.data) == baseline.seal_sha256:
+                problem = _run_problem(baseline, seal, content.data.decode("utf-8", "replace"))
+                if not problem:
+                    return
+                raise BundleError(f"{path} does not agree with run {baseline.run_id}: {problem}. Remove it.")
+    raise BundleError(
+        f"{path} is the baseline of run {baseline.run_id}, and that run, sealed as it was then, is not there. Remove "
+        "the file, and record a new baseline if no other is left."
+    )
+
+
+def _seals(run: Path) -> list[Path]:
+    """The seal of a run and those of its earlier attempts."""
+    return [run / SUMS_FILE, *sorted((run / ATTEMPTS).glob(f"*/{SUMS_FILE}"))]
+
+
+def _run_problem(baseline: Baseline, seal: Path, sums: str) -> str:
+    """Why a sealed run does not say what the baseline does, or an empty string."""
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
+    for name in (INDEX_FILE, DECISION_JSON):
+        if sha256(read_file(seal.with_name(name)).data) != digests.get(name):
+            return f"its {name} is not as it was sealed"
+    if read_json(seal.with_name(DECISION_JSON)).get("decision") != "PROMOTE":
+        return "it was not a PROMOTE"
+    commands = read_json(seal.with_name(INDEX_FILE)).get("commands", [])
+    times = [c.get("duration_ns") for c in commands if str(c.get("id")).startswith("run_") and c.get("gate") == GATE]
+    return "" if times == list(baseline.times_ns) else "its three times are others"
 
 
 def baselines_to_json(baselines: tuple[Baseline, ...]) -> str:
@@ -97,7 +182,9 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
             if not os.path.lexists(path):
                 break
             with contextlib.suppress(GateError):
-                if parse_baseline(Fields(read_json(path), str(path), BundleError)) == baseline:
+                there = parse_baseline(Fields(read_json(path), str(path), BundleError))
+                # A resume that keeps gate 2 seals the same times again.
+                if replace(there, seal_sha256="") == replace(baseline, seal_sha256=""):
                     return path
             path = folder / f"{baseline.run_id}-{baseline.source}-{number}.json"
         write_atomically(path, to_json(baseline.as_dict()))

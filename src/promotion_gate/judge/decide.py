@@ -15,7 +15,16 @@ from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.causes import causes
-from promotion_gate.judge.checks.case import Case, Finding, HostTrouble, Registered, SwitchedOff, Unproven, host_trouble
+from promotion_gate.judge.checks.case import (
+    Case,
+    Finding,
+    HostTrouble,
+    Registered,
+    SwitchedOff,
+    Unproven,
+    host_trouble,
+    why_skipped,
+)
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.masks import MASKED, WORDS
@@ -42,7 +51,7 @@ def decide(bundle: Bundle) -> Decision:
         check_policy(bundle.policy)
     except InputError as error:
         raise BundleError(str(error)) from None
-    waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at)
+    waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at, index.operator)
     not_judged: list[Mapping[str, str]] = []
     findings: dict[str, Finding] = {}
     gates = tuple(_gate(bundle, gate, waivers, not_judged, findings) for gate in bundle.policy.gates)
@@ -86,16 +95,30 @@ def rerun_command(index: Index) -> str:
     Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
     overrode the inventory, which would win now. So are the options without which no host is reached.
     """
-    words = ["ansible-playbook", "promotion-gate.yml"]
-    for source in index.settings.get("inventory") or ["inventory/vm"]:
-        words += ["-i", str(source)]
-    words += ["-e", f"promotion_resume={index.run_id}"]
+    words = ["-e", f"promotion_resume={index.run_id}"]
     if index.settings.get("promotion_evidence_root"):
         words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
-    for entry in index.run.get("extra_vars") or ():
-        words += ["-e", str(entry)]
-    words += map(str, index.run.get("options") or ())
-    return shlex.join(words)
+    sources, options = _inventory(index), _options(index)
+    return shlex.join(["ansible-playbook", "promotion-gate.yml", *sources, *words, *options])
+
+
+def _inventory(index: Index) -> list[str]:
+    return [word for source in index.settings.get("inventory") or ["inventory/vm"] for word in ("-i", str(source))]
+
+
+def _options(index: Index) -> list[str]:
+    """What stood in -e, and the options without which no host is reached."""
+    extra = [word for entry in index.run.get("extra_vars") or () for word in ("-e", str(entry))]
+    return [*extra, *map(str, index.run.get("options") or ())]
+
+
+def _words(index: Index, values: Mapping[str, str]) -> _Words:
+    """What unblock sentences name. A command with `-i {inventory}` reaches the hosts as this run did."""
+    words = {**index.settings.get("words", {}), **_harmless(values)}
+    words["inventory"] = shlex.join([*_inventory(index)[1:], *_options(index)])
+    # Where the commit is not known, the branch under judgement says as much.
+    words.setdefault("commit", str(index.settings.get("workspace_target_branch", "HEAD")))
+    return _Words(words)
 
 
 def _with_causes(
@@ -197,7 +220,7 @@ def _expected(entry: Registered, policy: CheckPolicy, settings: Mapping[str, Any
 
 def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
     if finding.status is Status.SKIPPED:
-        return "Run the gate without --check and --tags; a gate that was not run cannot pass."
+        return "Run the gate without --check, --limit and promotion_gates; a gate that was not run cannot pass."
     if finding.status is Status.MISSING and finding.not_run:
         return "Re-run the gate; it left no evidence."
     if finding.status is Status.STALE:
@@ -207,16 +230,15 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or policy.unblock["default"]
-    words = {**bundle.index.settings.get("words", {}), **_harmless(finding.values)}
+    words = _words(bundle.index, finding.values)
     workspace = gate_identity(bundle, "preflight")
     if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
         words["commit"] = workspace.commit
-    return sentence.format_map(_Words(words))
+    return sentence.format_map(words)
 
 
 def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> CheckResult:
     """The built-in check of a gate whose host could not be used; every other check of the gate rests on it."""
-    words = {**bundle.index.settings.get("words", {}), **_harmless({"host": trouble.host})}
     sentence = (
         "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
         if trouble.unreachable
@@ -229,7 +251,7 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
         expected="reached, and every task of the gate done",
         observed=trouble.message,
         evidence=(),
-        unblock=sentence.format_map(_Words(words)),
+        unblock=sentence.format_map(_words(bundle.index, {"host": trouble.host})),
     )
 
 
@@ -248,6 +270,9 @@ def _evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
         problems += [problem for file in names if (problem := _file_problem(bundle, file))]
     recorded = [file for file in bundle.index.files if file.startswith(f"0{gate.id}-") and file not in gate.evidence]
     problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]
+    skipped = why_skipped(bundle.index, gate.name)
+    if skipped and all(status is Status.MISSING for status, _ in problems):
+        problems = [(Status.SKIPPED, skipped)]
     status = combined(status for status, _ in problems) if problems else Status.PASS
     return CheckResult(
         id=f"{gate.name}.evidence",

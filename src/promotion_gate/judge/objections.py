@@ -9,6 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from promotion_gate.base.model import GateResult, Status
+from promotion_gate.base.people import is_person, same_person
 from promotion_gate.base.policy import COMPONENTS
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.parsers.text import key_values
@@ -45,7 +46,9 @@ def _people(bundle: Bundle) -> Iterator[str]:
     index = bundle.index
     if not index.operator or not index.reviewer:
         yield "Operator and reviewer must both be named."
-    elif index.operator.casefold() == index.reviewer.casefold():
+    elif not is_person(index.operator) or not is_person(index.reviewer):
+        yield "Operator and reviewer must be names that people can read."
+    elif same_person(index.operator, index.reviewer):
         yield f"The reviewer is the operator ({index.operator}); another person must review."
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.fields import Fields, nearest
+from promotion_gate.base.fields import Fields, kind_of, nearest
+from promotion_gate.base.people import is_person, person, same_person
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.times import parse_stamp
 
 WAIVER_FIELDS = ("check", "reason", "owner", "ticket", "expires")
+
+
+_REFUSALS = {
+    "refused": "the policy does not let it be waived",
+    "unowned": "its owner must be a person, and not the operator",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +27,7 @@ class Waivers:
     """The waivers of a run, each with what became of it at the time of the decision."""
 
     entries: tuple[Mapping[str, Any], ...]
-    # Why an entry counts for nothing (`expired`, `refused` by the policy), or an empty text; one for each entry.
+    # Why an entry counts for nothing (`expired`, `refused` by the policy, `unowned`), or an empty string; one each.
     void: tuple[str, ...]
 
     def covers(self, check_id: str) -> bool:
@@ -28,23 +35,27 @@ class Waivers:
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """A waiver that the policy does not allow is no slip: somebody wrote it into the index."""
+        """A waiver that cannot count is no slip: somebody wrote it into the index."""
         return tuple(
-            f"The waiver of {entry.get('check')} counts for nothing: the policy does not let it be waived."
+            f"The waiver of {entry.get('check')} counts for nothing: {_REFUSALS[why]}."
             for entry, why in self._pairs()
-            if why == "refused"
+            if why in _REFUSALS
         )
 
     def report(self, failed: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
         """Each waiver with its `state`: applied, unneeded, expired or refused."""
         failing = set(failed)
         return tuple(
-            {**entry, "state": why or ("applied" if entry.get("check") in failing else "unneeded")}
+            {**entry, "state": _state(why) or ("applied" if entry.get("check") in failing else "unneeded")}
             for entry, why in self._pairs()
         )
 
     def _pairs(self) -> Iterator[tuple[Mapping[str, Any], str]]:
         return zip(self.entries, self.void, strict=True)
+
+
+def _state(why: str) -> str:
+    return "refused" if why in _REFUSALS else why
 
 
 def _expiry(text: object) -> datetime | None:
@@ -55,14 +66,14 @@ def _expiry(text: object) -> datetime | None:
         return None
 
 
-def check_waivers(entries: Iterable[object], policy: Policy) -> tuple[dict[str, str], ...]:
+def check_waivers(entries: Iterable[object], policy: Policy, operator: str) -> tuple[dict[str, str], ...]:
     """Checks what an operator wrote in promotion_waivers. Raises InputError naming the waiver and its field."""
     known = {check.id: check.waivable for check in policy.checks()}
     checked = []
     for number, entry in enumerate(entries, start=1):
         fields = Fields(entry, f"promotion_waivers, waiver {number}", InputError)
         fields.only(WAIVER_FIELDS)
-        waiver = {name: str(fields.raw(name, "")).strip() for name in WAIVER_FIELDS}
+        waiver = {name: _written(fields, name) for name in WAIVER_FIELDS}
         empty = [name for name, value in waiver.items() if not value]
         if empty:
             raise InputError(f"{fields.where}: {', '.join(empty)} must be set; a waiver names all of them.")
@@ -72,20 +83,37 @@ def check_waivers(entries: Iterable[object], policy: Policy) -> tuple[dict[str, 
             raise InputError(f"{fields.where}: the policy does not let {waiver['check']} be waived.")
         if _expiry(waiver["expires"]) is None:
             raise InputError(f'{fields.where}: expires is "{waiver["expires"]}"; write a date such as 2026-12-31.')
+        waiver["owner"] = person(waiver["owner"], f"{fields.where}: owner")
+        if same_person(waiver["owner"], operator):
+            raise InputError(
+                f"{fields.where}: owner is the operator ({operator}); who runs the gate cannot waive its checks."
+            )
         checked.append(waiver)
     return tuple(checked)
 
 
-def judge_waivers(entries: Iterable[Mapping[str, Any]], policy: Policy, evaluated_at: str) -> Waivers:
+def _written(fields: Fields, name: str) -> str:
+    """A field as a string; a ticket may be a number, and YAML makes a date of the expiry."""
+    value = fields.raw(name, "")
+    if not isinstance(value, (str, date)) and (
+        name != "ticket" or isinstance(value, bool) or not isinstance(value, int)
+    ):
+        raise InputError(f"{fields.where}: {name} must be a string, not {kind_of(value)}.")
+    return str(value).strip()
+
+
+def judge_waivers(entries: Iterable[Mapping[str, Any]], policy: Policy, evaluated_at: str, operator: str) -> Waivers:
     """Which waivers count at `evaluated_at`; each for itself, where a check has several."""
     waivable = {check.id for check in policy.checks() if check.waivable}
     now = parse_stamp(evaluated_at)
     given = tuple(entries)
-    return Waivers(given, tuple(_void(entry, waivable, now) for entry in given))
+    return Waivers(given, tuple(_void(entry, waivable, now, operator) for entry in given))
 
 
-def _void(entry: Mapping[str, Any], waivable: set[str], now: datetime | None) -> str:
-    expiry = _expiry(entry.get("expires"))
+def _void(entry: Mapping[str, Any], waivable: set[str], now: datetime | None, operator: str) -> str:
+    expiry, owner = _expiry(entry.get("expires")), entry.get("owner")
     if entry.get("check") not in waivable:
         return "refused"
+    if not isinstance(owner, str) or not is_person(owner) or same_person(owner, operator):
+        return "unowned"
     return "" if now is not None and expiry is not None and now < expiry else "expired"

@@ -17,6 +17,7 @@ from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import read_file, read_json, sha256, to_json, write_atomically
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import SUMS_FILE
+from promotion_gate.base.people import same_person
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.prove.signing import check_signature, sign, verify
 from promotion_gate.prove.verify import verify_bundle
@@ -87,7 +88,7 @@ def _signature_file(path: Path) -> Path:
 
 
 def _check_name(name: str, decision: Decision) -> None:
-    if name.casefold() == decision.operator.casefold():
+    if same_person(name, decision.operator):
         raise InputError(f"{name} is the operator of run {decision.run_id}; the reviewer must sign off.")
     if name != decision.reviewer:
         raise InputError(

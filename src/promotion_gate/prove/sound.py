@@ -25,7 +25,7 @@ from promotion_gate.base.names import (
     archived_by,
     name_problem,
 )
-from promotion_gate.base.times import parse_duration, parse_stamp
+from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp
 from promotion_gate.base.yaml_lines import read_yaml
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle, load_bundle
@@ -51,6 +51,7 @@ def load_sound(folder: Path) -> Bundle:
     """
     bundle = load_bundle(folder)
     found = [*_unfit(folder, bundle), *(f"{INDEX_FILE}: {problem}" for problem in contradictions(bundle.index))]
+    found += [f"{BASELINE_FILE}: {problem}" for problem in _from_the_future(bundle)]
     if found:
         raise BundleError(shown(found))
     return bundle
@@ -71,6 +72,15 @@ def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
 @lru_cache(maxsize=4)  # by content: the runs of a history mostly have the same policy
 def _unfit_policy(text: str) -> tuple[str, ...]:
     return tuple(problems("policy", read_yaml(text, POLICY_FILE)[0]))
+
+
+def _from_the_future(bundle: Bundle) -> Iterator[str]:
+    """Baselines that were not there yet when the decision was made."""
+    evaluated = parse_stamp(bundle.index.evaluated_at or "")
+    for baseline in bundle.baselines:
+        recorded = parse_stamp(baseline.recorded_at)
+        if evaluated and recorded and recorded - evaluated > MAX_CLOCK_SKEW:
+            yield f"the baseline of run {baseline.run_id} is dated {baseline.recorded_at}, after the decision"
 
 
 def contradictions(index: Index) -> Iterator[str]:

@@ -35,6 +35,11 @@ class Backstop:
         self._error: str | None = None
         self.is_closed = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a decision was promised and no run was opened yet."""
+        return self._armed and self._bundle is None
+
     def arm(self) -> None:
         self._armed = True
 

@@ -7,6 +7,7 @@ sentence, no bundle.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import GateError, InputError
-from promotion_gate.base.fields import Fields, kind_of
+from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy import GATE_NAMES, Policy, policy_text
@@ -33,57 +34,156 @@ from promotion_gate.report.tracker import check_issue_commands
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import masked
 from promotion_gate.run.resume import plan_resume
-from promotion_gate.run.settings import check_names, check_run_id, effective
+from promotion_gate.run.roles import Role, find_role, name_mistakes
+from promotion_gate.run.settings import VARIABLES, Mistakes, check_run_id, effective, text
 from promotion_gate.run.sharing import check_group, let_in, share
 
 
 def open_run(request: object) -> dict[str, Any]:
     """Opens a new run or prepares a resume.
 
-    `request` is what roles/gate_common hands over: `variables` (name to value or null), `defined` (names of all
-    variables), `groups` (workspace, aiida_vm: lists of hosts, or null for a group that does not exist),
-    `workspace_local`, `inventory` (sources), `directory` (where the playbook is). Returns plain data for the plays:
-    bundle, run_id, gates to run, effective settings. Raises InputError or GateError with one sentence.
+    `request` is what roles/gate_common hands over: `hosts` (for the groups workspace and aiida_vm the variables of
+    their host: `values`, and `errors` of those that cannot be evaluated), `groups` (lists of hosts, or null for a group
+    that does not exist), `workspace_local`, `inventory` (sources), `directory` (where the playbook is), `roles`
+    (folders that Ansible searches for roles). Returns plain data for the plays: bundle, run_id, gates to run, effective
+    settings, and for each gate the variables of its role. Raises InputError with one line per mistake, or GateError.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
-    given = fields.mapping("variables")
+    mistakes = Mistakes()
+    given = Given(fields, mistakes)
     kept: dict[str, Any] | None = None
-    if given.get("promotion_resume"):
-        root = _evidence_root(_for_root(given), fields.boolean("workspace_local"))
-        # The run stays where it was found: a copied or moved folder must not write into the original.
-        kept = {**newest_run(root, str(given["promotion_resume"])).settings, "promotion_evidence_root": str(root)}
-    settings, policy = checked_settings(fields, kept)
-    settings["promotion_waivers"] = list(check_waivers(settings["promotion_waivers"], policy))
-    check_signing_key(settings["promotion_signing_key"])
-    check_issue_commands(settings)
-    check_group(settings["promotion_evidence_group"])
+    optional: tuple[str, ...] = ()
+    if given.values.get("promotion_resume"):
+        with mistakes.noting():
+            root = _evidence_root(_for_root(given.values), fields.boolean("workspace_local"))
+            # The run stays where it was found: a copied or moved folder must not write into the original.
+            found = newest_run(root, str(given.values["promotion_resume"])).settings
+            kept = {**found, "promotion_evidence_root": str(root)}
+        optional = () if kept else tuple(VARIABLES)
+    settings, _, roles = checked_settings(fields, given, mistakes, kept, optional)
+    with mistakes.noting():
+        check_signing_key(settings["promotion_signing_key"])
+    with mistakes.noting():
+        check_issue_commands(settings)
+    with mistakes.noting():
+        check_group(settings["promotion_evidence_group"])
+    mistakes.stop()
     root = Path(settings["promotion_evidence_root"])
     _writable(root, settings["promotion_evidence_group"])
     check_free(root)
-    text = _policy_text(settings, fields)
+    checklist = _policy_text(settings, fields)
     if kept is not None:
-        return plan_resume(root, settings, text, settings["promotion_policy"])
-    return _new_run(root, settings, text)
+        run = plan_resume(root, settings, checklist, settings["promotion_policy"])
+    else:
+        run = _new_run(root, settings, checklist)
+    return {**run, "roles": _handed(settings, roles, str(run["run_id"]))}
+
+
+class Given:
+    """The variables of a request: of the run, and by group. What cannot be evaluated does not count as missing."""
+
+    def __init__(self, fields: Fields, mistakes: Mistakes) -> None:
+        self.of_group: dict[str, dict[str, Any]] = {}
+        broken: dict[str, str] = {}
+        for group, found in fields.mapping("hosts").items():
+            host = Fields(found, f"{fields.where}: hosts.{group}", InputError)
+            self.of_group[str(group)] = host.mapping("values")
+            broken.update(host.mapping("errors"))
+        self.broken = tuple(sorted(broken))
+        self.names = sorted({name for values in self.of_group.values() for name in values} | set(broken))
+        for name in self.broken:
+            mistakes.add(_not_evaluated(name, str(broken[name])))
+        self.values = {
+            name: self._of("aiida_vm" if name.startswith("aiida_vm_") else "workspace", name) for name in VARIABLES
+        }
+
+    def _of(self, group: str, name: str) -> Any:
+        return self.of_group.get(group, {}).get(name)
+
+
+def _group(name: str) -> str:
+    """The group whose host a variable of the run is read from."""
+    return "aiida_vm" if name.startswith("aiida_vm_") else "workspace"
+
+
+def _not_evaluated(name: str, error: str) -> str:
+    undefined = re.match(r"'(\w+)' is undefined", error)
+    if undefined and undefined[1] in VARIABLES:
+        return f"{name} refers to {undefined[1]}, which is not set. Set {undefined[1]} in the inventory's group_vars."
+    return f"{name} cannot be evaluated: {error.rstrip('.')}."
 
 
 def checked_settings(
-    fields: Fields, kept: Mapping[str, Any] | None = None, optional: tuple[str, ...] = ()
-) -> tuple[dict[str, Any], Policy]:
-    """The effective settings of a request and its policy. Raises InputError with one sentence."""
-    check_names(list(fields.texts("defined")))
-    workspace, vm = _hosts(fields)
-    settings = effective(fields.mapping("variables"), kept, optional)
-    settings["workspace"], settings["vm"] = workspace, vm
+    fields: Fields,
+    given: Given,
+    mistakes: Mistakes,
+    kept: Mapping[str, Any] | None = None,
+    optional: tuple[str, ...] = (),
+) -> tuple[dict[str, Any], Policy, dict[str, Role]]:
+    """The effective settings of a request, its policy, and the role of each gate that has one.
+
+    Raises InputError with every mistake that was found, `mistakes` included.
+    """
+    local = fields.boolean("workspace_local")
+    settings = effective(given.values, kept, (*optional, *given.broken), mistakes)
+    settings["workspace"], settings["vm"] = _hosts(fields, mistakes)
     directory = Path(fields.text("directory"))
     settings["inventory"] = [_relative(source, directory) for source in fields.texts("inventory")]
-    root = _evidence_root(settings, fields.boolean("workspace_local"))
-    settings["promotion_evidence_root"] = str(root)
-    settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(root / "baseline")
-    settings["evidence_path"] = _below(str(root), settings["workspace_dir"])
+    policy: Policy | None = None
+    with mistakes.noting():
+        policy = read_policy(_policy_text(settings, fields), str(settings["promotion_policy"]))
+    roles = _roles(policy, fields, mistakes)
+    known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
+    # Without all roles nobody can say which variables they have.
+    mistakes.add(*name_mistakes((n for n in given.names if known or not n.startswith("gate_")), roles.values()))
+    for gate in policy.gates if policy else ():
+        if gate.name in roles:
+            settings.update(roles[gate.name].settings(given.of_group.get(gate.hosts, {}), mistakes, kept))
+    settings["gate_settings"] = {name: role.depends_on() for name, role in roles.items()}
+    if policy and settings["promotion_waivers"]:
+        with mistakes.noting():
+            waivers = check_waivers(settings["promotion_waivers"], policy, settings["promotion_operator"])
+            settings["promotion_waivers"] = list(waivers)
+    if settings["workspace_dir"] or settings["promotion_evidence_root"]:
+        with mistakes.noting():
+            settings["promotion_evidence_root"] = str(_evidence_root(settings, local))
+    if local and settings["workspace_dir"] and Path(settings["workspace_dir"]).is_dir():
+        with mistakes.noting():
+            _check_git(Path(settings["workspace_dir"]))
+    mistakes.stop()
+    assert policy is not None
+    root = settings["promotion_evidence_root"]
+    settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(Path(root) / "baseline")
+    settings["evidence_path"] = _below(root, settings["workspace_dir"])
     settings["words"] = words(settings)
-    policy = read_policy(_policy_text(settings, fields), settings["promotion_policy"])
     settings["ownership_map"] = _ownership_map(policy)
-    return settings, policy
+    return settings, policy, roles
+
+
+def _roles(policy: Policy | None, fields: Fields, mistakes: Mistakes) -> dict[str, Role]:
+    """The role of each gate of a policy, by the gate's name; one that cannot be read is a mistake."""
+    folders = [Path(fields.text("directory")) / "roles", *map(Path, fields.texts("roles"))]
+    found = {}
+    for gate in policy.gates if policy else ():
+        if gate.role:
+            with mistakes.noting():
+                found[gate.name] = find_role(gate.role, folders)
+    return found
+
+
+def _handed(settings: Mapping[str, Any], roles: Mapping[str, Role], run_id: str) -> dict[str, dict[str, Any]]:
+    """What each gate's role is handed, under the role's own names; with a temporary worktree that is its checkout."""
+    at = dict(settings)
+    if at["workspace_checkout"] == "worktree":
+        at["workspace_dir"] = f"{at['workspace_dir']}/.git/promotion-gate-{run_id}"
+    return {name: role.handed(at) for name, role in roles.items()}
+
+
+def _check_git(folder: Path) -> None:
+    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
+        raise InputError(
+            f"workspace_dir is {folder}, which is not in a Git checkout. Clone the application there, or set another."
+        )
 
 
 def _ownership_map(policy: Policy) -> str:
@@ -101,35 +201,26 @@ def _policy_text(settings: Mapping[str, Any], fields: Fields) -> str:
     return policy_text(Path(fields.text("directory")) / str(settings["promotion_policy"]))
 
 
-def _hosts(fields: Fields) -> tuple[str, str]:
+def _hosts(fields: Fields, mistakes: Mistakes) -> tuple[str, str]:
     groups = fields.mapping("groups")
     found = []
     for group, what in (("workspace", "the workspace host"), ("aiida_vm", "the VM")):
         hosts = groups.get(group)
         if hosts is None:
-            raise InputError(f'The inventory has no group "{group}". Add it with one host: {what}.')
-        if len(hosts) != 1:
+            mistakes.add(f'The inventory has no group "{group}". Add it with one host: {what}.')
+        elif len(hosts) != 1:
             named = ", ".join(map(str, hosts)) or "none"
-            raise InputError(f'The group "{group}" must have exactly one host ({what}), it has: {named}.')
-        found.append(str(hosts[0]))
-    if found[0] == found[1]:
-        raise InputError(f"{found[0]} is in both groups, workspace and aiida_vm; they are two hosts.")
+            mistakes.add(f'The group "{group}" must have exactly one host ({what}), it has: {named}.')
+        found.append(str(hosts[0]) if hosts else "")
+    if found[0] and found[0] == found[1]:
+        mistakes.add(f"{found[0]} is in both groups, workspace and aiida_vm; they are two hosts.")
     return found[0], found[1]
 
 
 def _for_root(given: Mapping[str, Any]) -> dict[str, Any]:
     """What finding the evidence root of a resume needs, before the kept settings are known."""
-    return {
-        name: _text(given, name) or default
-        for name, default in (("promotion_evidence_root", None), ("workspace_dir", ""), ("promotion_ticket", "gra-125"))
-    }
-
-
-def _text(given: Mapping[str, Any], name: str) -> str:
-    value = given.get(name)
-    if value is not None and not isinstance(value, str):
-        raise InputError(f"{name} must be a text, not {kind_of(value)}.")
-    return (value or "").strip()
+    defaults = {"promotion_evidence_root": None, "workspace_dir": "", "promotion_ticket": "gra-125"}
+    return {name: text(given[name], name) if given.get(name) else unset for name, unset in defaults.items()}
 
 
 def _evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
@@ -142,7 +233,9 @@ def _evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
             "of the controller where the evidence is to be kept."
         )
     elif not settings["workspace_dir"]:
-        raise InputError("workspace_dir is not set. Set it in the inventory's group_vars or with -e workspace_dir=...")
+        raise InputError(
+            "workspace_dir is not set. Set it in the inventory's group_vars or with -e workspace_dir=... ."
+        )
     else:
         if not Path(settings["workspace_dir"]).is_dir():
             raise InputError(f"workspace_dir is {settings['workspace_dir']}, and there is no such folder.")
@@ -210,7 +303,7 @@ def words(settings: Mapping[str, Any]) -> dict[str, str]:
         # [v]: the shell that runs this has the pattern on its own command line and must not be ended by it.
         "kill_daemon": f'{enter}pkill -KILL -f "[v]erdi -p "{name}" daemon (start-circus|worker)"',
         "smoke_by_hand": f"{enter}{wrapper}scripts/aiida-slurm-smoke-vm.sh --profile {name}",
-        "computer": settings["gate_slurm_smoke_computer_label"] or '"$AIIDA_COMPUTER_LABEL"',
+        "computer": settings.get("gate_slurm_smoke_computer_label") or '"$AIIDA_COMPUTER_LABEL"',
         "workspace": settings["workspace"],
         "workspace_dir": settings["workspace_dir"],
         "branch": settings["workspace_target_branch"],
@@ -243,7 +336,7 @@ def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, 
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
     bundle = root / run_id
-    baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))
+    baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"]), root, opened))
     kept = masked(settings)
     index = {
         "schema": INDEX_SCHEMA,
@@ -285,7 +378,7 @@ def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, 
     return {
         "bundle": str(bundle),
         "run_id": run_id,
-        "gates": list(GATE_NAMES),
+        "gates": settings["promotion_gates"] or list(GATE_NAMES),
         "settings": settings,
         "said": "",
     }

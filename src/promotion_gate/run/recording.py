@@ -2,57 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields
+from promotion_gate.base.files import read_file, sha256
 from promotion_gate.base.model import Decision
+from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import Baseline, write_baseline
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.checks.case import Case
-from promotion_gate.judge.checks.sqlite import command_sha256, fingerprint_of, run_problem, smoke_fingerprint
+from promotion_gate.judge.checks.sqlite import (
+    busy,
+    command_sha256,
+    cores_of,
+    fingerprint_of,
+    run_problem,
+    smoke_fingerprint,
+)
 from promotion_gate.judge.identity import identity
-from promotion_gate.run.opening import checked_settings
+from promotion_gate.run.opening import Given, checked_settings
+from promotion_gate.run.settings import Mistakes
 
+# Three runs of one program on an idle machine differ by less.
+SPREAD_PERCENT = 25
 RUNS = ("run_1", "run_2", "run_3")
 
 
-def record_from_runs(request: object) -> Path:
+def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     """Records what playbooks/record-baseline.yml measured.
 
     `request` is that of roles/gate_common with `trip`, the module's result of the role gate_sqlite_smoke. Raises
-    InputError or GateError with one sentence; a run that did not succeed records nothing.
+    InputError or GateError with one sentence; a run that did not succeed records nothing. Returns the file, the
+    baseline, and warnings: timings of a busy machine or far apart are a poor reference.
     """
     fields = Fields(request, "the request of record-baseline.yml", InputError)
-    settings, policy = checked_settings(fields, optional=("promotion_reviewer", "aiida_vm_repo_dir"))
-    if not settings["promotion_reason"]:
-        raise InputError(
-            "promotion_reason is not set. Say why these timings are known to be good: -e promotion_reason=..."
-        )
+    mistakes = Mistakes()
+    given = Given(fields, mistakes)
+    if not given.values.get("promotion_reason"):
+        mistakes.add("promotion_reason is not set. Say why these timings are known to be good: -e promotion_reason=...")
+    settings, policy, _ = checked_settings(
+        fields, given, mistakes, optional=("promotion_reviewer", "aiida_vm_repo_dir")
+    )
     trip = Fields(fields.raw("trip"), "the result of the role gate_sqlite_smoke", GateError)
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
-    check = next(check for check in policy.gate("sqlite_smoke").checks if check.check == "smoke_runs")
+    gate = policy.gate("sqlite_smoke")
+    check = next(check for check in gate.checks if check.check == "smoke_runs")
     times = [_time(commands.get(name), name, check.limits.get("failure_patterns", [])) for name in RUNS]
     probe = commands.get("identity")
     if probe is None or probe.raw("exit") != 0:
         raise GateError(f"The commit of {settings['workspace_dir']} could not be read; is it a Git checkout?")
     here = identity(probe.text("output"))
     now = utc_now()
-    return write_baseline(
-        Path(settings["promotion_baseline_dir"]),
-        Baseline(
-            recorded_at=stamp(now),
-            run_id=now.strftime(RUN_ID_FORMAT),
-            source="recorded",
-            operator=settings["promotion_operator"],
-            reason=str(settings["promotion_reason"]),
-            command_sha256=command_sha256(commands["run_1"].texts("argv")),
-            host_fingerprint=fingerprint_of(here, settings),
-            commit=here.commit or "",
-            times_ns=tuple(times),
-        ),
+    baseline = Baseline(
+        recorded_at=stamp(now),
+        run_id=now.strftime(RUN_ID_FORMAT),
+        source="recorded",
+        operator=settings["promotion_operator"],
+        reason=str(settings["promotion_reason"]),
+        command_sha256=command_sha256(commands["run_1"].texts("argv")),
+        host_fingerprint=fingerprint_of(here, settings),
+        commit=here.commit or "",
+        times_ns=tuple(times),
+        load_average=tuple(Fields(trip.mapping("host"), "host of the trip", GateError).sequence("load_average")),
+        processors=cores_of(probe.text("output")),
     )
+    limits = next(check for check in gate.checks if check.check == "smoke_baseline").limits
+    warnings = _doubts(baseline, limits)
+    return write_baseline(Path(settings["promotion_baseline_dir"]), baseline), baseline, warnings
+
+
+def _doubts(baseline: Baseline, limits: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why these timings may be a poor reference. Raises GateError where a limit of the checklist is exceeded."""
+    load, cores, spread = baseline.load_average, baseline.processors, baseline.spread_percent
+    doubts = []
+    if load and cores:
+        said = f"the load was {load[0]:.1f} on {cores} processors"
+        most = limits.get("max_load_percent")
+        if most is not None and load[0] * 100 > cores * most:
+            raise GateError(f"No baseline was recorded: {said}, more than max_load_percent of {most} allows.")
+        if busy(load, cores):
+            doubts.append(f"{said}; repeat on an idle machine")
+    said = f"the three times are {spread} % of their median apart"
+    most = limits.get("max_spread_percent")
+    if most is not None and spread > most:
+        raise GateError(f"No baseline was recorded: {said}, more than max_spread_percent of {most} allows.")
+    if spread > SPREAD_PERCENT:
+        doubts.append(f"{said}; repeat on an idle machine")
+    return tuple(doubts)
 
 
 def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
@@ -69,10 +109,16 @@ def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
     return command.integer("duration_ns")
 
 
-def record_from_promote(bundle: Bundle, decision: Decision) -> Path:
-    """Records the timings of a PROMOTE as known-good. Raises GateError for a HOLD: those are never recorded."""
+def record_from_promote(folder: Path, bundle: Bundle, decision: Decision) -> Path:
+    """Records the timings of a sealed PROMOTE as known-good.
+
+    Raises GateError for a HOLD, and for timings or failed runs that somebody waived: those are never known-good.
+    """
     if decision.decision != "PROMOTE":
         raise GateError("Only a PROMOTE records a baseline.")
+    waived = [check.id for check in decision.gate("sqlite_smoke").checks if check.waived]
+    if waived:
+        raise GateError(f"{', '.join(waived)} was waived, and what was waived is not known-good.")
     gate = bundle.policy.gate("sqlite_smoke")
     case = Case(bundle, gate, gate.checks[0])
     runs = [case.command(name).record for name in RUNS]
@@ -89,5 +135,8 @@ def record_from_promote(bundle: Bundle, decision: Decision) -> Path:
             host_fingerprint=smoke_fingerprint(case),
             commit=decision.commit or "",
             times_ns=tuple(run.duration_ns for run in runs),
+            load_average=record.load_average,
+            processors=cores_of(case.command("identity").text),
+            seal_sha256=sha256(read_file(folder / SUMS_FILE).data),
         ),
     )

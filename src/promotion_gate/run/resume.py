@@ -37,7 +37,9 @@ _LONGEST_ANSWER = 4000
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
     """Checks the choice of gates; the gates themselves are chosen by begin_resume(), once both hosts were probed."""
     run = newest_run(root, str(settings["promotion_resume"]))
-    read_baseline_dir(Path(settings["promotion_baseline_dir"]))  # what cannot be read is said before it is needed
+    read_baseline_dir(
+        Path(settings["promotion_baseline_dir"]), root, utc_now()
+    )  # what cannot be read is said before it is needed
     if settings["promotion_gates"] is not None:
         chosen_gates(settings["promotion_gates"])
     return {
@@ -87,6 +89,7 @@ def begin_resume(request: object) -> dict[str, Any]:
         "run_id": folder.name,
         "gates": [name for name in GATE_NAMES if name in reasons],
         "settings": settings,
+        "roles": plan.mapping("roles"),
         "said": said + passed_over + void_from_now(folder),
     }
 
@@ -196,7 +199,8 @@ def reopen(
 
     An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
     """
-    baselines = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"])))  # before anything moves
+    known = read_baseline_dir(Path(settings["promotion_baseline_dir"]), folder.parent, utc_now())
+    baselines = baselines_to_json(known)  # before anything moves
     again = set(gates)
     data: dict[str, Any] = read_json(folder / INDEX_FILE)
     kept = _kept_settings(data["settings"], settings, again)

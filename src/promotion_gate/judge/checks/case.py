@@ -10,7 +10,7 @@ from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit
 from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
-from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
+from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord, Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import masks
 from promotion_gate.judge.parsers.text import reason
@@ -106,6 +106,16 @@ class Output:
             _ = self.whole
             return self
         raise Unproven(self.failure, f"`{self.record.shown}` {self.how}", self.record.file, hint)
+
+
+def why_skipped(index: Index, gate: str) -> str:
+    """Why a gate without any record was not even tried, or an empty string."""
+    chosen = index.settings.get("promotion_gates")
+    if gate in index.gates:
+        return ""
+    if index.run.get("check") or index.run.get("selection"):
+        return f"the gate was not run ({'check mode' if index.run.get('check') else index.run.get('selection')})"
+    return "the gate was not chosen (promotion_gates)" if isinstance(chosen, list) and gate not in chosen else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +220,9 @@ class Case:
         trouble = host_trouble(self.bundle, self.gate.name)
         if trouble:
             return Unproven(Status.BLOCKED, f"nothing was run: {trouble.message}", not_run=trouble.message)
-        run = self.bundle.index.run
-        if self.record is None and (run.get("check") or run.get("selection")):
-            how = "check mode" if run.get("check") else str(run.get("selection"))
-            return Unproven(Status.SKIPPED, f"the gate was not run ({how})", not_run=how)
+        skipped = why_skipped(self.bundle.index, self.gate.name)
+        if skipped:
+            return Unproven(Status.SKIPPED, skipped, not_run=skipped)
         return Unproven(
             Status.MISSING, f"there is no record of {what}", not_run="" if self.record else "the gate left no record"
         )

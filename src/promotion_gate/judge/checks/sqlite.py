@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
-from promotion_gate.judge.parsers.text import lines, reason, without_ignored_exceptions
+from promotion_gate.judge.parsers.text import key_values, lines, reason, without_ignored_exceptions
 
 # How many the role gate_sqlite_smoke makes.
 RUNS = 3
@@ -98,7 +99,9 @@ def comparable(case: Case) -> tuple[list[Baseline], str]:
     run = case.command("run_1")
     command = command_sha256(run.record.argv)
     host = smoke_fingerprint(case)
-    baselines = case.bundle.baselines
+    # A resume of a PROMOTE must not be judged by the timings that this very run gave.
+    index = case.bundle.index
+    baselines = [item for item in case.bundle.baselines if (item.source, item.run_id) != ("promote", index.run_id)]
     if not baselines:
         return [], "no known-good baseline was found"
     of_command = [item for item in baselines if item.command_sha256 == command]
@@ -106,6 +109,11 @@ def comparable(case: Case) -> tuple[list[Baseline], str]:
         return [], "the known-good baselines are of another smoke command"
     of_host = [item for item in of_command if item.host_fingerprint == host]
     return of_host, "" if of_host else "the known-good baselines are of another host"
+
+
+def first_of(baselines: Sequence[Baseline]) -> Baseline:
+    """What slow drift is measured from: the newest that somebody recorded with a reason, else the oldest."""
+    return next((item for item in reversed(baselines) if item.source == "recorded"), baselines[0])
 
 
 def fingerprint_of(here: Identity, settings: Mapping[str, Any]) -> str:
@@ -132,7 +140,27 @@ def smoke_fingerprint(case: Case) -> str:
         raise Unproven(Status.INVALID, str(error), output.record.file) from None
 
 
-@check("smoke_baseline", expected="a known-good baseline of the same command and host")
+def cores_of(text: str) -> int | None:
+    """How many processors the identity of a host names."""
+    found = re.search(r" x([0-9]{1,5}) ", f"{key_values(text).get('processor', '')} ")
+    return int(found[1]) if found else None
+
+
+def busy(load: Sequence[float], cores: int | None) -> bool:
+    """Whether more ran than there are processors, so that a run had to wait for its turn."""
+    return bool(load) and cores is not None and load[0] > cores
+
+
+def _load(load: Sequence[float]) -> str:
+    return f"load {load[0]:.1f}" if load else "load unknown"
+
+
+@check(
+    "smoke_baseline",
+    "a known-good baseline of the same command and host",
+    Limit("max_load_percent", "whole", "smaller", 1, 10_000, "percent of the processors", required=False),
+    Limit("max_spread_percent", "whole", "smaller", 1, 1000, "percent", required=False),
+)
 def smoke_baseline(case: Case) -> Finding:
     found, problem = comparable(case)
     if not found:
@@ -152,6 +180,8 @@ def smoke_baseline(case: Case) -> Finding:
     "p95 of three runs at most {max_regression_percent} % above the known-good median",
     whole("max_regression_percent", 0, 500, "smaller", "percent"),
     whole("warn_drift_percent", 0, 100, "smaller", "percent"),
+    whole("max_drift_percent", 1, 1000, "smaller", "percent"),
+    hints="drift",
 )
 def smoke_p95(case: Case) -> Finding:
     max_percent = int(case.limit("max_regression_percent"))
@@ -168,15 +198,22 @@ def smoke_p95(case: Case) -> Finding:
         f"p95 * 100 <= {median} ns * {100 + max_percent} (at most {limit / 1e9:.3f} s: the known-good median "
         f"{median / 1e9:.3f} s + {max_percent} %)"
     )
-    observed = f"p95 {p95 / 1e9:.3f} s (nearest rank, {p95} ns), {change} against the known-good median"
-    first = found[0].median_ns
-    drift = (sorted(times)[1] - first) * 100 / first
-    warn_from = int(case.limit("warn_drift_percent"))
+    loads = f"{_load(case.record.load_average if case.record else ())}, the baseline's {_load(found[-1].load_average)}"
+    observed = f"p95 {p95 / 1e9:.3f} s (nearest rank, {p95} ns), {change} against the known-good median ({loads})"
+    middle, anchor = sorted(times)[1], first_of(found)
+    first = anchor.median_ns
+    drift = (middle - first) * 100 / first
+    since = f"the median has drifted by {drift:+.1f} % since the baseline of {anchor.recorded_at}"
+    max_drift, warn_from = int(case.limit("max_drift_percent")), int(case.limit("warn_drift_percent"))
     warnings: tuple[str, ...] = ()
-    if sorted(times)[1] * 100 >= first * (100 + warn_from):
-        warnings = (f"The median has drifted by {drift:+.1f} % since the first baseline ({found[0].recorded_at}).",)
+    if middle * 100 >= first * (100 + warn_from):
+        warnings = (f"{since[:1].upper()}{since[1:]}.",)
+    drifted = regressed(middle, first, max_drift)
     details = {"p95_ns": p95, "limit_ns": limit, "change": change, "drift_percent": f"{drift:+.1f}",
-               "first_baseline": found[0].as_dict(), "first_median_ns": first}  # fmt: skip
-    status = Status.FAIL if regressed(p95, median, max_percent) else Status.PASS
+               "first_baseline": anchor.as_dict(), "first_median_ns": first}  # fmt: skip
+    status = Status.FAIL if drifted or regressed(p95, median, max_percent) else Status.PASS
     runs = tuple(f"02-sqlite-smoke-run{number}.log" for number in range(1, RUNS + 1))
-    return Finding(status, observed, (*runs, "baseline.json"), expected, details=details, warnings=warnings)
+    files = (*runs, "baseline.json")
+    if drifted:
+        return Finding(status, f"{observed}; {since}, more than {max_drift} %", files, expected, "drift", {}, details)
+    return Finding(status, observed, files, expected, details=details, warnings=warnings)

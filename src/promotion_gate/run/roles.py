@@ -1,0 +1,168 @@
+"""What the gate roles say of their variables, read from their files as data: no list of them is kept anywhere else.
+
+A role has two kinds. What its defaults take from the run (`{{ workspace_dir }}`, say) is handed to it by the run, under
+the role's own name, and no operator sets that name: `-e` would win over what was checked. The rest are its public
+variables; they are checked by the types of its argument_specs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from promotion_gate.base.errors import InputError
+from promotion_gate.base.fields import kind_of, nearest
+from promotion_gate.run.masking import check_not_masked
+from promotion_gate.run.settings import (
+    VARIABLES,
+    Mistakes,
+    boolean,
+    command,
+    entries,
+    environment,
+    seconds,
+    text,
+    unset,
+)
+
+# A default that is one variable of the run, with what stands for it where the role is used alone.
+_TAKEN = re.compile(r"\{\{ (gate_common_run\.settings\.)?(\w+)(?: \| default\(.*\))? \}\}")
+_OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
+_INTERNAL = re.compile(r"__gate_|gate_(?:common|decision)_")
+# Registered by a role, so it is there when another playbook of ours looks.
+_RESULT = re.compile(r"gate_\w+_result")
+
+
+def _integer(value: object, name: str) -> int:
+    written = "" if isinstance(value, bool) else str(value).strip()
+    if not re.fullmatch(r"-?[0-9]{1,18}", written, re.ASCII):
+        raise InputError(f"{name} must be a whole number, not {kind_of(value)}.")
+    return int(written)
+
+
+def _raw(value: object, name: str) -> Any:
+    return command(value, name) if isinstance(value, (str, list, tuple)) else value
+
+
+def _string(value: object, name: str) -> str:
+    """As it is set: with -e the role gets it with its white space, too."""
+    text(value, name)
+    return str(value)
+
+
+_KINDS: Mapping[str, Callable[[Any, str], Any]] = {
+    "str": _string,
+    "path": _string,
+    "int": _integer,
+    "bool": boolean,
+    "list": entries,
+    "dict": environment,
+    "raw": _raw,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """`taken`: role variable to the setting of the run that it gets. `public`: role variable to its default."""
+
+    taken: Mapping[str, str]
+    public: Mapping[str, Any]
+    kinds: Mapping[str, str]
+
+    def settings(
+        self, given: Mapping[str, Any], mistakes: Mistakes, kept: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Its public variables as they are set, else as the resumed run had them (`kept`), else by default, typed."""
+        found = {}
+        for name, default in self.public.items():
+            value = given.get(name)
+            with mistakes.noting():
+                if unset(value) and kept is not None:
+                    value = kept.get(name)
+                    check_not_masked(name, value)
+                value = default if unset(value) else value
+                kind = seconds if name.endswith("_limit_seconds") else _KINDS.get(self.kinds.get(name, ""), _string)
+                found[name] = None if value is None else kind(value, name)
+        return found
+
+    def depends_on(self) -> list[str]:
+        """The settings that its evidence depends on; how long a command may take is none of them."""
+        shared = {name for name in self.taken.values() if name in VARIABLES}
+        if "workspace_dir" in shared:
+            shared.add("workspace_checkout")  # says whether that is the checkout itself
+        return sorted(shared | {name for name in self.public if not name.endswith("_limit_seconds")})
+
+    def handed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables of this role with their values in a run; where nothing is set, its default stays."""
+        values = {name: settings.get(setting) for name, setting in self.taken.items()}
+        values.update({name: settings.get(name) for name in self.public})
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def find_role(name: str, folders: Iterable[Path]) -> Role:
+    """Reads defaults and argument_specs of a role. Raises InputError where it is not found or cannot be read."""
+    searched = list(folders)
+    for folder in searched:
+        place = folder / "ansible_collections" / "/".join([*name.split(".")[:-1], "roles", name.split(".")[-1]])
+        for path in (folder / name, place):
+            if path.is_dir():
+                return _read(path)
+    places = ", ".join(map(str, searched))
+    raise InputError(f"The role {name} is not in {places}. Set ANSIBLE_ROLES_PATH, or correct the policy.")
+
+
+def _read(path: Path) -> Role:
+    defaults = _mapping(path / "defaults" / "main.yml")
+    specs = _mapping(path / "meta" / "argument_specs.yml").get("argument_specs") or {}
+    options = dict((specs.get("main") or {}).get("options") or {})
+    names = {**{name: option.get("default") for name, option in options.items()}, **defaults}
+    taken = {
+        name: found[2]
+        for name, value in names.items()
+        if (found := _TAKEN.fullmatch(str(value))) and (found[1] or found[2] in VARIABLES)
+    }
+    return Role(
+        taken,
+        # What only Ansible can evaluate stays the role's business.
+        {name: None if "{{" in str(value) else value for name, value in names.items() if name not in taken},
+        {name: str(option.get("type", "str")) for name, option in options.items()},
+    )
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())}).") from None
+    if not isinstance(data or {}, dict):
+        raise InputError(f"{path} must be a mapping, not {kind_of(data)}.")
+    return dict(data or {})
+
+
+def name_mistakes(defined: Iterable[str], roles: Iterable[Role]) -> list[str]:
+    """One sentence for each variable with one of our prefixes that an operator may not set, or that nobody reads."""
+    known = list(roles)
+    taken = {name: setting for role in known for name, setting in role.taken.items()}
+    public = {*VARIABLES, *(name for role in known for name in role.public)}
+    return [
+        _mistake(name, taken, public)
+        for name in sorted(set(defined))
+        if _OURS.match(name) and name not in public and not _RESULT.fullmatch(name)
+    ]
+
+
+def _mistake(name: str, taken: Mapping[str, str], public: Iterable[str]) -> str:
+    if name in taken:
+        instead = taken[name] if taken[name] in VARIABLES else ""
+        hint = f" Set {instead} instead." if instead else " Remove it where it is set."
+        return f'"{name}" is what the run hands to its role; it cannot be set.{hint}'
+    if _INTERNAL.match(name):
+        return f'"{name}" is internal to the gate; it cannot be set. Remove it (docs/inventory.md has what can be set).'
+    return f'There is no variable "{name}"{nearest(name, public)} Correct or remove it where it is set.'
