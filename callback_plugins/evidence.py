@@ -28,6 +28,7 @@ from promotion_gate import __version__
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.run.backstop import Backstop
 from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
 from promotion_gate.run.lock import RunLock
@@ -119,7 +120,7 @@ class CallbackModule(CallbackBase):
 
     def _event(self, kind: str, result: Any) -> None:
         if self._recorder and not self._backstop.is_closed:
-            message = str(result.result.get("msg") or result.result.get("stderr") or "no message")
+            message = failure_text(result.result)
             self._recorder.event(kind, _gate_of(result.task), result.host.get_name(), result.task_name, message)
 
     def _guarded(self, action: Callable[[], None]) -> None:

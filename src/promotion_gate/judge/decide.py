@@ -29,6 +29,7 @@ from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
+from promotion_gate.judge.parsers import failures
 from promotion_gate.judge.stale import stale_reason
 from promotion_gate.judge.waivers import Waivers, judge_waivers
 
@@ -239,11 +240,13 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
 
 def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> CheckResult:
     """The built-in check of a gate whose host could not be used; every other check of the gate rests on it."""
-    sentence = (
-        "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
-        if trouble.unreachable
-        else "Correct on {host} what the message says, then re-run."
-    )
+    known = failures.trouble(trouble.message)
+    if known:
+        sentence = known.remedy
+    elif trouble.unreachable:
+        sentence = "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
+    else:
+        sentence = "Correct on {host} what the message says, then re-run."
     return CheckResult(
         id=f"{gate.name}.host",
         title="The host can be used",
