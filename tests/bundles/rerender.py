@@ -13,6 +13,8 @@ from promotion_gate import __version__
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.names import INDEX_FILE, SUMS_FILE
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
 
 BUNDLES = Path(__file__).parent / __version__
@@ -34,6 +36,7 @@ def _seal_of(bundle: Path) -> str:
 
 
 def _seal_again(bundle: Path) -> None:
+    decide(load_bundle(bundle))  # before anything is removed: this version may not be able to judge it
     (bundle / SUMS_FILE).unlink()
     print(f"{seal(bundle).decision} {bundle}")
 
