@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import re
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from .parameters import CommandSpec, words
 from .redact import secrets_in, secrets_that_are_names
@@ -27,6 +29,22 @@ set -a
 """
 
 
+@lru_cache(maxsize=None)
+def utf8_locale() -> str:
+    """A locale of UTF-8 that this host has, else `C`: of one that it has not, every shell complains on stderr."""
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        for name in ("C.UTF-8", "C.utf8", "en_US.UTF-8"):
+            try:
+                locale.setlocale(locale.LC_CTYPE, name)
+            except locale.Error:
+                continue
+            return name
+        return "C"
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+
+
 class NotRun(Exception):
     """A command cannot be started; the text says why."""
 
@@ -39,8 +57,14 @@ def read_env_file(path: str) -> tuple[dict[str, str], str | None]:
         return {}, "it is no regular file"
     if not os.access(path, os.R_OK):
         return {}, "permission denied"
+    text = read_small(path)
+    if text.startswith("\ufeff"):
+        mark = f"`sed -i '1s/^\\xef\\xbb\\xbf//' {shlex.quote(path)}`"
+        return {}, f"it begins with a byte order mark; {mark} removes it"
+    if "\r\n" in text:
+        return {}, f"its lines end as on Windows (CRLF); `sed -i 's/\\r$//' {shlex.quote(path)}` corrects that"
     base = {name: os.environ[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "TZ") if name in os.environ}
-    base = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **base}
+    base = {"PATH": "/usr/bin:/bin", "LC_ALL": utf8_locale(), **base}
     command = start(["bash", "-c", READ_ENV_FILE, "bash", path], "/", base, ENV_FILE_SECONDS)
     run_together([command])
     if command.problem:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .artifacts import artifact_result, bring_back, redacted_artifact
-from .environment import NotRun, fill, name_collisions, prepared, read_env_file, secrets_in_files
+from .environment import NotRun, fill, name_collisions, prepared, read_env_file, secrets_in_files, utf8_locale
 from .parameters import ArtifactSpec, CommandSpec, Parameters, words
 from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
 from .redact import Redactor, secrets_of
@@ -31,7 +31,7 @@ class Trip:
         self.params, self.scratch, self.check_mode = params, scratch, check_mode
         self.began = time.monotonic_ns()
         self.host, self.user, self.load = platform.node(), user_name(), load_average()
-        self.environment = {**os.environ, "LC_ALL": "C.UTF-8", "PROMOTION_SCRATCH": scratch}
+        self.environment = {**os.environ, "LC_ALL": utf8_locale(), "PROMOTION_SCRATCH": scratch}
         found, self.env_file = self.read_env()
         known = {**self.environment, **found}
         named = {**params.environment, **params.secrets.environment}

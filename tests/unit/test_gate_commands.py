@@ -9,6 +9,7 @@ import base64
 import errno
 import importlib.util
 import json
+import locale
 import os
 import signal
 import subprocess
@@ -410,8 +411,14 @@ def test_the_env_file_is_read_as_bash_reads_it(tmp_path: Path) -> None:
         ("A='unclosed\n", "bash cannot read it"),
         ("exit 3\n", "bash cannot read it"),
         ("false\n", "bash cannot read it"),
+        pytest.param(
+            "AIIDA_PROFILE=vm-psql\r\nA=1\r\n",
+            "its lines end as on Windows (CRLF); `sed -i 's/\\r$//' ",
+            marks=pytest.mark.stranger("15.12", "a CRLF env file: its profile's name ended in a carriage return"),
+        ),
+        ("\ufeffA=1\n", "it begins with a byte order mark; `sed -i "),
     ],
-    ids=["missing", "syntax", "exits", "fails"],
+    ids=["missing", "syntax", "exits", "fails", "crlf", "bom"],
 )
 def test_an_env_file_that_cannot_be_read(tmp_path: Path, text: str | None, error: str) -> None:
     path = str(tmp_path / "none.env") if text is None else env_file(tmp_path, text)
@@ -436,6 +443,19 @@ def test_the_env_file_is_found_beside_the_commands(tmp_path: Path) -> None:
     found = trip({"run": ["echo", "{env:A}"]}, env_file="vm.env", chdir=str(tmp_path))
     assert found["commands"][0]["output"] == "1\n"
     assert found["env_file"]["path"] == str(tmp_path / "vm.env")
+
+
+@pytest.mark.stranger("15.7", "LC_ALL was set to a locale that the host may not have: every shell warned of it")
+def test_the_locale_is_one_that_the_host_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only(category: int, name: str | None = None) -> str:
+        if name in (None, "C", "en_US.UTF-8"):
+            return "C"
+        raise locale.Error("unsupported locale setting")
+
+    monkeypatch.setattr(locale, "setlocale", only)
+    environment.utf8_locale.cache_clear()
+    assert environment.utf8_locale() == "en_US.UTF-8"
+    environment.utf8_locale.cache_clear()
 
 
 def test_what_the_operator_sets_goes_before_the_env_file(tmp_path: Path) -> None:
