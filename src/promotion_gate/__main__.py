@@ -22,13 +22,14 @@ from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
 from promotion_gate.bundle.history import is_sealed, read_run
 from promotion_gate.bundle.load import load_bundle
-from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.lint import notes
+from promotion_gate.judge.shipped import differences, read_policy
 from promotion_gate.prove.check import Wanted, check, find_bundle
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import STATEMENT, make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
+from promotion_gate.report.checklist import markdown_of_policy, text_of_policy
 from promotion_gate.report.show import text_of
 from promotion_gate.report.tracker import Commands, hand_over, said_of
 from promotion_gate.run.opening import open_run
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
     _add_sign_off(add("sign-off", _sign_off, "sign off a bundle as the reviewer that its record names"))
     _add_issue(add("issue", _issue, "hand the follow-up issue of a HOLD to your tracker's own tool"))
-    _add_policy(add("policy", _policy_lint, "look at checklists: lint"))
+    _add_policy(add("policy", _policy_lint, "look at checklists: lint, show, diff"))
     add("open", _open, "open a run; reads the request of roles/gate_common as JSON from standard input")
     add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input")
     add("begin", _begin, "reopen a bundle for a resume; reads its request as JSON from standard input")
@@ -148,6 +149,15 @@ def _add_policy(command: argparse.ArgumentParser) -> None:
     lint = actions.add_parser("lint", help=help_, description=help_)
     lint.set_defaults(run=_policy_lint)
     lint.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
+    help_ = "print a checklist for people: gates, checks, limits, remedies"
+    show = actions.add_parser("show", help=help_, description=help_)
+    show.set_defaults(run=_policy_show)
+    show.add_argument("file", type=Path, metavar="FILE")
+    show.add_argument("--markdown", action="store_true", help="as a Markdown page")
+    help_ = "say what the second checklist drops, adds, tightens, loosens or changes against the first"
+    diff = actions.add_parser("diff", help=help_, description=help_)
+    diff.set_defaults(run=_policy_diff)
+    diff.add_argument("files", type=Path, nargs=2, metavar="FILE")
 
 
 def _status(decision: Decision) -> int:
@@ -260,6 +270,23 @@ def _policy_lint(options: argparse.Namespace) -> int:
         print(visible(f"{path}: {policy.name}, {len(policy.gates)} gates, {checks} checks: no mistake found."))
         print(*(visible(f"  note: {note}") for note in notes(policy)), sep="\n", end="\n" if notes(policy) else "")
     return USAGE if refused else 0
+
+
+def _policy_show(options: argparse.Namespace) -> int:
+    policy = read_policy(policy_text(options.file), str(options.file))
+    print(markdown_of_policy(policy) if options.markdown else text_of_policy(policy))
+    return 0
+
+
+def _policy_diff(options: argparse.Namespace) -> int:
+    before, after = (read_policy(policy_text(path), str(path)) for path in options.files)
+    found = differences(after, before)
+    for item in found:
+        words = [f"{item.kind:<8} {item.what}", *([f"{item.shipped or '-'} > {item.policy or '-'}"])]
+        print(visible(": ".join(words)))
+    if not found:
+        print("No difference in what is judged.")
+    return 0
 
 
 def _request() -> object:

@@ -15,9 +15,9 @@ from promotion_gate.base.model import CheckResult, Decision, GateResult, Status,
 from promotion_gate.base.policy import Policy
 from promotion_gate.bundle.baseline import write_baseline
 from promotion_gate.bundle.load import Bundle, load_bundle
-from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.judge.checks.sqlite import p95_ns, regressed
 from promotion_gate.judge.decide import decide
+from promotion_gate.judge.shipped import read_policy
 from promotion_gate.judge.waivers import check_waivers, judge_waivers
 
 STATUSES = list(Status)

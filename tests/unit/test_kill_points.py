@@ -127,6 +127,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_baseline(root / "baseline", bundles.known_good())
     data = yaml.safe_load((bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8"))
     trips = small_trips()
+    data["name"] = "small"
     for gate in data["gates"]:
         written = {command["file"] for command in trips[gate["name"]]["commands"]}
         gate["checks"] = [entry for entry in gate["checks"] if entry["id"] in KEPT_CHECKS]

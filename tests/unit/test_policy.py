@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bundles
 import pytest
 import yaml
 
 from promotion_gate.__main__ import main
-from promotion_gate.base.errors import InputError
+from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.files import sha256, to_json
 from promotion_gate.base.patterns import first_match
 from promotion_gate.base.policy import GATE_NAMES, Policy
+from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.checks.case import COMMON_HINTS
-from promotion_gate.judge.checks.registry import read_policy, registered
+from promotion_gate.judge.checks.registry import registered
+from promotion_gate.judge.shipped import differences, read_policy
+from promotion_gate.prove.verify import verify_bundle
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
@@ -467,3 +473,191 @@ def test_a_gate_that_could_never_fail_is_refused() -> None:
                 entry.pop("needs", None)
 
     assert 'the gate "preflight" could never fail: what it checks (preflight.prepare)' in refused(edited(change))
+
+
+# --- against the shipped one --------------------------------------------------------------------------------------
+
+
+SPEC = [check.id for check in load(SHIPPED).checks() if check.spec]
+
+
+def test_the_shipped_checklist_marks_what_the_spec_asks_for() -> None:
+    free = {check.id for check in load(SHIPPED).checks() if not check.spec}
+    assert free == {"preflight.prepare", "slurm_smoke.job", "slurm_smoke.calculation"}
+
+
+def without_needs(data: dict[str, Any]) -> None:
+    for gate in data["gates"]:
+        for entry in gate["checks"]:
+            entry.pop("needs", None)
+
+
+def without_check(check_id: str) -> Change:
+    def change(data: dict[str, Any]) -> None:
+        for gate in data["gates"]:
+            gate["checks"] = [entry for entry in gate["checks"] if entry["id"] != check_id]
+        without_needs(data)
+
+    return change
+
+
+@pytest.mark.stranger("14.7", "slurm_smoke.controller dropped from a checklist that is called aiida")
+@pytest.mark.parametrize("check_id", SPEC)
+def test_a_checklist_of_the_shipped_name_holds_every_check_of_the_spec(check_id: str) -> None:
+    text = edited(without_check(check_id))
+    assert f"the check {check_id} of {check_id.partition('.')[0]} is missing; a checklist named aiida" in refused(text)
+
+
+def test_a_checklist_of_another_name_may_drop_one() -> None:
+    assert load(edited(without_check("slurm_smoke.controller")).replace("name: aiida", "name: mine", 1))
+
+
+def only_of_gate_1(*ids: str) -> Change:
+    def change(data: dict[str, Any]) -> None:
+        data["gates"][0]["checks"] = [entry for entry in data["gates"][0]["checks"] if entry["id"] in ids]
+
+    return change
+
+
+@pytest.mark.stranger(
+    "14.7", "a checklist called aiida without the spec's evidence, with another role, or emptied gates"
+)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda data: data["gates"][3].update(evidence=["04-slurm-smoke.log"]), "the evidence slurm-smoke/ of slurm"),
+        (lambda data: data["gates"][0].update(role="gate_nothing"), "role of preflight must be gate_preflight"),
+        (lambda data: data["gates"][2].update(hosts="workspace"), "hosts of vm_bootstrap must be aiida_vm"),
+        (lambda data: entry_of(data, "preflight.uv").update(check="controller", limits={}), "must be the check tool"),
+        (only_of_gate_1("preflight.prepare", "preflight.uv"), "the check preflight.corepack of preflight is missing"),
+    ],
+    ids=["evidence", "role", "hosts", "another-check", "emptied"],
+)
+def test_a_checklist_of_the_shipped_name_is_not_emptied(change: Change, said: str) -> None:
+    def both(data: dict[str, Any]) -> None:
+        change(data)
+        without_needs(data)
+
+    assert said in refused(edited(both))
+
+
+def kinds(change: Change) -> list[tuple[str, str, str, str]]:
+    found = differences(load(edited(change)), load(SHIPPED))
+    return [(item.kind, item.what, item.shipped, item.policy) for item in found]
+
+
+P95 = "sqlite_smoke.p95 max_regression_percent"
+DOCUMENT = "docs/process/aiida-vm-bootstrap.md"
+DIFFERENCES: list[tuple[Change, list[tuple[str, str, str, str]]]] = [
+    (lambda data: None, []),
+    (limit("sqlite_smoke.p95", "max_regression_percent", 20), [("tighter", P95, "25", "20")]),
+    (limit("sqlite_smoke.p95", "max_regression_percent", 30), [("looser", P95, "25", "30")]),
+    (limit("vm_bootstrap.workers", "min_workers", 2), [("tighter", "vm_bootstrap.workers min_workers", "1", "2")]),
+    (
+        limit("slurm_smoke.node", "allow_power_saving", True),
+        [("looser", "slurm_smoke.node allow_power_saving", "false", "true")],
+    ),
+    (limit("preflight.inputs", "files", ["a"]), [("looser", "preflight.inputs files", DOCUMENT, "")]),
+    (
+        without_check("preflight.prepare"),
+        [("dropped", "preflight.prepare", "The dependency installation succeeds", "")],
+    ),
+    (
+        lambda data: data.update(supported_versions={"slurm": ">=23"}),
+        [("tighter", "supported_versions slurm", "", ">=23")],
+    ),
+    (lambda data: data.update(max_age="12h"), [("tighter", "max_age", "", "12h")]),
+    (lambda data: data.update(same_machine=True), [("looser", "same_machine", "false", "true")]),
+    (
+        lambda data: entry_of(data, "preflight.branch").update(waivable=True),
+        [("looser", "preflight.branch waivable", "false", "true")],
+    ),
+    (
+        lambda data: data["gates"][0]["evidence"].append("x.log"),
+        [("added", "gate preflight evidence", "", "x.log")],
+    ),
+    (lambda data: data["gates"][1].update(alone=False), [("looser", "gate sqlite_smoke alone", "true", "false")]),
+    (lambda data: entry_of(data, "preflight.uv").update(title="other", unblock="look"), []),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), DIFFERENCES)
+def test_what_a_checklist_drops_adds_loosens_and_tightens_is_named(
+    change: Change, expected: list[tuple[str, str, str, str]]
+) -> None:
+    found = kinds(change)
+    assert found[: len(expected)] == expected and bool(found) == bool(expected)
+
+
+@pytest.mark.stranger("14.7", "nothing but the digest tells that a checklist was loosened")
+def test_the_record_says_how_the_checklist_differs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(edited(limit("sqlite_smoke.p95", "max_regression_percent", 100)), encoding="utf-8")
+    bundle = bundles.make_bundle(tmp_path / "root", promotion_policy=str(path))
+    record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
+    assert record["policy_differences"] == [{"kind": "looser", "what": P95, "shipped": "25", "policy": "100"}]
+    page = (bundle / "promotion-decision.md").read_text(encoding="utf-8")
+    assert "| looser | sqlite\\_smoke.p95 max\\_regression\\_percent | 25 | 100 |" in page
+    assert (bundle / "policy-shipped.yml").read_text(encoding="utf-8") == SHIPPED
+    assert verify_bundle(bundle).holds
+
+
+def test_a_checklist_of_another_name_is_compared_with_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(SHIPPED.replace("name: aiida", "name: mine", 1), encoding="utf-8")
+    bundle = bundles.make_bundle(tmp_path / "root", promotion_policy=str(path))
+    record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
+    assert record["policy_differences"] is None and not (bundle / "policy-shipped.yml").exists()
+    assert "none of its name is shipped" in (bundle / "promotion-decision.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "another-name"])
+def test_the_copy_of_the_shipped_checklist_is_held_to_the_index(tmp_path: Path, damage: str) -> None:
+    bundle = bundles.closed_bundle(tmp_path)
+    path = bundle / "policy-shipped.yml"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "changed":
+        path.write_text(SHIPPED.replace("min_workers: 1", "min_workers: 2"), encoding="utf-8")
+    else:
+        text = SHIPPED.replace("name: aiida", "name: other", 1)
+        path.write_text(text, encoding="utf-8")
+        index = json.loads((bundle / "index.json").read_text(encoding="utf-8"))
+        index["policy"]["shipped_sha256"] = sha256(text.encode())
+        (bundle / "index.json").write_text(to_json(index), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"policy-shipped\.yml"):
+        load_bundle(bundle)
+
+
+def test_verify_says_that_todays_shipped_checklist_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = bundles.make_bundle(tmp_path)
+    monkeypatch.setattr("promotion_gate.prove.verify.shipped_policy", lambda name: None)
+    report = verify_bundle(bundle)
+    assert report.holds
+    assert [finding.found for finding in report.findings if finding.name == "checklist"] == [
+        "this version ships none, the run had another; it was compared with its own"
+    ]
+
+
+# --- policy show and diff -----------------------------------------------------------------------------------------
+
+
+def test_show_prints_gates_checks_limits_and_remedies(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(PROJECT / "policies" / "aiida.yml")
+    assert main(["policy", "show", path]) == 0
+    text = capsys.readouterr().out
+    assert main(["policy", "show", "--markdown", path]) == 0
+    page = capsys.readouterr().out
+    for check in load(SHIPPED).checks():
+        assert check.id in text and check.id.replace("_", "\\_") in page
+    assert "max_regression_percent 25" in text and "Install Node.js on {workspace}" in text
+
+
+def test_diff_says_what_became_looser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yml"
+    path.write_text(edited(limit("sqlite_smoke.p95", "max_regression_percent", 100)), encoding="utf-8")
+    shipped = str(PROJECT / "policies" / "aiida.yml")
+    assert main(["policy", "diff", shipped, str(path)]) == 0
+    assert capsys.readouterr().out.split() == ["looser", *P95.split()[:1], "max_regression_percent:", "25", ">", "100"]
+    assert main(["policy", "diff", shipped, shipped]) == 0
+    assert capsys.readouterr().out == "No difference in what is judged.\n"

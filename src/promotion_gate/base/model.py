@@ -111,6 +111,8 @@ class Decision:
     gates: tuple[GateResult, ...]
     objections: tuple[str, ...]
     rerun_command: str
+    # How the checklist differs from the shipped one of its name; None where none is shipped.
+    policy_differences: tuple[Mapping[str, str], ...] | None = None
     workspace_fingerprint: str | None = None
 
     @property
@@ -139,6 +141,7 @@ class Decision:
             "vm": dict(self.vm),
             "workspace": {"fingerprint": self.workspace_fingerprint},
             "policy": dict(self.policy),
+            "policy_differences": _plain(self.policy_differences),
             "risks": [dict(risk) for risk in self.risks],
             "waivers": [dict(waiver) for waiver in self.waivers],
             "not_judged": [dict(item) for item in self.not_judged],
@@ -146,3 +149,7 @@ class Decision:
             "objections": list(self.objections),
             "rerun_command": self.rerun_command,
         }
+
+
+def _plain(differences: tuple[Mapping[str, str], ...] | None) -> list[dict[str, str]] | None:
+    return None if differences is None else [dict(item) for item in differences]

@@ -27,6 +27,7 @@ from promotion_gate.base.names import (
     MAP_FILE,
     OWN_NAMES,
     POLICY_FILE,
+    SHIPPED_POLICY_FILE,
     SUMS_FILE,
     UNFINISHED,
 )
@@ -239,7 +240,7 @@ def _listed(folder: Path) -> list[str]:
 
 def _first_files(folder: Path) -> frozenset[str]:
     draft = folder.name.startswith(UNFINISHED)
-    return frozenset((INDEX_FILE, POLICY_FILE, BASELINE_FILE, MAP_FILE)) if draft else frozenset()
+    return frozenset((INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, MAP_FILE)) if draft else frozenset()
 
 
 def _is_evidence(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import Content, read_file, read_json, sha256, size_of
-from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE
+from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE
 from promotion_gate.base.policy import Policy, load_policy
 from promotion_gate.bundle.baseline import Baseline, parse_baselines
 from promotion_gate.bundle.index import Index, parse_index
@@ -24,6 +24,8 @@ class Bundle:
     index: Index
     policy: Policy
     policy_text: str
+    # The shipped checklist of the policy's name, as it was when the run was opened; None where there was none.
+    shipped: Policy | None
     baselines: tuple[Baseline, ...]
     files: Mapping[str, Content]
 
@@ -65,7 +67,24 @@ def load_bundle(folder: Path) -> Bundle:
         policy = load_policy(policy_text, POLICY_FILE)
     except InputError as error:
         raise BundleError(str(error)) from None
-    return Bundle(index, policy, policy_text, _load_baselines(folder, index), evidence_files(folder, index))
+    shipped = _load_shipped(folder, index, policy)
+    return Bundle(index, policy, policy_text, shipped, _load_baselines(folder, index), evidence_files(folder, index))
+
+
+def _load_shipped(folder: Path, index: Index, policy: Policy) -> Policy | None:
+    path, wanted = folder / SHIPPED_POLICY_FILE, index.policy.get("shipped_sha256")
+    if wanted is None:
+        return None
+    content = read_file(path)
+    if content.problem or sha256(content.data) != wanted:
+        raise BundleError(f"{path} {content.problem or 'is not the checklist that the index names'}.")
+    try:
+        shipped = load_policy(content.data.decode("utf-8", "replace"), SHIPPED_POLICY_FILE)
+    except InputError as error:
+        raise BundleError(str(error)) from None
+    if shipped.name != policy.name:
+        raise BundleError(f"{path} is the checklist {shipped.name}, the policy is {policy.name}.")
+    return shipped
 
 
 def _load_baselines(folder: Path, index: Index) -> tuple[Baseline, ...]:

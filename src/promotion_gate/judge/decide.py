@@ -30,6 +30,7 @@ from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
 from promotion_gate.judge.parsers import failures
+from promotion_gate.judge.shipped import check_spec, differences
 from promotion_gate.judge.stale import stale_reason
 from promotion_gate.judge.waivers import Waivers, judge_waivers
 
@@ -50,6 +51,8 @@ def decide(bundle: Bundle) -> Decision:
         )
     try:
         check_policy(bundle.policy)
+        if bundle.shipped:
+            check_spec(bundle.policy, check_policy(bundle.shipped))
     except InputError as error:
         raise BundleError(str(error)) from None
     waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at, index.operator)
@@ -77,6 +80,9 @@ def decide(bundle: Bundle) -> Decision:
         gates=gates,
         objections=objections(bundle, gates) + waivers.objections,
         rerun_command=rerun_command(index),
+        policy_differences=None
+        if bundle.shipped is None
+        else tuple(difference.as_dict() for difference in differences(bundle.policy, bundle.shipped)),
         workspace_fingerprint=workspace.fingerprint if workspace else None,
     )
 

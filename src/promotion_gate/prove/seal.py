@@ -13,6 +13,7 @@ from promotion_gate.base.names import (
     FOLLOW_UP,
     INDEX_FILE,
     POLICY_FILE,
+    SHIPPED_POLICY_FILE,
     SIGNATURE_FILE,
     SUMS_FILE,
     archived_by,
@@ -69,6 +70,8 @@ def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> Collecti
 def foreign(names: Iterable[str], bundle: Bundle, rendered: Collection[str]) -> list[str]:
     """The names in a bundle that nobody accounts for: no evidence of the index, not rendered, not the gate's own."""
     own = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, SUMS_FILE, SIGNATURE_FILE, *rendered, *bundle.index.files}
+    if bundle.shipped:
+        own.add(SHIPPED_POLICY_FILE)
     return [name for name in names if name not in own and not 0 < (archived_by(name) or 0) < bundle.index.attempt]
 
 

@@ -26,6 +26,7 @@ from promotion_gate.bundle.history import broken_links, read_run, run_folders
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.decide import decide
+from promotion_gate.judge.shipped import shipped_policy
 from promotion_gate.prove.seal import foreign
 from promotion_gate.prove.signing import check_allowed_signers, check_signature, verify
 from promotion_gate.prove.sound import MAX_SUMS_BYTES, attempts_problem, load_sound, parse_sums, shown
@@ -105,6 +106,7 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     problem = attempts_problem(folder, sums, bundle)
     earlier = f"{sum(1 for item in bundle.index.attempts if item.get('sha256'))} earlier seals, as the index names them"
     findings.append(Finding("attempts", not problem, problem or earlier))
+    findings += _today(bundle)
     decision, followed = _recompute(folder, sums, bundle)
     return Report(str(folder), (*findings, *followed), decision, signer)
 
@@ -190,6 +192,16 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
         return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is no decision")
     found = f"run {index.run_id}, attempt {index.attempt}, {len(index.files)} evidence files"
     return bundle, Finding(name, True, found)
+
+
+def _today(bundle: Bundle) -> list[Finding]:
+    """A line where the shipped checklist of the policy's name is another today than when the run was opened."""
+    name, today = bundle.policy.name, shipped_policy(bundle.policy.name)
+    if today == bundle.shipped:
+        return []
+    then = "had none" if bundle.shipped is None else "had another"
+    now = "ships none" if today is None else f"ships a checklist {name}"
+    return [Finding("checklist", True, f"this version {now}, the run {then}; it was compared with its own")]
 
 
 def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[Decision | None, list[Finding]]:

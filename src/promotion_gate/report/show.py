@@ -51,6 +51,10 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"objection: {visible(objection)}"
     for waiver in record["waivers"]:
         yield f"waiver: {visible(_waiver(waiver))}"
+    changes = record.get("policy_differences") or ()
+    if changes:
+        named = "; ".join(f"{item['kind']} {item['what']}" for item in changes)
+        yield f"checklist: differs from the shipped one: {visible(named)}"
     yield ""
     yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
     if record["decision"] == "HOLD":

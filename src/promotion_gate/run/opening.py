@@ -20,14 +20,14 @@ from typing import Any
 from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
-from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, UNFINISHED
-from promotion_gate.base.policy import GATE_NAMES, Policy, policy_text
+from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
+from promotion_gate.base.policy import GATE_NAMES, Policy, load_policy, policy_text
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
 from promotion_gate.bundle.index import INDEX_SCHEMA
-from promotion_gate.judge.checks.registry import read_policy
 from promotion_gate.judge.ownership.map import shipped_text
+from promotion_gate.judge.shipped import policy_record, read_policy, shipped_checklist
 from promotion_gate.judge.waivers import check_waivers
 from promotion_gate.prove.signing import check_signing_key
 from promotion_gate.report.tracker import check_issue_commands
@@ -337,6 +337,7 @@ def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, 
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
     bundle = root / run_id
     baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"]), root, opened))
+    shipped = shipped_checklist(load_policy(checklist, settings["promotion_policy"]).name)
     kept = masked(settings)
     index = {
         "schema": INDEX_SCHEMA,
@@ -352,7 +353,7 @@ def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, 
         "risks": kept["promotion_risks"],
         "waivers": kept["promotion_waivers"],
         "settings": kept,
-        "policy": {"path": settings["promotion_policy"], "sha256": sha256(checklist.encode())},
+        "policy": policy_record(settings["promotion_policy"], checklist, shipped),
         "baseline_sha256": sha256(baseline_text.encode()),
         "previous": previous_seal(root, run_id),
         "attempts": [],
@@ -369,6 +370,7 @@ def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, 
     }
     files = {
         POLICY_FILE: checklist,
+        **({} if shipped is None else {SHIPPED_POLICY_FILE: shipped}),
         BASELINE_FILE: baseline_text,
         MAP_FILE: shipped_text(),
         INDEX_FILE: to_json(index),

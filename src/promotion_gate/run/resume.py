@@ -17,8 +17,8 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import make_folder, read_file, read_json, sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.model import GateResult, Status
-from promotion_gate.base.names import ATTEMPTS, BASELINE_FILE, INDEX_FILE, POLICY_FILE, SUMS_FILE
-from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.names import ATTEMPTS, BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, SUMS_FILE
+from promotion_gate.base.policy import GATE_NAMES, load_policy
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -26,6 +26,7 @@ from promotion_gate.bundle.history import is_sealed, newest_folder, newest_run, 
 from promotion_gate.bundle.index import Index, parse_index
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
+from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.masking import masked
@@ -201,6 +202,7 @@ def reopen(
     """
     known = read_baseline_dir(Path(settings["promotion_baseline_dir"]), folder.parent, utc_now())
     baselines = baselines_to_json(known)  # before anything moves
+    shipped = shipped_checklist(load_policy(policy_text, policy_name).name)
     again = set(gates)
     data: dict[str, Any] = read_json(folder / INDEX_FILE)
     kept = _kept_settings(data["settings"], settings, again)
@@ -209,7 +211,7 @@ def reopen(
     archive = folder / ATTEMPTS / f"{number:02d}"
     if _has_begun(index):
         data["attempts"] = [*data["attempts"], {"number": number, "sha256": _unseal(folder, archive)}]
-        for name in (INDEX_FILE, POLICY_FILE, BASELINE_FILE):  # written anew below
+        for name in _inputs(folder):  # written anew below
             write_atomically(archive / name, read_file(folder / name).data)
     data.update(_without(data, again))
     data.update(
@@ -222,7 +224,7 @@ def reopen(
         risks=kept["promotion_risks"],
         waivers=kept["promotion_waivers"],
         settings=kept,
-        policy={"path": policy_name, "sha256": sha256(policy_text.encode())},
+        policy=policy_record(policy_name, policy_text, shipped),
         baseline_sha256=sha256(baselines.encode()),
         probes=dict(probes),
         run={},
@@ -231,6 +233,10 @@ def reopen(
     remove_unfinished(folder, data["files"])
     _sweep(folder, archive, keep=set(data["files"]))
     write_atomically(folder / POLICY_FILE, policy_text)
+    if shipped is None:
+        (folder / SHIPPED_POLICY_FILE).unlink(missing_ok=True)
+    else:
+        write_atomically(folder / SHIPPED_POLICY_FILE, shipped)
     write_atomically(folder / BASELINE_FILE, baselines)
 
 
@@ -240,6 +246,12 @@ def _kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates
     if "vm_bootstrap" not in gates:
         kept["aiida_vm_first_run"] = before.get("aiida_vm_first_run", False)
     return kept
+
+
+def _inputs(folder: Path) -> list[str]:
+    """The inputs of a decision that are written anew by a resume and that are there."""
+    names = (INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE)
+    return [name for name in names if os.path.lexists(folder / name)]
 
 
 def _unseal(folder: Path, archive: Path) -> str:
@@ -273,7 +285,7 @@ def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
 
 def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
     """Moves everything that the open index does not name to attempts/NN/: records, seal, replaced evidence."""
-    stay = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, ATTEMPTS}
+    stay = {INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, ATTEMPTS}
     # The decision goes first: nobody is to read a record that its seal has left.
     names = sorted(folder.iterdir(), key=lambda path: (not path.name.startswith("promotion-decision"), path.name))
     for path in names:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
-from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy, load_policy
+from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy
 from promotion_gate.judge.checks import contracts, preflight, slurm, sqlite, vm  # noqa: F401 (importing registers)
 from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
 
@@ -15,11 +15,6 @@ from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
 def registered() -> Mapping[str, Registered]:
     """All checks by the name that a policy uses."""
     return CHECKS
-
-
-def read_policy(text: str, name: str) -> Policy:
-    """A policy file's text as a Policy whose checks exist. Raises InputError with file, line, column and field."""
-    return check_policy(load_policy(text, name))
 
 
 def check_policy(policy: Policy) -> Policy:
