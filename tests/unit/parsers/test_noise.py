@@ -136,3 +136,22 @@ def test_what_is_not_there_is_no_failure_of_the_application(line: str) -> None:
 )
 def test_other_failures_are_failures(line: str) -> None:
     assert not could_not_work(f"{line}\n")
+
+
+@pytest.mark.stranger("15.12", "Git's refusals (dubious ownership, lfs missing) were called no checkout")
+@pytest.mark.parametrize(
+    ("hint", "line"),
+    [
+        ("ownership", "fatal: detected dubious ownership in repository at '/srv/app'"),
+        ("ownership", "fatal: unsafe repository ('/srv/app' is owned by someone else)"),
+        ("lfs", "git-lfs filter-process: 1: git-lfs: not found"),
+        ("lfs", "fatal: big.bin: smudge filter lfs failed"),
+        ("lfs", "git: 'lfs' is not a git command. See 'git --help'."),
+        ("damaged", "fatal: bad object HEAD"),
+        ("damaged", "error: object file .git/objects/5a/bc is empty"),
+        ("damaged", "fatal: index file corrupt"),
+        (None, "fatal: not a git repository (or any of the parent directories): .git"),
+    ],
+)
+def test_why_git_refuses_a_repository(hint: str | None, line: str) -> None:
+    assert git.refusal(f"`git rev-parse` exited 128: {line}") == hint

@@ -138,6 +138,23 @@ def diff(text: str) -> Diff:
     return Diff(differs, changed if differs else 0)
 
 
+# Why Git refuses a repository that is there -> the hint of the remedy.
+_REFUSALS = {
+    "ownership": re.compile(r"detected dubious ownership in repository|unsafe repository \(", re.IGNORECASE),
+    "lfs": re.compile(r"git-lfs|git lfs|\bsmudge filter lfs\b|'lfs' is not a git command", re.IGNORECASE),
+    "damaged": re.compile(
+        r"bad (?:object|tree|config)|object file .{0,200} is empty|loose object .{0,200} is corrupt"
+        r"|index file (?:corrupt|smaller)|unable to read tree|unknown repository extension|expected .*repo version",
+        re.IGNORECASE,
+    ),
+}
+
+
+def refusal(text: str) -> str | None:
+    """Say why Git refuses a repository that is there: ownership, lfs or damaged; None for another reason."""
+    return next((hint for hint, pattern in _REFUSALS.items() if pattern.search(text)), None)
+
+
 def commit(text: str) -> str | None:
     """Read ``git rev-parse HEAD``: the one full object name printed (SHA-1 or SHA-256), else None."""
     return _single([row for row in _answers(text) if _OBJECT.fullmatch(row)], _answers(text))
