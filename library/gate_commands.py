@@ -40,6 +40,44 @@ options:
   env_file:
     description: A file that bash reads, as C(set -a; . FILE) does; its variables are added too. Relative to O(chdir).
     type: str
+  identity:
+    description:
+      - Which parts of its identity the gate has. They are told before the first and after the last command, as
+        the commands C(identity) and C(identity_end); with O(event=probe) before the first alone.
+    type: dict
+    suboptions:
+      file:
+        description: The transcript that they belong to.
+        type: str
+        required: true
+      parts:
+        description: The parts.
+        type: list
+        elements: str
+        choices: [machine, checkout, profile, env_file, config_dir]
+        default: [machine]
+      target_branch:
+        description: The branch whose head is told beside that of the checkout in O(chdir).
+        type: str
+      revision:
+        description: A branch that is told instead of what is checked out; then nothing is said of changes.
+        type: str
+      evidence:
+        description: The evidence root, relative to the checkout; what the gate writes there is no change.
+        type: str
+      baseline:
+        description: The folder of the baselines, relative to the checkout.
+        type: str
+      profile:
+        description: The target profile; by default the AIIDA_PROFILE of O(env_file).
+        type: str
+      config_dir:
+        description: The folder that verdi reads; by default as AIIDA_PATH, else AIIDA_CONFIG_DIR of O(env_file) says.
+        type: str
+      limit_seconds:
+        description: How long telling them may take.
+        type: float
+        default: 120
   scripts:
     description: Scripts to write into C({scratch}/bin) before the commands, text by name.
     type: dict
@@ -135,6 +173,8 @@ notes:
   - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}) and C({scratch})
     are filled in. C({scratch}) is a private folder of this trip, removed afterwards; a string in C(run) finds it as
     C(PROMOTION_SCRATCH).
+  - GIT_DIR and whatever else would make git look at another repository is not given to the commands;
+    GIT_OPTIONAL_LOCKS is 0, so that git takes no lock in the checkout just to look at it.
   - In check mode nothing is run, and each command says so.
 author: [The promotion gate's authors]
 """

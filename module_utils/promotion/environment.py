@@ -29,6 +29,10 @@ set -a
 """
 
 
+# Which repository git looks at, and how, is the checkout's to say; how it reaches a server is the environment's.
+GIT_TRANSPORT = ("GIT_SSH", "GIT_SSL", "GIT_HTTP", "GIT_PROXY", "GIT_ASKPASS", "GIT_LFS", "GIT_AUTHOR", "GIT_COMMITTER")
+
+
 @lru_cache(maxsize=None)
 def utf8_locale() -> str:
     """A locale of UTF-8 that this host has, else `C`: of one that it has not, every shell complains on stderr."""
@@ -111,6 +115,16 @@ def read_small(path: str) -> str:
             return stream.read(1 << 20).decode("utf-8", "replace") if regular else ""
     except (OSError, ValueError):
         return ""
+
+
+def without_other_repositories(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without GIT_DIR and its like; and git takes no lock in somebody's checkout to look at it."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("GIT_") or name.startswith(GIT_TRANSPORT)
+    }
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def name_collisions(

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
+# Of a gate's identity; the program in identity.py tells them.
+PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
 Words = Union[str, Sequence[str]]  # a string is split as a shell would
 
 
@@ -50,6 +52,21 @@ class Secrets:
 
 
 @dataclass(frozen=True)
+class IdentitySpec:
+    """Which parts of its identity a gate has, and what telling them needs."""
+
+    file: str
+    parts: Sequence[str]
+    target_branch: str | None
+    revision: str | None
+    evidence: str | None
+    baseline: str | None
+    profile: str | None
+    config_dir: str | None
+    limit_seconds: float
+
+
+@dataclass(frozen=True)
 class Parameters:
     """All of it."""
 
@@ -59,6 +76,7 @@ class Parameters:
     chdir: str | None
     environment: Mapping[str, object]
     env_file: str | None
+    identity: IdentitySpec | None
     scripts: Mapping[str, object]
     commands: Sequence[CommandSpec]
     artifacts: Sequence[ArtifactSpec]
@@ -79,6 +97,7 @@ def parameters(given: Mapping[str, Any]) -> Parameters:
         chdir=given["chdir"],
         environment=given["environment"] or {},
         env_file=given["env_file"],
+        identity=IdentitySpec(**given["identity"]) if given["identity"] else None,
         scripts=given["scripts"] or {},
         commands=[CommandSpec(**spec) for spec in given["commands"] or ()],
         artifacts=artifacts,
@@ -145,6 +164,17 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "needs_env_file": flag,
         "kill_leftovers": {"type": "bool", "default": True},
     }
+    identity = {
+        "file": {"type": "str", "required": True},
+        "parts": {"type": "list", "elements": "str", "choices": list(PARTS), "default": ["machine"]},
+        "target_branch": text,
+        "revision": text,
+        "evidence": text,
+        "baseline": text,
+        "profile": text,
+        "config_dir": text,
+        "limit_seconds": {"type": "float", "default": 120},
+    }
     artifact = {
         "from": {"type": "str", "required": True},
         "to": {"type": "str", "required": True},
@@ -159,6 +189,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "chdir": text,
         "environment": {"type": "dict", "default": {}},
         "env_file": text,
+        "identity": {"type": "dict", "options": identity},
         "scripts": {"type": "dict", "default": {}},
         "commands": {"type": "list", "elements": "dict", "default": [], "options": command},
         "artifacts": {"type": "list", "elements": "dict", "default": [], "options": artifact},

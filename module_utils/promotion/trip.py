@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import identity
 from .artifacts import artifact_result, bring_back, redacted_artifact
-from .environment import NotRun, fill, name_collisions, prepared, read_env_file, secrets_in_files, utf8_locale
-from .parameters import ArtifactSpec, CommandSpec, Parameters, words
+from .environment import (
+    NotRun,
+    fill,
+    name_collisions,
+    prepared,
+    read_env_file,
+    secrets_in_files,
+    utf8_locale,
+    without_other_repositories,
+)
+from .parameters import ArtifactSpec, CommandSpec, IdentitySpec, Parameters, words
 from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
 from .redact import Redactor, secrets_of
 from .running import ALLOWED, Running, run_together, start
@@ -37,7 +49,7 @@ class Trip:
         named = {**params.environment, **params.secrets.environment}
         given = {str(name): fill(value, known, scratch) for name, value in named.items()}
         # What the operator set for the commands (PATH, say) goes before what the file sets.
-        self.environment.update({**found, **given})
+        self.environment = without_other_repositories({**self.environment, **found, **given})
         secrets = secrets_of(self.environment)
         for spec in params.commands:
             secrets += secrets_of({str(name): str(value) for name, value in (spec.environment or {}).items()})
@@ -57,7 +69,7 @@ class Trip:
 
     def run(self) -> None:
         """Runs all commands, batch by batch."""
-        for batch in batches(self.params.commands):
+        for batch in batches(self.commands()):
             started = []
             for spec in batch:
                 result = self.blank(spec)
@@ -69,6 +81,47 @@ class Trip:
             run_together([command for _, command in started])
             for result, command in started:
                 result.update(self.outcome(command))
+
+    def commands(self) -> list[CommandSpec]:
+        """The commands, with the identity of the host before the first and after the last of them."""
+        told = self.params.identity
+        if told is None:
+            return list(self.params.commands)
+        first = self.identity_command("identity", told)
+        last = [] if self.params.event == "probe" else [self.identity_command("identity_end", told)]
+        return [first, *self.params.commands, *last]
+
+    def identity_command(self, name: str, told: IdentitySpec) -> CommandSpec:
+        """The identity program as a command; what the environment file does not set is left out, and it says so."""
+        options = {
+            "target-branch": told.target_branch,
+            "revision": told.revision,
+            "evidence": told.evidence,
+            "baseline": told.baseline,
+            "env-file": self.env_file["path"] if self.env_file else None,
+            "profile": told.profile,
+            "config-dir": told.config_dir,
+        }
+        run = [sys.executable, "-I", "{scratch}/bin/identity.py"]
+        for part in told.parts:
+            run += ["--part", part]
+        for option, value in options.items():
+            with contextlib.suppress(NotRun):
+                run += [f"--{option}", fill(value, self.environment, self.scratch)] if value else []
+        return CommandSpec(
+            id=name,
+            file=told.file,
+            run=run,
+            prefix=None,
+            path_of_prefix=False,
+            chdir=None,
+            environment=None,
+            limit_seconds=told.limit_seconds,
+            group=None,
+            after=None,
+            needs_env_file=False,
+            kill_leftovers=True,
+        )
 
     def start(self, spec: CommandSpec, result: Result) -> Running:
         """Starts a command and notes what is started; raises NotRun with the reason if it cannot be."""
@@ -237,7 +290,8 @@ def make_trip(params: Parameters, check_mode: bool) -> Result:
     ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())
     scratch = make_scratch()
     try:
-        write_scripts(params.scripts, scratch)
+        own = {"identity.py": inspect.getsource(identity)} if params.identity else {}
+        write_scripts({**params.scripts, **own}, scratch)
         trip = Trip(params, scratch, check_mode)
         trip.run()
         return trip.evidence()

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,9 +190,9 @@ def _baseline(ground: Ground) -> None:
     """One known-good baseline of this command and host, and no other: a PROMOTE has just recorded its own."""
     folder = ground.evidence / "baseline"
     shutil.rmtree(folder, ignore_errors=True)
-    script = PROJECT / "roles" / "gate_common" / "files" / "identity.sh"
+    program = PROJECT / "module_utils" / "promotion" / "identity.py"
     here = subprocess.run(
-        ["sh", str(script), "", "main"], cwd=ground.workspace, capture_output=True, text=True, check=True
+        [sys.executable, "-I", str(program), "--part", "machine"], capture_output=True, text=True, check=True
     ).stdout
     fingerprint = identity(here).timing_fingerprint
     assert fingerprint is not None, here

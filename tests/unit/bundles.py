@@ -11,6 +11,7 @@ healthy_trips(), changes one command with changed(), and looks at what becomes o
 from __future__ import annotations
 
 import copy
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ COMMIT = "5015f7df34521572a104beca6b0288022595b1df"
 CONTENT = "1a8affac3ee9775c07a4cbcb6b71f6136a3a3399c93c22645b49784ba034d81c"
 SECOND = 1_000_000_000
 
+BEGIN_AND_END = ("identity", "identity_end")
+IDENTITY = ["/usr/bin/python3", "-I", "/tmp/scratch/bin/identity.py", "--part", "machine", "--part", "checkout"]
+
 Trip = dict[str, Any]
 Trips = dict[str, Trip]
 
@@ -39,20 +43,33 @@ Trips = dict[str, Trip]
 
 
 def probe(commit: str = COMMIT, content: str = CONTENT, machine: str = "", branch: str = "main") -> str:
-    """The output of identity.sh; `machine` are its lines about the host."""
-    lines = f"commit: {commit}\nbranch: {branch}\ntarget_commit: {commit}\ncontent: {content}\n"
-    lines += "changes: none\nuntracked: none\n"
-    return lines + machine + "processor: x86_64 x2 Intel(R) Xeon(R) Processor\n"
+    """What the identity program prints; `machine` are its lines about the host."""
+    lines = machine + "processor: x86_64 x2 Intel(R) Xeon(R) Processor\n"
+    lines += f"top_level: /srv/app\ncommit: {commit}\nrevision: \nbranch: {branch}\ntarget_commit: {commit}\n"
+    lines += f"content: {content}\nchanges: none\nmodified: []\nuntracked: none\nuntracked_names: []\n"
+    return lines
+
+
+def dirty(text: str, modified: str = "", untracked: str = "") -> str:
+    """A probe of a checkout with a file that is not as the commit has it, or not tracked."""
+    for name, value in (("changes: none\nmodified", modified), ("untracked: none\nuntracked_names", untracked)):
+        if value:
+            key = name.split(":")[0]
+            text = text.replace(f"{name}: []", f"{key}: {'d4' * 32}\n{name.split()[-1]}: {json.dumps([value])}")
+    return text
 
 
 def workspace_probe(commit: str = COMMIT, content: str = CONTENT) -> str:
-    return probe(commit, content, "machine_id: 3d1219c7c4c5404aaa1f6d2a48adfda4\n")
+    boot = "boot_id: 0a9c2f4e-7d37-4c0c-8f0b-54b1a3e7a001\nhost_keys: []\n"
+    return probe(commit, content, f"machine_id: 3d1219c7c4c5404aaa1f6d2a48adfda4\n{boot}")
 
 
 def vm_probe(commit: str = COMMIT, content: str = CONTENT, machine_id: str = "77ceb62a43ada30304ea3dd09c8dd263") -> str:
-    host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIODgzAYfy2sF89QBBFYrkbwIQKhSLM6PZ"
-    env_file = "env_file: 1795478400.123456789 412\n"
-    return probe(commit, content, f"{env_file}machine_id: {machine_id}\nhost_key: {host_key}\n")
+    boot = "boot_id: 5e0f1c52-2b8e-4d5f-9a53-9a1d6f2f9b02\n"
+    keys = 'host_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIODgzAYfy2sF89QBBFYrkbwIQKhSLM6PZ"]\n'
+    own = f"profile: vm-psql\nprofile_digest: {'a1' * 32}\nenv_file: /srv/app/ops/aiida-vm/aiida-vm.env\n"
+    own += f"env_file_digest: {'b2' * 32}\nconfig_dir: /home/aiida/.aiida\n"
+    return probe(commit, content, f"machine_id: {machine_id}\n{boot}{keys}") + own
 
 
 # --- the module's results ---------------------------------------------------------------------------------------
@@ -93,7 +110,9 @@ def artifact(to: str, files: Mapping[str, str], **fields: Any) -> dict[str, Any]
 
 
 def trip(gate: str, commands: Sequence[Mapping[str, Any]], artifacts: Sequence[Mapping[str, Any]] = ()) -> Trip:
+    """A trip whose first command is the identity of its host; it ends with the same one."""
     on_vm = gate in ("vm_bootstrap", "slurm_smoke")
+    commands = [*commands, *({**item, "id": "identity_end"} for item in commands if item["id"] == "identity")]
     env_file = {"path": "/srv/app/ops/aiida-vm/aiida-vm.env", "error": None, "names": ["AIIDA_PATH", "AIIDA_PROFILE"]}
     return {
         "schema": 1,
@@ -121,6 +140,14 @@ def changed(result: Trip, command_id: str, **fields: Any) -> Trip:
     [found] = [item for item in other["commands"] if item["id"] == command_id]
     found.update(fields)
     return other
+
+
+def elsewhere(trips: Trips, *gates: str, **fields: Any) -> Trips:
+    """Copies of trips in which gates ran on something else, from their begin to their end."""
+    for gate in gates:
+        other = changed(changed(trips[gate], "identity", **fields), "identity_end", **fields)
+        trips = {**trips, gate: other}
+    return trips
 
 
 def without(result: Trip, command_id: str) -> Trip:
@@ -151,8 +178,7 @@ def preflight() -> Trip:
     return trip(
         "preflight",
         [
-            command("identity", log, ["/tmp/scratch/bin/identity.sh", "", "main"], workspace_probe()),
-            command("worktree", log, ["git", "status", "--porcelain", "--untracked-files=all", "--", "."]),
+            command("identity", log, IDENTITY, workspace_probe()),
             command("inputs", log, ["inputs.sh", *SPEC_FILES], "".join(f"found {name}\n" for name in SPEC_FILES)),
             *(command(f"find_{tool}", log, f"command -v {tool}", f"/usr/bin/{tool}\n") for tool in TOOLS),
             *(command(f"version_{tool}", log, run, output) for tool, (run, output) in TOOLS.items()),
@@ -178,7 +204,7 @@ def sqlite_smoke(times: Sequence[int] = SMOKE_TIMES) -> Trip:
         command(f"run_{n}", f"02-sqlite-smoke-run{n}.log", SMOKE, SMOKE_OUTPUT, duration_ns=time, limit_seconds=600.0)
         for n, time in enumerate(times, start=1)
     ]
-    here = command("identity", "02-sqlite-smoke-host.log", ["identity.sh", "", "main"], workspace_probe())
+    here = command("identity", "02-sqlite-smoke-host.log", IDENTITY, workspace_probe())
     return trip("sqlite_smoke", [here, *runs])
 
 
@@ -238,8 +264,7 @@ def vm_bootstrap() -> Trip:
     return trip(
         "vm_bootstrap",
         [
-            command("identity", checkout, ["identity.sh", "", "main"], vm_probe()),
-            command("tracked", checkout, ["git", "status", "--porcelain", "--untracked-files=no"]),
+            command("identity", checkout, IDENTITY, vm_probe()),
             command("env_profile", log, ["printf", "%s\\n", "vm-psql"], "vm-psql\n"),
             command("bootstrap", log, script, "==> would check profile vm-psql\n==> done\n"),
             command("profile_list", "03-verdi-profile-list.log", [*VERDI, "profile", "list"], PROFILE_LIST),
@@ -296,7 +321,7 @@ def slurm_smoke() -> Trip:
     return trip(
         "slurm_smoke",
         [
-            command("identity", state, ["identity.sh", "", "main"], vm_probe()),
+            command("identity", state, IDENTITY, vm_probe()),
             command("ping", state, ["scontrol", "ping"], PING),
             command("sinfo", state, ["sinfo", "-a", "-h", "-N", "-o", "%P|%a|%N|%T|%E"], SINFO),
             command("show_nodes", state, ["scontrol", "show", "node", "-o", "-a"], SHOW_NODES),
@@ -345,7 +370,7 @@ def contracts() -> Trip:
     return trip(
         "contracts",
         [
-            command("identity", here, ["identity.sh", "", "main"], workspace_probe()),
+            command("identity", here, IDENTITY, workspace_probe()),
             command("documents", here, ["base-documents.sh"], "base: 43363815b3c87c8ebd00991024982404941c4b1e\n"),
             command("openapi", "05-openapi-check.log", export, "up to date: apps/api/openapi.json\n"),
             command("generated_before", generate, ["test", "-d", "packages/api-client/node_modules"]),
@@ -385,8 +410,10 @@ def healthy_trips() -> Trips:
 
 
 def trips_with(gate: str, command_id: str, **fields: Any) -> Trips:
-    """healthy_trips() with one command changed."""
+    """healthy_trips() with one command changed; the identity is that of the host in all its gates."""
     trips = healthy_trips()
+    if command_id == "identity":
+        return elsewhere(trips, *(name for name in trips if host_of(name) == host_of(gate)), **fields)
     return {**trips, gate: changed(trips[gate], command_id, **fields)}
 
 
@@ -451,10 +478,16 @@ def hold_bundle(root: Path, run_id: str = RUN_ID, **variables: Any) -> Path:
     return make_bundle(root, trips_with("slurm_smoke", "ping", exit=1, output=PING_DOWN), run_id, **variables)
 
 
-def resume_bundle(root: Path, trips: Mapping[str, Trip] | None = None, sealed: bool = True, **variables: Any) -> Path:
+def resume_bundle(
+    root: Path,
+    trips: Mapping[str, Trip] | None = None,
+    sealed: bool = True,
+    workspace: str | None = None,
+    **variables: Any,
+) -> Path:
     """Resumes the newest run of `root` with what both hosts are in healthy_trips(), and seals it again."""
     plan = open_run(request(root, promotion_resume="latest", **variables))
-    probes = {"workspace": workspace_probe(), "aiida_vm": vm_probe()}
+    probes = {"workspace-local": workspace or workspace_probe(), "aiida-vm": vm_probe()}
     run = begin_resume({"plan": plan, "probes": probes})
     bundle = Path(run["bundle"])
     record(bundle, {gate: (trips or healthy_trips())[gate] for gate in run["gates"]})

@@ -161,7 +161,7 @@ CUT = "head\n[... about 12 bytes left out ...]\n"
         ("vm_bootstrap", "status", bundles.STATUS),
         ("vm_bootstrap", "daemon_status", bundles.DAEMON_STATUS),
         ("contracts", "diff", ""),
-        ("preflight", "worktree", ""),
+        ("preflight", "identity", bundles.workspace_probe()),
     ],
 )
 def test_success_after_a_cut_is_no_success(gate: str, command: str, output: str, tmp_path: Path) -> None:

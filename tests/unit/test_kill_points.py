@@ -45,7 +45,7 @@ KEPT_CHECKS = (
     "slurm_smoke.artifacts",
     "contracts.openapi",
 )
-KEPT_COMMANDS = ("identity", "run_1", "run_2", "run_3", "tracked", "script", "openapi")
+KEPT_COMMANDS = ("identity", "identity_end", "run_1", "run_2", "run_3", "script", "openapi")
 LOGS = dict(list(bundles.SMOKE_LOGS.items())[:2])
 OTHER = {"commit": "b" * 40, "content": "b" * 64}
 Action = Callable[[Path], object]
@@ -145,7 +145,7 @@ def small_trips(**identity: str) -> bundles.Trips:
         result["commands"] = [command for command in result["commands"] if command["id"] in KEPT_COMMANDS]
         result["artifacts"] = [bundles.artifact("slurm-smoke", LOGS)] if gate == "slurm_smoke" else []
         probe = bundles.vm_probe if gate in ("vm_bootstrap", "slurm_smoke") else bundles.workspace_probe
-        trips[gate] = bundles.changed(result, "identity", output=probe(**identity))
+        trips[gate] = bundles.elsewhere({gate: result}, gate, output=probe(**identity))[gate]
     return trips
 
 
@@ -166,7 +166,7 @@ def first_run(root: Path, **variables: Any) -> None:
 
 def resume(root: Path, gates: str | None = None, **identity: str) -> list[str]:
     plan = open_run(request(root, promotion_resume="latest", promotion_gates=gates))
-    probes = {"workspace": bundles.workspace_probe(**identity), "aiida_vm": bundles.vm_probe(**identity)}
+    probes = {"workspace-local": bundles.workspace_probe(**identity), "aiida-vm": bundles.vm_probe(**identity)}
     run = begin_resume({"plan": plan, "probes": probes})
     collect_and_seal(run, **identity)
     return list(run["gates"])

@@ -20,6 +20,7 @@ from promotion_gate.base.policy import GATE_NAMES
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle.history import is_sealed
+from promotion_gate.bundle.index import Probe
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
@@ -44,8 +45,8 @@ def plan(root: Path, **variables: Any) -> dict[str, Any]:
 def begin(prepared: dict[str, Any], workspace: str | None = None, vm: str | None = None) -> dict[str, Any]:
     """Begins a resume; a host says what it said before, unless told otherwise (an empty text: it does not answer)."""
     probes = {
-        "workspace": bundles.workspace_probe() if workspace is None else workspace,
-        "aiida_vm": bundles.vm_probe() if vm is None else vm,
+        "workspace-local": bundles.workspace_probe() if workspace is None else workspace,
+        "aiida-vm": bundles.vm_probe() if vm is None else vm,
     }
     return begin_resume({"plan": prepared, "probes": probes})
 
@@ -69,25 +70,29 @@ def edit_index(bundle: Path, **fields: Any) -> None:
 # --- which gates, and why -----------------------------------------------------------------------------------------
 
 
-MOVED = f"The commit changed from {A} to {B} since this evidence was collected, so gates "
+CHANGED = f"the commit changed from {A} to {B}, so gates "
+OF_WORKSPACE, OF_VM = f"ince gate 5 {CHANGED}1, 2, 5 are run again", f"ince gate 4 {CHANGED}3, 4 are run again"
+HELD_TO = f"the commit on workspace-local changed to {B}, and this evidence is of {A}, so gates 3, 4 are run again"
 
 
 @pytest.mark.parametrize(
-    ("moved", "gates"),
-    [("workspace", "1, 2, 3, 4, 5"), ("both", "1, 2, 3, 4, 5"), ("aiida_vm", "3, 4")],
+    ("moved", "said"),
+    [
+        ("workspace", f"S{OF_WORKSPACE}; {HELD_TO}."),
+        ("both", f"S{OF_WORKSPACE}; s{OF_VM}."),
+        ("aiida_vm", f"S{OF_VM}."),
+    ],
 )
-def test_a_commit_that_moved_is_said_once_with_the_gates_that_it_concerns(
-    tmp_path: Path, moved: str, gates: str
-) -> None:
+def test_a_commit_that_moved_is_said_with_the_gates_that_it_concerns(tmp_path: Path, moved: str, said: str) -> None:
     bundle = bundles.hold_bundle(tmp_path)
     workspace = bundles.workspace_probe(B, OTHER) if moved != "aiida_vm" else bundles.workspace_probe()
     vm = bundles.vm_probe(B, OTHER) if moved != "workspace" else bundles.vm_probe()
     run = begin(plan(tmp_path), workspace, vm)
-    assert run["said"] == f"{MOVED}{gates} are run again."
+    assert run["said"] == said
     trips = {gate: bundles.healthy_trips()[gate] for gate in run["gates"]}
     for gate, trip in trips.items():
         probe = vm if gate in ("vm_bootstrap", "slurm_smoke") else workspace
-        trips[gate] = bundles.changed(trip, "identity", output=probe)
+        trips[gate] = bundles.elsewhere({gate: trip}, gate, output=probe)[gate]
     bundles.record(bundle, trips)
     decision = decide(load_bundle(bundle))
     assert not [gate.name for gate in decision.gates if gate.status == "STALE"], "the re-run left nothing behind"
@@ -96,9 +101,8 @@ def test_a_commit_that_moved_is_said_once_with_the_gates_that_it_concerns(
 
 def test_a_vm_that_stays_at_another_commit_does_not_run_the_workspace_again(tmp_path: Path) -> None:
     """Gate 3 failed on that; nothing has moved since, so the workspace's evidence is as good as it was."""
-    trips, elsewhere = bundles.healthy_trips(), bundles.vm_probe(B, OTHER)
-    for gate in ("vm_bootstrap", "slurm_smoke"):
-        trips[gate] = bundles.changed(trips[gate], "identity", output=elsewhere)
+    elsewhere = bundles.vm_probe(B, OTHER)
+    trips = bundles.trips_with("vm_bootstrap", "identity", output=elsewhere)
     bundle = bundles.make_bundle(tmp_path, trips)
     run = begin(plan(tmp_path), vm=elsewhere)
     assert (run["gates"], run["said"]) == (["vm_bootstrap"], "It was FAIL, so gate 3 is run again.")
@@ -132,30 +136,46 @@ def test_another_machine_runs_its_own_gates_again(tmp_path: Path) -> None:
 
 # Gates that were kept, by what the host that they ran on says when the resume begins: none of it may promote.
 NOT_THE_SAME = {
-    "the VM does not answer": ({"vm": ""}, "The VM did not say what it is now, so gates 3, 4 are run again."),
+    "the VM does not answer": ({"vm": ""}, "Aiida-vm did not say what it is now, so gates 3, 4 are run again."),
     "the workspace does not answer": (
         {"workspace": ""},
-        "The workspace host did not say what it is now, so gates 1, 2, 5 are run again; it was FAIL, so gate 4 is",
+        "Workspace-local did not say what it is now, so gates 1, 2, 5 are run again; it was FAIL, so gate 4 is",
     ),
-    "the VM has no host key any more": (
-        {"vm": bundles.vm_probe().replace("host_key: ", "other: ")},
-        "The machine is another one than when this evidence was collected (host key and machine id differ), so gates ",
+    "the VM is another machine": (
+        {"vm": bundles.vm_probe(machine_id="e" * 32)},
+        "Since gate 4 the machine became another one (neither its machine id nor a host key is the same), so ",
     ),
-    "the environment file was written": (
-        {"vm": bundles.vm_probe().replace(" 412\n", " 413\n")},
-        "The environment file was written anew since this evidence was collected, so gates 3, 4 are run again.",
+    "nothing tells which machine the VM is": (
+        {"vm": bundles.vm_probe().replace("machine_id: ", "other: ").replace("host_keys: ", "others: ")},
+        "Since gate 4 the machine became another one (neither its machine id nor a host key is the same), so ",
+    ),
+    "the environment file was changed": (
+        {"vm": bundles.vm_probe().replace("b2b2", "b3b3")},
+        "Since gate 4 the content of the environment file /srv/app/ops/aiida-vm/aiida-vm.env changed, so ",
+    ),
+    "the profile was changed": (
+        {"vm": bundles.vm_probe().replace("a1a1", "a3a3")},
+        "Since gate 4 what verdi's configuration says of the profile vm-psql changed, so gates 3, 4 are",
     ),
     "a tracked file of the VM was changed": (
         {"vm": bundles.vm_probe().replace("changes: none", f"changes: {OTHER}")},
-        "What is not committed is something else than when this evidence was collected, so gates 3, 4 are",
+        "Since gate 4 tracked files changed: ",
     ),
     "a tracked file of the workspace was changed": (
-        {"workspace": bundles.workspace_probe().replace("changes: none", f"changes: {OTHER}")},
-        "What is not committed is something else than when this evidence was collected, so gates 1, 2, 5 are",
+        {
+            "workspace": bundles.workspace_probe().replace(
+                "changes: none\nmodified: []", f'changes: {OTHER}\nmodified: ["a"]'
+            )
+        },
+        "Since gate 5 tracked files changed: a, so gates 1, 2, 5 are",
     ),
     "a file was added to the workspace": (
-        {"workspace": bundles.workspace_probe().replace("untracked: none", f"untracked: {OTHER}")},
-        "What is not committed is something else than when this evidence was collected, so gates 1, 2, 5 are",
+        {
+            "workspace": bundles.workspace_probe().replace(
+                "none\nuntracked_names: []", f'{OTHER}\nuntracked_names: ["a"]'
+            )
+        },
+        "Since gate 5 files that are not tracked changed: a, so gates 1, 2, 5 are",
     ),
 }
 
@@ -375,7 +395,8 @@ def test_objections_alone_leave_something_to_re_run(tmp_path: Path) -> None:
     (bundle / "index.json").write_text(to_json({**index, "collector_errors": ["disk full"]}), encoding="utf-8")
     decision = decide(load_bundle(bundle))
     assert decision.decision == "HOLD" and all(gate.status == "PASS" for gate in decision.gates)
-    probes = {"workspace": bundles.workspace_probe(), "aiida_vm": bundles.vm_probe()}
+    here, there = bundles.workspace_probe(), bundles.vm_probe()
+    probes = {"workspace-local": Probe(here, "", ""), "aiida-vm": Probe(there, "", "")}
     reasons = rerun_reasons(bundle, index["settings"], index["policy"]["sha256"], probes)
     assert reasons == dict.fromkeys(GATE_NAMES, "something went wrong that belongs to no gate (disk full)")
 
@@ -548,7 +569,8 @@ def test_every_record_shows_a_waived_check_with_its_real_status(tmp_path: Path) 
     assert "gate 1: FAIL, waived " in text_of(record)
     for name in ("promotion-decision.md", "01-preflight-summary.md"):
         assert "FAIL" in (bundle / name).read_text(encoding="utf-8"), name
-    resumed = bundles.resume_bundle(bundle.parent, HELD, promotion_gates="4")
+    here = bundles.workspace_probe().replace("branch: main", "branch: fix")
+    resumed = bundles.resume_bundle(bundle.parent, HELD, workspace=here, promotion_gates="4")
     text = (resumed / "follow-up-issue.md").read_text(encoding="utf-8")
     assert "- preflight.branch is **FAIL** and waived: HEAD is the branch fix" in text
 

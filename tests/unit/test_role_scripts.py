@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from promotion_gate.judge.identity import identity
-
 ROLES = Path(__file__).parents[2] / "roles"
 WORKTREE = ROLES / "gate_contracts" / "files" / "worktree.sh"
 BASE = ROLES / "gate_contracts" / "files" / "base-documents.sh"
 AGES = ROLES / "gate_vm_bootstrap" / "files" / "ages.sh"
-IDENTITY = ROLES / "gate_common" / "files" / "identity.sh"
 
 
 def git(repo: Path, *words: str) -> str:
@@ -109,64 +106,6 @@ def test_base_documents_of_a_branch_are_those_of_the_merge_base(repo: Path, scra
 
 def test_a_first_commit_has_no_base(repo: Path, scratch: Path) -> None:
     assert run(BASE, repo, scratch / "base", "main", "docs/contracts") == "base: \n"
-
-
-def test_commits_that_differ_only_in_evidence_have_the_same_content(repo: Path) -> None:
-    before = identity(run(IDENTITY, repo, "evidence/gra-125", "main"))
-    (repo / "evidence" / "gra-125").mkdir(parents=True)
-    (repo / "evidence" / "gra-125" / "log").write_text("x\n", encoding="utf-8")
-    git(repo, "add", "-A")
-    git(repo, "commit", "-qm", "evidence")
-    after = identity(run(IDENTITY, repo, "evidence/gra-125", "main"))
-    assert after.commit != before.commit and after.content == before.content and after.branch == "main"
-    (repo / "other.txt").write_text("two\n", encoding="utf-8")
-    git(repo, "commit", "-qam", "real")
-    assert identity(run(IDENTITY, repo, "evidence/gra-125", "main")).content != before.content
-
-
-def test_what_is_not_committed_is_told_apart(repo: Path) -> None:
-    clean = identity(run(IDENTITY, repo, "evidence", "main"))
-    assert (clean.changes, clean.untracked) == ("none", "none")
-    (repo / "evidence").mkdir()
-    (repo / "evidence" / "index.json").write_text("{}", encoding="utf-8")
-    assert identity(run(IDENTITY, repo, "evidence", "main")) == clean, "the evidence folder is left out"
-    assert identity(run(IDENTITY, repo, "", "main")).untracked != "none"
-    (repo / "other.txt").write_text("two\n", encoding="utf-8")
-    first = identity(run(IDENTITY, repo, "evidence", "main"))
-    (repo / "other.txt").write_text("three\n", encoding="utf-8")
-    git(repo, "add", "other.txt")
-    second = identity(run(IDENTITY, repo, "evidence", "main"))
-    assert len({clean.changes, first.changes, second.changes}) == 3
-    (repo / "notes.txt").touch()
-    assert identity(run(IDENTITY, repo, "evidence", "main")).untracked != "none"
-
-
-def test_an_environment_file_that_was_written_anew_is_seen(repo: Path) -> None:
-    env_file = repo / "vm.env"
-    assert identity(run(IDENTITY, repo, "", "main", env_file)).env_file is None
-    env_file.write_text("AIIDA_PROFILE=a\n", encoding="utf-8")
-    first = run(IDENTITY, repo, "", "main", "vm.env")
-    assert identity(first).env_file is not None and "AIIDA" not in first
-    os.utime(env_file, ns=(0, 10**18))
-    assert identity(run(IDENTITY, repo, "", "main", env_file)).env_file == "1000000000.000000000 16"
-
-
-def test_the_head_of_a_branch_can_be_asked_for_from_another(repo: Path) -> None:
-    """With a temporary worktree nobody looks at what is checked out."""
-    at_main = identity(run(IDENTITY, repo, "", "main"))
-    git(repo, "switch", "-q", "-c", "fix")
-    (repo / "other.txt").write_text("two\n", encoding="utf-8")
-    git(repo, "commit", "-qam", "two")
-    (repo / "notes.txt").touch()
-    asked = identity(run(IDENTITY, repo, "", "main", "", "main"))
-    assert (asked.commit, asked.content) == (at_main.commit, at_main.content)
-    assert (asked.changes, asked.untracked) == (None, None)
-
-
-def test_a_detached_head_has_no_branch(repo: Path) -> None:
-    git(repo, "switch", "-q", "--detach", "HEAD")
-    found = identity(run(IDENTITY, repo, "", "main"))
-    assert found.branch is None and found.commit == found.target_commit
 
 
 PROCESSES = """\

@@ -119,7 +119,7 @@ def test_schema_and_parser_want_the_same_fields_of_an_index(resumed: Path, field
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("schema", 2),
+        ("schema", 1),
         ("state", "shut"),
         ("state", "open"),
         ("evaluated_at", None),
@@ -229,3 +229,10 @@ def test_verify_never_raises_and_finds_what_does_not_fit(
         assert "index, policy, baseline" in [finding.name for finding in report.findings if not finding.holds]
     assert not schema.problems("verify-report", report.as_dict())
     shutil.rmtree(bundle.parent)
+
+
+@pytest.mark.stranger("14.1", "a bundle without the identity of its gates is judged")
+def test_a_bundle_of_a_pre_release_is_answered_with_a_sentence(resumed: Path) -> None:
+    data = {**read(resumed / "index.json"), "schema": 1}
+    with pytest.raises(GateError, match=r"has schema 1, which a pre-release wrote; this gate reads schema 2"):
+        parse_index(data)

@@ -14,9 +14,32 @@ from promotion_gate.base.errors import BundleError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.names import INDEX_FILE, MAP_FILE, evidence_name
 
-INDEX_SCHEMA = 1
+INDEX_SCHEMA = 2
 # How often a run may be resumed; a seal is kept of each attempt.
 MAX_ATTEMPTS = 999
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One gate of the plan: on which inventory host it runs, in which wave, and whether promotion_gates chose it."""
+
+    gate: str
+    host: str
+    wave: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a host answered when the newest attempt began, or why it cannot be used.
+
+    `kind` names the reason (`unreachable`, `no_checkout`, ...), `problem` is a sentence; both are empty for a host that
+    can be used.
+    """
+
+    output: str
+    kind: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +145,8 @@ class Index:
     baseline_sha256: str | None
     previous: Mapping[str, str] | None
     attempts: tuple[Mapping[str, Any], ...]
-    probes: Mapping[str, str]
+    plan: tuple[Planned, ...]
+    probes: Mapping[str, Probe]
     run: Mapping[str, Any]
     gates: Mapping[str, GateRecord]
     commands: tuple[Command, ...]
@@ -141,6 +165,10 @@ class Index:
         """All records of that id. An attempt of a gate makes one; of two, nobody can say which one counts."""
         return tuple(item for item in self.commands if item.gate == gate and item.id == command_id)
 
+    def host_of(self, gate: str) -> str | None:
+        """The inventory name of the host that the plan has for a gate."""
+        return next((planned.host for planned in self.plan if planned.gate == gate), None)
+
 
 def parse_index(data: object, where: str = INDEX_FILE) -> Index:
     """Turns the JSON of index.json into an Index. Raises BundleError naming the bad field."""
@@ -149,7 +177,10 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
     if schema > INDEX_SCHEMA:
         raise BundleError(f"{where} has schema {schema}; this gate reads up to {INDEX_SCHEMA}. Use the newer gate.")
     if schema != INDEX_SCHEMA:
-        raise BundleError(f"{where} has schema {schema}, expected {INDEX_SCHEMA}.")
+        raise BundleError(
+            f"{where} has schema {schema}, which a pre-release wrote; this gate reads schema {INDEX_SCHEMA}. Run "
+            "the gate again: a bundle of a pre-release decides nothing."
+        )
     state = fields.text("state")
     if state not in ("open", "closed"):
         raise BundleError(f'{where}: state must be open or closed, not "{state}".')
@@ -181,7 +212,11 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         baseline_sha256=fields.optional_text("baseline_sha256"),
         previous=fields.mapping("previous") or None,
         attempts=tuple(fields.sequence("attempts")),
-        probes=fields.mapping("probes"),
+        plan=fields.each("plan", _planned),
+        probes={
+            str(host): _probe(Fields(value, f"{where}: probes.{host}", BundleError))
+            for host, value in fields.mapping("probes").items()
+        },
         run=fields.mapping("run"),
         gates=gates,
         commands=commands,
@@ -201,6 +236,14 @@ def _files(fields: Fields, accounted: set[str]) -> dict[str, str]:
             raise BundleError(f'{fields.where}: no command and no artifact accounts for the file "{name}".')
         files[str(name)] = str(digest)
     return files
+
+
+def _planned(fields: Fields) -> Planned:
+    return Planned(fields.text("gate"), fields.text("host"), fields.integer("wave"), fields.boolean("chosen"))
+
+
+def _probe(fields: Fields) -> Probe:
+    return Probe(fields.text("output", ""), fields.text("kind", ""), fields.text("problem", ""))
 
 
 def _gate(fields: Fields) -> GateRecord:

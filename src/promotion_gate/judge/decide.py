@@ -26,12 +26,12 @@ from promotion_gate.judge.checks.case import (
     why_skipped,
 )
 from promotion_gate.judge.checks.registry import check_policy, registered
-from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.judge.identity import gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
 from promotion_gate.judge.parsers import failures
 from promotion_gate.judge.shipped import check_spec, differences
-from promotion_gate.judge.stale import stale_reason
+from promotion_gate.judge.stale import stale_reason, unknown_reason
 from promotion_gate.judge.waivers import Waivers, judge_waivers
 
 _ENDED_BADLY = re.compile(r"\bexited [1-9]|\bwas killed by signal ")
@@ -87,15 +87,6 @@ def decide(bundle: Bundle) -> Decision:
     )
 
 
-def gate_identity(bundle: Bundle, gate: str) -> Identity | None:
-    """What a gate ran on, from its own evidence; None where it left none."""
-    probe = bundle.index.command(gate, "identity")
-    if probe is None or probe.exit != 0:
-        return None
-    text = bundle.output(gate, "identity")
-    return None if text is None else identity(text)
-
-
 def rerun_command(index: Index) -> str:
     """The command that re-runs what did not pass, as it can be pasted.
 
@@ -149,12 +140,12 @@ def _gate(
     findings: dict[str, Finding],
 ) -> GateResult:
     record = bundle.index.gates.get(gate.name)
-    stale = stale_reason(bundle, gate.name, gate_identity)
+    stale, unknown = stale_reason(bundle, gate), unknown_reason(bundle, gate)
     trouble = host_trouble(bundle, gate.name)
     checks = [_host_check(bundle, gate, trouble)] if trouble else []
     for policy in gate.checks:
         try:
-            findings[policy.id] = _finding(bundle, gate, policy, stale)
+            findings[policy.id] = _finding(bundle, gate, policy, stale, unknown)
             checks.append(_check(bundle, policy, waivers, findings[policy.id]))
         except SwitchedOff as switched_off:
             not_judged.append({"id": policy.id, "title": policy.title, "reason": str(switched_off)})
@@ -169,12 +160,14 @@ def _gate(
     )
 
 
-def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str | None) -> Finding:
+def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str | None, unknown: str | None) -> Finding:
     """What a check finds. Raises SwitchedOff where it is not judged."""
     case = Case(bundle, gate, policy)
     finding = _found(case)
     if stale:
         return Finding(Status.STALE, stale, finding.evidence)
+    if unknown and finding.status is Status.PASS:
+        return Finding(Status.INVALID, unknown, finding.evidence)
     return _masked(case, finding) if case.masked else finding
 
 

@@ -1,52 +1,214 @@
-"""Who and what a gate ran on: the commit, the content of the tree, and the machine.
+"""Who and what a gate ran on: the machine, the checkout, the profile, the environment file, verdi's configuration.
 
-Reads the output of roles/gate_common/files/identity.sh, which every gate runs first.
+Reads the output of module_utils/promotion/identity.py, which stands first and last in every gate's trip.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from promotion_gate.base.files import sha256
+from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.parsers.text import key_values
+
+BEGIN, END = "identity", "identity_end"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`content` digests the tracked tree without the evidence folder: two commits that differ only there are equal.
+    """What one probe told; None or empty where it did not.
 
-    `changes` and `untracked` digest what is not committed (tracked files; names of others), `none` if nothing is, None
-    where it was not asked for; `env_file` is when the VM's environment file was written, and its size.
-    `fingerprint` is the SHA-256 of the machine id and the SSH host key, `timing_fingerprint` of the machine id
-    (else the host key) and the processor; None where neither id nor key is known.
+    `content` digests the commit's files without evidence: two commits that differ only there are equal. `changes`
+    digests what on disk is not as the commit has it, `untracked` the names of other files, `none` if there are none.
+    `revision` is the branch that was asked for instead of the checkout (a temporary worktree is made of it later).
+    `errors` says for each part that could not be told why.
     """
 
+    machine_id: str | None
+    boot_id: str | None
+    host_keys: tuple[str, ...]
+    processor: str | None
+    top_level: str | None
     commit: str | None
+    revision: str | None
     branch: str | None
     target_commit: str | None
     content: str | None
     changes: str | None
+    modified: tuple[str, ...]
     untracked: str | None
+    untracked_names: tuple[str, ...]
+    profile: str | None
+    profile_digest: str | None
     env_file: str | None
-    fingerprint: str | None
-    timing_fingerprint: str | None
+    env_file_digest: str | None
+    config_dir: str | None
+    errors: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The SHA-256 of the machine id, else of the host keys; None where neither is known."""
+        known = self.machine_id or "\n".join(self.host_keys)
+        return sha256(known.encode()) if known else None
+
+    @property
+    def timing_fingerprint(self) -> str | None:
+        """The machine with its processor: timings are compared on one kind only."""
+        known = self.machine_id or next(iter(self.host_keys), None)
+        return sha256(f"{known}\n{self.processor or ''}".encode()) if known else None
+
+    def unknown(self, parts: Iterable[str]) -> list[str]:
+        """A phrase for each of the parts that was not told."""
+        known = {
+            "machine": self.fingerprint,
+            "checkout": self.content,
+            "profile": self.profile,
+            "env_file": self.env_file_digest,
+            "config_dir": self.config_dir,
+        }
+        return [f"{_NAMES[part]}: {self.errors.get(part, 'it was not told')}" for part in parts if not known[part]]
+
+
+_NAMES = {
+    "machine": "the machine",
+    "checkout": "the checkout",
+    "profile": "the profile",
+    "env_file": "the environment file",
+    "config_dir": "verdi's configuration folder",
+}
 
 
 def identity(text: str) -> Identity:
     """Parses the probe's lines; what is not there is None."""
     values = key_values(text)
-    machine = "\n".join(f"{key}={values[key]}" for key in ("machine_id", "host_key") if values.get(key))
-    # Timings belong to a machine and its processor; a host key may come and go with an SSH server.
-    timed_on = values.get("machine_id") or values.get("host_key")
-    timing = f"{timed_on}\n{values.get('processor', '')}"
     return Identity(
+        machine_id=values.get("machine_id") or None,
+        boot_id=values.get("boot_id") or None,
+        host_keys=_names(values.get("host_keys")),
+        processor=values.get("processor") or None,
+        top_level=values.get("top_level") or None,
         commit=values.get("commit") or None,
+        revision=values.get("revision") or None,
         branch=values.get("branch") or None,
         target_commit=values.get("target_commit") or None,
         content=values.get("content") or None,
         changes=values.get("changes") or None,
+        modified=_names(values.get("modified")),
         untracked=values.get("untracked") or None,
+        untracked_names=_names(values.get("untracked_names")),
+        profile=values.get("profile") or None,
+        profile_digest=values.get("profile_digest") or None,
         env_file=values.get("env_file") or None,
-        fingerprint=sha256(machine.encode()) if machine else None,
-        timing_fingerprint=sha256(timing.encode()) if timed_on else None,
+        env_file_digest=values.get("env_file_digest") or None,
+        config_dir=values.get("config_dir") or None,
+        errors={part: values[f"{part}_error"] for part in _NAMES if values.get(f"{part}_error")},
     )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return ()
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def gate_identity(bundle: Bundle, gate: str, which: str = BEGIN) -> Identity | None:
+    """What a gate ran on at its begin (or its END), from its own evidence; None where it left none."""
+    probe = bundle.index.command(gate, which)
+    if probe is None or probe.exit not in (0, 1) or probe.truncated or probe.timed_out:
+        return None
+    text = bundle.output(gate, which)
+    return None if text is None else identity(text)
+
+
+def same_machine(one: Identity, other: Identity) -> bool:
+    """Whether two probes were of one machine: by its id, else by a host key in common."""
+    if one.machine_id and other.machine_id:
+        return one.machine_id == other.machine_id
+    return bool(set(one.host_keys) & set(other.host_keys))
+
+
+def difference(
+    before: Identity, after: Identity, parts: Iterable[str], same_attempt: bool, own: bool = False
+) -> str | None:
+    """What of a host is not as it was, as a phrase; None where nothing is.
+
+    Between attempts a machine may have been rebooted, and HEAD may be another commit of the same content. `own` are
+    the begin and the end of one gate: which tracked files its commands changed is a question of its own, and a first
+    run makes the profile. A part that neither of them knows makes no difference; such a gate does not pass anyway.
+    """
+    wanted = set(parts)
+    found: str | None = None
+    if "machine" in wanted:
+        found = _machine(before, after, same_attempt)
+    if not found and "checkout" in wanted:
+        found = _checkout(before, after, same_attempt, own)
+    if not found and "profile" in wanted:
+        found = _profile(before, after, own)
+    if not found and "env_file" in wanted:
+        found = _env_file(before, after)
+    if not found and "config_dir" in wanted and before.config_dir != after.config_dir:
+        found = f"verdi's configuration folder changed from {before.config_dir} to {after.config_dir}"
+    return found
+
+
+def _machine(before: Identity, after: Identity, same_attempt: bool) -> str | None:
+    if before.fingerprint is None and after.fingerprint is None:
+        return None
+    if not same_machine(before, after):
+        return "the machine became another one (neither its machine id nor a host key is the same)"
+    if same_attempt and before.boot_id != after.boot_id:
+        return "the machine was rebooted"
+    return None
+
+
+def _checkout(before: Identity, after: Identity, same_attempt: bool, own: bool) -> str | None:
+    if before.content is None and after.content is None:
+        return None
+    if before.content != after.content or (same_attempt and before.commit != after.commit):
+        return f"the commit changed from {before.commit or 'an unknown one'} to {after.commit or 'an unknown one'}"
+    if before.revision or after.revision:
+        return None
+    if before.top_level != after.top_level:
+        return f"the checkout changed from {before.top_level} to {after.top_level}"
+    if before.branch != after.branch:
+        return f"the branch changed from {before.branch or 'a detached HEAD'} to {after.branch or 'a detached HEAD'}"
+    if before.changes != after.changes and not own:
+        return f"tracked files changed: {_listed(before.modified, after.modified)}"
+    return None
+
+
+def _profile(before: Identity, after: Identity, own: bool) -> str | None:
+    if before.profile != after.profile:
+        return f"the profile changed from {before.profile} to {after.profile}"
+    made = own and before.profile_digest == "none"
+    same = made or before.profile_digest == after.profile_digest
+    return None if same else f"what verdi's configuration says of the profile {after.profile} changed"
+
+
+def _env_file(before: Identity, after: Identity) -> str | None:
+    if before.env_file != after.env_file:
+        return f"the environment file changed from {before.env_file} to {after.env_file}"
+    same = before.env_file_digest == after.env_file_digest
+    return None if same else f"the content of the environment file {after.env_file} changed"
+
+
+def changed_by_own_commands(begin: Identity, end: Identity) -> str | None:
+    """The tracked files that changed between the begin and the end of one gate, or None."""
+    return None if begin.changes == end.changes else _listed(begin.modified, end.modified)
+
+
+def _listed(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    """The names in which two lists differ; where only the content of the same files does, all of them."""
+    names = sorted(set(before) ^ set(after)) or sorted(set(after))
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def untracked_difference(before: Identity, after: Identity) -> str | None:
+    """Which files that no commit has came or went, as a phrase; None where none did."""
+    if before.revision or after.revision or before.untracked == after.untracked:
+        return None
+    return f"files that are not tracked changed: {_listed(before.untracked_names, after.untracked_names)}"

@@ -1,26 +1,53 @@
-"""Kept evidence counts only while what it depends on is the same, and while it is young enough.
+"""Evidence counts only while what it depends on is the same, and while it is young enough.
 
-The one rule for it: decide() asks it of a bundle, and a resume asks it before it begins, with what both hosts say now.
+The one rule for it: decide() asks it of a bundle, and a resume asks it before it begins, with what the hosts say now.
+What a host was is known from several observations: the probe when the run (or its resume) began, and the begin and the
+end of each gate. In the order in which they were made each must agree with the one before; where one does not, all
+evidence from before it is of something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from promotion_gate.base.policy import VM_GATES, WORKSPACE_GATES, gate_settings
+from promotion_gate.base.policy import GatePolicy, gate_settings
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp
 from promotion_gate.bundle.index import GateRecord
 from promotion_gate.bundle.load import Bundle
-from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.judge.identity import (
+    BEGIN,
+    END,
+    Identity,
+    changed_by_own_commands,
+    difference,
+    gate_identity,
+    identity,
+    untracked_difference,
+)
 
-IdentityOf = Callable[[Bundle, str], Identity | None]
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a host was at one moment; `gate` is None for the probe with which an attempt began."""
+
+    attempt: int
+    gate: GatePolicy | None
+    which: str
+    parts: tuple[str, ...]
+    seen: Identity
+
+    @property
+    def label(self) -> str:
+        return f"gate {self.gate.id}" if self.gate else f"the probe of attempt {self.attempt}"
 
 
-def stale_reason(bundle: Bundle, gate: str, identity_of: IdentityOf) -> str | None:
+def stale_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
     """Why the evidence of a gate no longer counts, or None."""
-    record, index = bundle.index.gates.get(gate), bundle.index
+    record, index = bundle.index.gates.get(gate.name), bundle.index
     if record is None:
         return None
     too_old = _too_old(record, index.evaluated_at, index.settings)
@@ -28,69 +55,105 @@ def stale_reason(bundle: Bundle, gate: str, identity_of: IdentityOf) -> str | No
         return too_old
     if record.policy_sha256 != index.policy.get("sha256"):
         return "the policy has changed since this evidence was collected"
-    for name, value in gate_settings(gate, index.settings).items():
+    for name, value in gate_settings(gate.name, index.settings).items():
         if record.settings.get(name) != value:
             return f"{name} is set to something else than when this evidence was collected"
-    return _moved(bundle, gate, record.attempt, identity_of)
+    planned = index.host_of(gate.name)
+    if planned != record.host:
+        return f"it was collected on {record.host}, and the gate's host is {planned} now"
+    probe = index.probes.get(record.host)
+    if record.attempt < index.attempt and (probe is None or probe.problem):
+        return f"{record.host} did not say what it is now"
+    return _moved(bundle, gate, record) or _other_commit(bundle, gate, record)
 
 
-def _moved(bundle: Bundle, gate: str, attempt: int, identity_of: IdentityOf) -> str | None:
-    """What has become of commit and machine since."""
-    kept = identity_of(bundle, gate)
-    for group, later in _later(bundle, gate, attempt, identity_of):
-        if kept is None or kept.content is None:
-            return "it does not say which commit and machine it was collected on"
-        reason = _changed(kept, later, gate in VM_GATES, group)
-        if reason:
-            return reason
-    return None
-
-
-def _later(bundle: Bundle, gate: str, attempt: int, identity_of: IdentityOf) -> Iterator[tuple[str, Identity]]:
-    """What is known of either host after the evidence of `gate`: what it said when the newest resume began, and gates
-    that were run again since.
-
-    The commit under judgement is the workspace's: gates 1, 2 and 5 are held to it, gates 3 and 4 to both hosts. That
-    the VM is at another commit from the start is what gate 3 finds.
-    """
-    own = "aiida_vm" if gate in VM_GATES else "workspace"
-    if attempt < bundle.index.attempt:
-        yield own, said_now(bundle.index.probes, own)
-        before, now = identity_of(bundle, "preflight"), said_now(bundle.index.probes, "workspace")
-        if own == "aiida_vm" and before and before.content != now.content:
-            yield "workspace", now
-    for other in WORKSPACE_GATES if own == "workspace" else (*WORKSPACE_GATES, *VM_GATES):
-        newer = bundle.index.gates.get(other)
-        theirs = identity_of(bundle, other) if newer and newer.attempt > attempt else None
-        if theirs and theirs.content:
-            yield ("aiida_vm" if other in VM_GATES else "workspace"), theirs
-
-
-def said_now(probes: Mapping[str, str], group: str) -> Identity:
-    """What the host of a group answered when the newest resume began; nothing is known of one that did not."""
-    return identity(str(probes.get(group) or ""))
-
-
-def _changed(kept: Identity, later: Identity, on_vm: bool, group: str) -> str | None:
-    """What differs between what evidence was collected on and a later state of its own or the other host, or None."""
-    same_machine = on_vm == (group == "aiida_vm")
-    if later.content is None:
-        # The workspace's own gates say so; the VM's have nothing to be compared with.
-        return f"{'the VM' if on_vm else 'the workspace host'} did not say what it is now" if same_machine else None
-    if kept.content != later.content:
-        return f"the commit changed from {kept.commit} to {later.commit} since this evidence was collected"
-    if not same_machine:
+def unknown_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
+    """Why a gate cannot pass: a part of what it ran on is not known, or its own commands changed tracked files."""
+    if gate.name not in bundle.index.gates:
         return None
-    if kept.fingerprint != later.fingerprint:
-        return "the machine is another one than when this evidence was collected (host key and machine id differ)"
-    if on_vm and kept.env_file != later.env_file:
-        return "the environment file was written anew since this evidence was collected"
-    pairs = [(kept.changes, later.changes)]
-    if not on_vm:  # what the VM has beside the files of the commit is its own: the environment file, for one
-        pairs.append((kept.untracked, later.untracked))
-    if any(before and now and before != now for before, now in pairs):
-        return "what is not committed is something else than when this evidence was collected"
+    begin, end = gate_identity(bundle, gate.name), gate_identity(bundle, gate.name, END)
+    for seen, when in ((begin, "when it began"), (end, "when it ended")):
+        unknown = ["it was not recorded"] if seen is None else seen.unknown(gate.identity)
+        if unknown:
+            return f"what the gate ran on {when} is not known: {'; '.join(unknown)}"
+    changed = changed_by_own_commands(begin, end) if begin and end else None
+    return f"tracked files changed while the gate ran: {changed}" if changed else None
+
+
+def observations(bundle: Bundle, host: str) -> list[Observation]:
+    """What is known of a host, the oldest first."""
+    index = bundle.index
+    found = []
+    for gate in bundle.policy.gates:
+        record = index.gates.get(gate.name)
+        if record and record.host == host:
+            for which in (BEGIN, END):
+                seen = gate_identity(bundle, gate.name, which)
+                if seen:
+                    found.append(Observation(record.attempt, gate, which, gate.identity, seen))
+    probe = index.probes.get(host)
+    if probe and not probe.problem:
+        parts = {
+            part: None for gate in bundle.policy.gates if index.host_of(gate.name) == host for part in gate.identity
+        }
+        found.insert(0, Observation(index.attempt, None, BEGIN, tuple(parts), identity(probe.output)))
+    return sorted(found, key=lambda seen: seen.attempt)  # stable: within an attempt the order of the gates
+
+
+def _moved(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:
+    """What of its host changed while the gate ran, or later."""
+    chain = observations(bundle, record.host)
+    began = next((n for n, seen in enumerate(chain) if seen.gate is gate), None)
+    if began is None:
+        return None
+    reference = record.host == reference_host(bundle)
+    for before, after in itertools.pairwise(chain[began:]):
+        changed = _changed(before, after, reference)
+        if changed and before.gate is not None and before.gate is after.gate:
+            return f"while gate {before.gate.id} ran, {changed}"
+        if changed and after.gate is None:
+            return f"since {before.label} {changed}"
+        if changed:
+            return f"between {before.label} and {after.label} {changed}"
     return None
+
+
+def _changed(before: Observation, after: Observation, reference: bool) -> str | None:
+    """What differs between two observations of a host, one after the other.
+
+    Tracked files that a gate's own commands changed are that gate's own fault, which a check of it names. What the VM
+    has beside the files of the commit is its own (the environment file, for one), so files that are not tracked are
+    looked at on the host of the commit under judgement (`reference`) alone.
+    """
+    parts = [part for part in before.parts if part in after.parts]
+    own = before.gate is not None and before.gate is after.gate
+    found = difference(before.seen, after.seen, parts, before.attempt == after.attempt, own)
+    if found or own or not reference or "checkout" not in parts:
+        return found
+    return untracked_difference(before.seen, after.seen)
+
+
+def _other_commit(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:
+    """Whether the commit under judgement became another one after the evidence of a gate on another host.
+
+    That the VM is at another commit from the start is what a check of gate 3 finds.
+    """
+    kept, host = gate_identity(bundle, gate.name), reference_host(bundle)
+    if kept is None or kept.content is None or host is None or host == record.host or "checkout" not in gate.identity:
+        return None
+    chain = [seen for seen in observations(bundle, host) if seen.seen.content]
+    then = [seen.seen for seen in chain if seen.attempt <= record.attempt]
+    for later in (seen.seen for seen in chain if seen.attempt > record.attempt):
+        moved = not then or then[-1].content != later.content
+        if moved and later.content != kept.content:
+            return f"the commit on {host} changed to {later.commit}, and this evidence is of {kept.commit}"
+    return None
+
+
+def reference_host(bundle: Bundle) -> str | None:
+    """The host whose checkout is the commit under judgement: that of the first gate that has one."""
+    first = next((gate for gate in bundle.policy.gates if "checkout" in gate.identity), None)
+    return bundle.index.host_of(first.name) if first else None
 
 
 def _too_old(record: GateRecord, evaluated_at: str | None, settings: Mapping[str, Any]) -> str | None:

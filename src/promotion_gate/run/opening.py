@@ -33,6 +33,7 @@ from promotion_gate.prove.signing import check_signing_key
 from promotion_gate.report.tracker import check_issue_commands
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import masked
+from promotion_gate.run.plan import plan_of
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role, find_role, name_mistakes
 from promotion_gate.run.settings import VARIABLES, Mistakes, check_run_id, effective, text
@@ -60,7 +61,7 @@ def open_run(request: object) -> dict[str, Any]:
             found = newest_run(root, str(given.values["promotion_resume"])).settings
             kept = {**found, "promotion_evidence_root": str(root)}
         optional = () if kept else tuple(VARIABLES)
-    settings, _, roles = checked_settings(fields, given, mistakes, kept, optional)
+    settings, policy, roles = checked_settings(fields, given, mistakes, kept, optional)
     with mistakes.noting():
         check_signing_key(settings["promotion_signing_key"])
     with mistakes.noting():
@@ -75,7 +76,7 @@ def open_run(request: object) -> dict[str, Any]:
     if kept is not None:
         run = plan_resume(root, settings, checklist, settings["promotion_policy"])
     else:
-        run = _new_run(root, settings, checklist)
+        run = _new_run(root, settings, policy, checklist)
     return {**run, "roles": _handed(settings, roles, str(run["run_id"]))}
 
 
@@ -155,6 +156,7 @@ def checked_settings(
     root = settings["promotion_evidence_root"]
     settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(Path(root) / "baseline")
     settings["evidence_path"] = _below(root, settings["workspace_dir"])
+    settings["baseline_path"] = _below(settings["promotion_baseline_dir"], settings["workspace_dir"])
     settings["words"] = words(settings)
     settings["ownership_map"] = _ownership_map(policy)
     return settings, policy, roles
@@ -331,7 +333,7 @@ def _later_than_all(root: Path) -> datetime:
     return now
 
 
-def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, Any]:
+def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str) -> dict[str, Any]:
     opened = _later_than_all(root)
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
@@ -357,6 +359,7 @@ def _new_run(root: Path, settings: dict[str, Any], checklist: str) -> dict[str, 
         "baseline_sha256": sha256(baseline_text.encode()),
         "previous": previous_seal(root, run_id),
         "attempts": [],
+        "plan": plan_of(policy, kept),
         "probes": {},
         "run": {},
         "gates": {},

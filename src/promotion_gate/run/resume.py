@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import is_sealed, newest_folder, newest_run, remove_unfinished
-from promotion_gate.bundle.index import Index, parse_index
+from promotion_gate.bundle.index import Index, Planned, Probe, parse_index
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.masking import masked
+from promotion_gate.run.plan import plan_of
 from promotion_gate.run.settings import chosen_gates
 
-_LONGEST_ANSWER = 4000
+_LONGEST_ANSWER = 20_000
 
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
@@ -57,13 +58,13 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
 def begin_resume(request: object) -> dict[str, Any]:
     """Chooses the gates to re-run and reopens the bundle.
 
-    `request` has what plan_resume() returned as `plan`, and `probes`: the output of identity.sh by group
-    (workspace, aiida_vm; an empty text where the host did not answer). Raises InputError where nothing is to be
+    `request` has what plan_resume() returned as `plan`, and `probes`: what the identity program printed, by host (an
+    empty string where the host did not answer). Raises InputError where nothing is to be
     re-run.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     plan = Fields(fields.mapping("plan"), "the plan of the resume", InputError)
-    probes = {str(group): _answer(text) for group, text in fields.mapping("probes").items()}
+    probes = {str(host): _probe(answer) for host, answer in fields.mapping("probes").items()}
     folder, settings = Path(plan.text("bundle")), plan.mapping("settings")
     policy = plan.mapping("policy")
     lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
@@ -95,9 +96,10 @@ def begin_resume(request: object) -> dict[str, Any]:
     }
 
 
-def _answer(text: object) -> str:
-    """What a host said of itself, as the index keeps it: short, and without what looks like a secret."""
-    return Redactor().text(str(text))[:_LONGEST_ANSWER]
+def _probe(text: object) -> Probe:
+    """What a host said of itself, as the index keeps it: bounded, and without what looks like a secret."""
+    said = Redactor().text(str(text))[:_LONGEST_ANSWER]
+    return Probe(said, "", "") if said else Probe("", "no_answer", "it did not answer when the run was resumed")
 
 
 def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str]:
@@ -134,7 +136,7 @@ def _has_begun(index: Index) -> bool:
 
 
 def rerun_reasons(
-    folder: Path, settings: Mapping[str, Any], policy_sha256: str, probes: Mapping[str, str]
+    folder: Path, settings: Mapping[str, Any], policy_sha256: str, probes: Mapping[str, Probe]
 ) -> dict[str, str]:
     """Which gates must be re-run, and why: those that would not pass if nothing was run again.
 
@@ -151,6 +153,7 @@ def rerun_reasons(
         attempt=bundle.index.attempt + 1,
         settings=_kept_settings(bundle.index.settings, settings, gates=()),
         policy={**bundle.index.policy, "sha256": policy_sha256},
+        plan=tuple(Planned(**planned) for planned in plan_of(bundle.policy, settings)),
         probes=probes,
     )
     decision = decide(replace(bundle, index=index))
@@ -194,7 +197,7 @@ def reopen(
     policy_text: str,
     policy_name: str,
     gates: Collection[str],
-    probes: Mapping[str, str],
+    probes: Mapping[str, Probe],
 ) -> None:
     """Makes the bundle an open one in which the given gates have no evidence.
 
@@ -226,7 +229,7 @@ def reopen(
         settings=kept,
         policy=policy_record(policy_name, policy_text, shipped),
         baseline_sha256=sha256(baselines.encode()),
-        probes=dict(probes),
+        probes={host: asdict(probe) for host, probe in probes.items()},
         run={},
     )
     write_atomically(folder / INDEX_FILE, to_json(data))

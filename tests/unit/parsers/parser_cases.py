@@ -25,16 +25,6 @@ def _sinfo(text: str) -> dict[str, Any]:
     }
 
 
-def _git_status(text: str) -> dict[str, Any]:
-    status = git.status(text)
-    return {
-        **asdict(status),
-        "clean": status.clean,
-        "modified": status.modified,
-        "untracked": status.untracked,
-    }
-
-
 def _reason(text: str) -> dict[str, Any]:
     return {
         "reason": reason(text),
@@ -47,9 +37,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "computer_show": verdi.computer_show,
     "computer_test": lambda text: asdict(verdi.computer_test(text)),
     "daemon_status": lambda text: asdict(verdi.daemon_status(text)),
-    "git_branch": git.branch,
     "git_commit": git.commit,
-    "git_status": _git_status,
     "job": lambda text: asdict(slurm.job(text)),
     "junit": lambda text: asdict(junit.parse(text)),
     "profile_list": lambda text: asdict(verdi.profile_list(text)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from parser_cases import cases
 
-from promotion_gate.judge.parsers import git, junit, slurm, tools
+from promotion_gate.judge.parsers import junit, slurm, tools
 
 SINFO = "debug*|up|n1|mixed|none\nbatch|up|n1|mixed|none\nbatch|up|n2|idle~|none\ndown|down|n3|idle|none\n"
 
@@ -63,11 +63,6 @@ def test_numbers_of_a_version(version: str, numbers: tuple[int, ...]) -> None:
 
 def test_an_unknown_tool_has_no_version() -> None:
     assert tools.version("emacs", "30.1.0\n") is None
-
-
-def test_ignored_files_leave_a_worktree_clean_and_branch_lines_are_no_files() -> None:
-    assert git.status("## main...origin/main [ahead 1]\n!! x.log\n").clean
-    assert not git.status("?? new\n").clean
 
 
 def test_a_junit_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parser_cases import READERS, cases
 
-from promotion_gate.judge.parsers import git, junit, slurm, tools, verdi
+from promotion_gate.judge.parsers import junit, slurm, tools, verdi
 from promotion_gate.judge.parsers.text import plain
 
 # Pieces that the parsers look for, whole or cut, among escapes and things that end or hide lines.
@@ -123,12 +123,6 @@ def test_tests_pass_only_where_the_file_has_them(text: str) -> None:
     assert result.passed <= text.count("<testcase")
     if result.problem is not None:
         assert result.passed == 0
-
-
-@given(text=texts)
-def test_a_worktree_is_clean_only_if_nothing_is_listed(text: str) -> None:
-    if git.status(text).clean:
-        assert all(item == "" or item.startswith(("## ", "!! ")) for item in re.split("[\0\n]", text)) or "\0" in text
 
 
 @given(text=texts, tool=st.sampled_from(tools.TOOLS))

@@ -6,7 +6,8 @@ from promotion_gate.base.limits import Limit, word
 from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
 from promotion_gate.judge.identity import identity
-from promotion_gate.judge.parsers import git, tools
+from promotion_gate.judge.parsers import tools
+from promotion_gate.judge.parsers.text import reason
 
 # What the role gate_preflight asks for.
 TOOLS = ("node", "corepack", "pnpm", "uv")
@@ -50,12 +51,15 @@ def inputs(case: Case) -> Finding:
     return Finding(Status.PASS, f"{len(case.limit('files'))} documents found", (output.record.file,))
 
 
-@check("worktree", expected="git reports no changed and no untracked file outside the evidence folder")
+@check("worktree", expected="every file is as the commit has it, and none is untracked, beside the evidence of runs")
 def worktree(case: Case) -> Finding:
-    output = case.command("worktree").succeeded()
-    status = git.status(output.whole)
-    dirty = [*status.modified, *status.untracked, *status.unreadable]
-    if dirty or not status.clean:
+    output = case.command("identity")
+    seen = identity(output.whole)
+    if seen.changes is None or seen.untracked is None:
+        why = seen.errors.get("checkout") or reason(output.text) or output.ending
+        raise Unproven(Status.FAIL, f"the worktree cannot be read: {why}", output.record.file)
+    if seen.changes != "none" or seen.untracked != "none":
+        dirty = [*seen.modified, *seen.untracked_names]
         shown = ", ".join(dirty[:10]) + (f" and {len(dirty) - 10} more" if len(dirty) > 10 else "")
         raise Unproven(Status.FAIL, f"dirty: {shown}", output.record.file)
     return Finding(Status.PASS, "clean", (output.record.file,))
@@ -63,8 +67,11 @@ def worktree(case: Case) -> Finding:
 
 @check("branch", expected="HEAD is the branch {workspace_target_branch}")
 def branch(case: Case) -> Finding:
-    output = case.command("identity").succeeded()
+    output = case.command("identity")
     found = identity(output.whole)
+    if found.content is None:
+        why = found.errors.get("checkout") or reason(output.text) or output.ending
+        raise Unproven(Status.FAIL, f"the checkout cannot be read: {why}", output.record.file)
     wanted = str(case.settings.get("workspace_target_branch"))
     if case.settings.get("workspace_checkout") == "worktree":
         if found.commit and found.commit == found.target_commit:

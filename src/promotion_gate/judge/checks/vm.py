@@ -11,7 +11,7 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
-from promotion_gate.judge.parsers import git, verdi
+from promotion_gate.judge.parsers import verdi
 from promotion_gate.judge.parsers.text import key_values, reason
 
 
@@ -32,16 +32,16 @@ def workspace_identity(case: Case) -> Identity | None:
 @check("vm_checkout", "the commit of the workspace, no tracked file modified", hints="no_checkout modified")
 def vm_checkout(case: Case) -> Finding:
     output = case.command("identity")
-    if output.exit != 0:
-        raise Unproven(Status.FAIL, f"no Git checkout: {reason(output.text)}", output.record.file, "no_checkout")
     here, there = workspace_identity(case), identity(output.whole)
+    if there.content is None:
+        why = there.errors.get("checkout") or reason(output.text) or output.ending
+        raise Unproven(Status.FAIL, f"no Git checkout: {why}", output.record.file, "no_checkout")
     if here is None or not here.content:
         raise Unproven(Status.MISSING, "the workspace's own commit is not known (gate 1 left no evidence)")
-    if not there.content or there.content != here.content:
+    if there.content != here.content:
         raise Unproven(Status.FAIL, f"the VM is at {there.commit}, the workspace at {here.commit}", output.record.file)
-    status = git.status(case.command("tracked").succeeded().whole)
-    if status.modified or status.unreadable:
-        dirty = ", ".join([*status.modified, *status.unreadable][:10])
+    if there.changes != "none":
+        dirty = ", ".join(there.modified[:10])
         raise Unproven(Status.FAIL, f"modified on the VM: {dirty}", output.record.file, "modified")
     equal = "" if there.commit == here.commit else f", equal to {here.commit} but for the evidence folder"
     return Finding(Status.PASS, f"{there.commit}{equal}, unmodified", (output.record.file,))

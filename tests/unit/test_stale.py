@@ -1,0 +1,162 @@
+# ruff: noqa: E501 - a row of the table is one line
+"""All gates of a decision agree on what they ran on, and each end agrees with its own begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bundles
+import pytest
+from bundles import BEGIN_AND_END, elsewhere, healthy_trips, vm_probe, workspace_probe
+
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+from promotion_gate.judge.identity import identity, same_machine
+
+B, OTHER = "b" * 40, "c" * 64
+WORKSPACE, VM = workspace_probe(), vm_probe()
+
+
+def said(root: Path, trips: bundles.Trips) -> dict[str, str]:
+    """What the first check of each gate says that does not pass, of a run that held."""
+    decision = decide(load_bundle(bundles.closed_bundle(root, trips)))
+    assert decision.decision == "HOLD"
+    return {
+        gate.name: next(f"{check.status}: {check.observed}" for check in gate.checks if check.status != "PASS")
+        for gate in decision.gates
+        if gate.status != "PASS"
+    }
+
+
+# What the later gates of a host ran on, from which gate on, and what is said of the gates before it.
+BETWEEN = {
+    "HEAD moved": ("sqlite_smoke", workspace_probe(B, OTHER), f"the commit changed from {bundles.COMMIT} to {B}"),
+    "a commit without changes": ("contracts", workspace_probe(B), f"the commit changed from {bundles.COMMIT} to {B}"),
+    "another branch": (
+        "contracts", WORKSPACE.replace("branch: main", "branch: fix"), "the branch changed from main to fix",
+    ),
+    "a tracked file changed": (
+        "contracts", bundles.dirty(WORKSPACE, "app.py (modified)"), "tracked files changed: app.py (modified)",
+    ),
+    "a file was added": (
+        "contracts", bundles.dirty(WORKSPACE, untracked="conftest.py"), "files that are not tracked changed: conftest.py",
+    ),
+    "gate 2 in another checkout": (
+        "sqlite_smoke", WORKSPACE.replace("/srv/app", "/srv/other"), "the checkout changed from /srv/app to /srv/other",
+    ),
+    "the checkout of the VM moved": ("slurm_smoke", vm_probe(B, OTHER), f"the commit changed from {bundles.COMMIT} to {B}"),
+    "the smoke script changed": (
+        "slurm_smoke", bundles.dirty(VM, "scripts/aiida-slurm-smoke-vm.sh (modified)"), "scripts/aiida-slurm-smoke-vm.sh",
+    ),
+    "the environment file changed": (
+        "slurm_smoke", VM.replace("b2b2", "b3b3"), "the content of the environment file /srv/app/ops/aiida-vm/aiida-vm.env",
+    ),
+    "another environment file": ("slurm_smoke", VM.replace("vm.env", "other.env"), "the environment file changed from "),
+    "another profile": (
+        "slurm_smoke", VM.replace("profile: vm-psql", "profile: other"), "the profile changed from vm-psql to other",
+    ),
+    "the profile points elsewhere": ("slurm_smoke", VM.replace("a1a1", "a3a3"), "configuration says of the profile vm-psql"),
+    "another configuration folder": (
+        "slurm_smoke", VM.replace("/home/aiida/.aiida", "/srv/.aiida"), "configuration folder changed from /home/aiida/.aiida",
+    ),
+    "gate 4 on another machine": ("slurm_smoke", vm_probe(machine_id="f" * 32), "the machine became another one"),
+    "the VM was rebooted": ("slurm_smoke", VM.replace("boot_id: 5", "boot_id: 6"), "the machine was rebooted"),
+}  # fmt: skip
+ORDER = {"workspace": ("preflight", "sqlite_smoke", "contracts"), "vm": ("vm_bootstrap", "slurm_smoke")}
+NUMBER = {"preflight": 1, "sqlite_smoke": 2, "vm_bootstrap": 3, "slurm_smoke": 4, "contracts": 5}
+
+
+@pytest.mark.stranger(
+    "14.1", "HEAD, a tracked file, the VM's checkout, env file, profile or machine changed between gates"
+)
+@pytest.mark.parametrize(("gate", "now", "what"), BETWEEN.values(), ids=BETWEEN)
+def test_a_change_between_two_gates_of_a_run_holds(tmp_path: Path, gate: str, now: str, what: str) -> None:
+    order = ORDER["vm" if gate in ORDER["vm"] else "workspace"]
+    at = order.index(gate)
+    found = said(tmp_path, elsewhere(healthy_trips(), *order[at:], output=now))
+    assert {name for name in found if found[name].startswith("STALE")} == set(order[:at])
+    for before in order[:at]:
+        assert found[before].startswith(f"STALE: between gate {NUMBER[order[at - 1]]} and gate {NUMBER[gate]} ")
+        assert what in found[before]
+
+
+@pytest.mark.stranger("14.1", "what a gate ran on changed while it ran")
+@pytest.mark.parametrize(("gate", "now", "what"), BETWEEN.values(), ids=BETWEEN)
+def test_a_change_while_a_gate_ran_holds(tmp_path: Path, gate: str, now: str, what: str) -> None:
+    trips = healthy_trips()
+    trips[gate] = bundles.changed(trips[gate], "identity_end", output=now)
+    trips = elsewhere(
+        trips,
+        *(name for name in NUMBER if NUMBER[name] > NUMBER[gate] and bundles.host_of(name) == bundles.host_of(gate)),
+        output=now,
+    )
+    if what.startswith("files that are not tracked"):
+        assert decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).decision == "PROMOTE"  # what a smoke leaves
+        return
+    found = said(tmp_path, trips)
+    assert what.removeprefix("tracked files changed: ") in found[gate]
+    assert f"while gate {NUMBER[gate]} ran" in found[gate] or "while the gate ran" in found[gate]
+
+
+@pytest.mark.stranger("14.1", "gate 5 ran on a worktree with changes")
+def test_tracked_files_that_the_gate_itself_changed_are_named_once(tmp_path: Path) -> None:
+    changed = bundles.dirty(WORKSPACE, "uv.lock (modified)")
+    trips = elsewhere(healthy_trips(), "contracts", output=changed)
+    trips["sqlite_smoke"] = bundles.changed(trips["sqlite_smoke"], "identity_end", output=changed)
+    found = said(tmp_path, trips)
+    assert set(found) == {"sqlite_smoke"}
+    assert "tracked files changed while the gate ran: uv.lock (modified)" in found["sqlite_smoke"]
+
+
+UNKNOWN = {
+    "no machine id, no host key": ("machine_id: ", "the machine"),
+    "no commit": ("content: ", "the checkout"),
+    "no profile": ("profile: ", "the profile"),
+    "no environment file": ("env_file_digest: ", "the environment file"),
+    "no configuration folder": ("config_dir: ", "verdi's configuration folder"),
+}
+
+
+@pytest.mark.stranger("14.1", "None == None: what is not known is equal")
+@pytest.mark.parametrize(("line", "what"), UNKNOWN.values(), ids=UNKNOWN)
+def test_what_is_not_known_does_not_pass(tmp_path: Path, line: str, what: str) -> None:
+    text = VM.replace(line, "unknown: ").replace(
+        "host_keys: ", "unknown: " if line.startswith("machine") else "host_keys: "
+    )
+    found = said(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
+    assert set(found) == set(ORDER["vm"])
+    for sentence in found.values():
+        assert f"{what}: it was not told" in sentence or "FAIL: no Git checkout" in sentence
+
+
+@pytest.mark.stranger("14.1", "a gate that does not say what it ran on when it began, or when it ended")
+@pytest.mark.parametrize("which", BEGIN_AND_END)
+@pytest.mark.parametrize("gate", NUMBER)
+@pytest.mark.parametrize(
+    "fields", [{"exit": None, "timed_out": True}, {"truncated": True}, None], ids=["hangs", "cut", "lost"]
+)
+def test_an_end_that_is_not_known_does_not_pass(
+    tmp_path: Path, gate: str, which: str, fields: dict[str, object] | None
+) -> None:
+    trips = healthy_trips()
+    lost = fields is None
+    trips[gate] = bundles.without(trips[gate], which) if lost else bundles.changed(trips[gate], which, **(fields or {}))
+    assert gate in said(tmp_path, trips)
+
+
+def test_a_part_that_failed_is_said_with_its_reason(tmp_path: Path) -> None:
+    text = VM.replace(
+        "config_dir: /home/aiida/.aiida", "config_dir_error: neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set"
+    )
+    found = said(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
+    assert "verdi's configuration folder: neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set" in found["vm_bootstrap"]
+
+
+@pytest.mark.stranger("13.6", "a host key that appeared makes a host another machine")
+def test_a_host_key_that_appeared_is_no_other_machine() -> None:
+    with_key = WORKSPACE.replace("host_keys: []", 'host_keys: ["ssh-ed25519 AAAA"]')
+    assert same_machine(identity(WORKSPACE), identity(with_key))
+    keys = [identity(f'host_keys: ["{key}", "ssh-rsa BBBB"]\n') for key in ("ssh-ed25519 AAAA", "ssh-ed25519 CCCC")]
+    assert same_machine(*keys)
+    assert not same_machine(identity('host_keys: ["a"]\n'), identity('host_keys: ["b"]\n'))
+    assert not same_machine(identity(""), identity(""))
