@@ -208,6 +208,20 @@ def test_another_risk_is_refused_with_its_number(entry: object) -> None:
         risk(entry, 7)
 
 
+@pytest.mark.stranger("14.4", "aiida_vm_smoke_args: [--profile, other] ran another profile than the record named")
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["--profile", "other"], "--profile, which the gate sets itself. Set aiida_vm_profile instead."),
+        (["--profile=other"], "--profile, which the gate sets itself. Set aiida_vm_profile instead."),
+        (["-v", "--computer-label", "x"], "Set gate_slurm_smoke_computer_label instead."),
+        (["--artifact-dir=/tmp"], "--artifact-dir, which the gate sets itself. Remove it."),
+    ],
+)
+def test_arguments_that_the_gate_sets_itself_are_refused(args: list[str], hint: str) -> None:
+    assert hint in refused(aiida_vm_smoke_args=args)
+
+
 # --- people: operator and reviewer are two persons, and people can read their names -----------------------------
 
 

@@ -117,6 +117,26 @@ def words(value: object, name: str) -> list[str]:
     return [text(entry, f"{name}, entry {number}") for number, entry in enumerate(entries(value, name), 1)]
 
 
+# What the gate itself hands to the Slurm smoke script, and the variable that an operator sets for it.
+_ARGUMENTS = {
+    "--profile": "aiida_vm_profile",
+    "--computer-label": "gate_slurm_smoke_computer_label",
+    "--artifact-dir": "",
+}
+
+
+def smoke_args(value: object, name: str) -> list[str]:
+    """Arguments beside those that the gate sets: a script takes the last of two, the record would name the first."""
+    given = words(value, name)
+    for word in given:
+        option = word.partition("=")[0]
+        if option in _ARGUMENTS:
+            instead = _ARGUMENTS[option]
+            hint = f"Set {instead} instead." if instead else "Remove it."
+            raise InputError(f"{name} has {option}, which the gate sets itself. {hint}")
+    return given
+
+
 def risks(value: object, name: str) -> list[dict[str, str]]:
     return [risk(entry, number) for number, entry in enumerate(entries(value, name), 1)]
 
@@ -192,7 +212,7 @@ VARIABLES: Mapping[str, Variable] = {
     "aiida_vm_verdi": Variable(command, "uv run --project apps/api --group aiida verdi"),
     "aiida_vm_profile": Variable(text),
     "aiida_vm_first_run": Variable(boolean, False, kept=False),
-    "aiida_vm_smoke_args": Variable(words, []),
+    "aiida_vm_smoke_args": Variable(smoke_args, []),
     "aiida_vm_environment": Variable(environment, {}),
     "promotion_ticket": Variable(ticket, "gra-125"),
     "promotion_evidence_root": Variable(folder),
