@@ -33,7 +33,7 @@ from promotion_gate.report.checklist import markdown_of_policy, text_of_policy
 from promotion_gate.report.show import text_of
 from promotion_gate.report.tracker import Commands, hand_over, said_of
 from promotion_gate.run.opening import open_run
-from promotion_gate.run.recording import record_from_promote, record_from_runs
+from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
 from promotion_gate.run.resume import begin_resume
 from promotion_gate.run.sharing import share_run
 
@@ -101,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_issue(add("issue", _issue, "hand the follow-up issue of a HOLD to your tracker's own tool"))
     _add_policy(add("policy", _policy_lint, "look at checklists: lint, show, diff"))
     add("open", _open, "open a run; reads the request of roles/gate_common as JSON from standard input")
-    add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input")
+    add("baseline", _baseline, "record known-good timings; reads its request as JSON from standard input").add_argument(
+        "--check", action="store_true", help="only check what is set"
+    )
     add("begin", _begin, "reopen a bundle for a resume; reads its request as JSON from standard input")
     return parser
 
@@ -302,6 +304,9 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _baseline(options: argparse.Namespace) -> int:
+    if options.check:
+        check_request(_request())
+        return 0
     path, baseline, doubts = record_from_runs(_request())
     times = ", ".join(human_seconds(time) for time in baseline.times_ns)
     print(f"Known-good timings recorded: {times} in {path}")

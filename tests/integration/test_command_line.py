@@ -43,6 +43,14 @@ def test_words_that_ansible_would_drop_are_refused_with_the_right_form() -> None
     assert "TASK" not in output
 
 
+@pytest.mark.stranger("15.11", "a baseline without workspace_dir ended in 'workspace_dir' is undefined")
+def test_what_a_baseline_needs_is_asked_for_before_the_first_run() -> None:
+    output = play(BASELINE)
+    for name in ("workspace_dir", "workspace_sqlite_smoke_command", "promotion_reason"):
+        assert f"{name} is not set." in output
+    assert "is undefined" not in output and "promotion_reviewer is not set" not in output
+
+
 @pytest.mark.stranger("15.10", "--tags gate3 ran nothing of gate 3")
 @pytest.mark.parametrize("option", ["--tags", "--skip-tags"])
 def test_tags_choose_no_gates(option: str) -> None:

@@ -66,6 +66,14 @@ def test_required_options_have_no_value_of_their_own(role: Path) -> None:
             assert defaults[name][3:-3] in must_be_set, name
 
 
+@pytest.mark.stranger("17.3", "a default stood in the role and nowhere that its documentation reads it from")
+def test_argument_specs_have_the_defaults_of_defaults(role: Path) -> None:
+    """All that are values; what is unset, or refers to another variable, has none."""
+    defaults = _yaml(role / "defaults" / "main.yml")
+    values = {name: value for name, value in defaults.items() if value is not None and "{{" not in str(value)}
+    assert {name: option["default"] for name, option in _options(role).items() if "default" in option} == values
+
+
 def test_entry_points_are_the_task_files(role: Path) -> None:
     assert set(_specs(role)) == {path.stem for path in (role / "tasks").glob("*.yml")}
 

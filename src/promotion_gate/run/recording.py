@@ -11,6 +11,7 @@ from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import read_file, sha256
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import SUMS_FILE
+from promotion_gate.base.policy import Policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import Baseline, write_baseline
 from promotion_gate.bundle.load import Bundle
@@ -32,13 +33,8 @@ SPREAD_PERCENT = 25
 RUNS = ("run_1", "run_2", "run_3")
 
 
-def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
-    """Records what playbooks/record-baseline.yml measured.
-
-    `request` is that of roles/gate_common with `trip`, the module's result of the role gate_sqlite_smoke. Raises
-    InputError or GateError with one sentence; a run that did not succeed records nothing. Returns the file, the
-    baseline, and warnings: timings of a busy machine or far apart are a poor reference.
-    """
+def check_request(request: object) -> tuple[Fields, dict[str, Any], Policy]:
+    """What recording a baseline needs to be set, before the first run. Raises InputError with one line per mistake."""
     fields = Fields(request, "the request of record-baseline.yml", InputError)
     mistakes = Mistakes()
     given = Given(fields, mistakes)
@@ -47,6 +43,17 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     settings, policy, _ = checked_settings(
         fields, given, mistakes, optional=("promotion_reviewer", "aiida_vm_repo_dir")
     )
+    return fields, settings, policy
+
+
+def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
+    """Records what playbooks/record-baseline.yml measured.
+
+    `request` is that of roles/gate_common with `trip`, the module's result of the role gate_sqlite_smoke. Raises
+    InputError or GateError with one sentence; a run that did not succeed records nothing. Returns the file, the
+    baseline, and warnings: timings of a busy machine or far apart are a poor reference.
+    """
+    fields, settings, policy = check_request(request)
     trip = Fields(fields.raw("trip"), "the result of the role gate_sqlite_smoke", GateError)
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
     gate = policy.gate("sqlite_smoke")
