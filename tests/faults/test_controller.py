@@ -71,7 +71,7 @@ def _no_gates(ground: Ground, folder: Path) -> Run:
 
 def _bounded(bounds: str) -> Callable[[Ground, Path], Run]:
     def run(ground: Ground, folder: Path) -> Run:
-        text = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+        text = Path(ground.variables["promotion_policy"]).read_text(encoding="utf-8")
         policy = folder / "policy.yml"
         policy.write_text(text.replace("supported_versions: {}", f"supported_versions: {{{bounds}}}"), encoding="utf-8")
         return ground.gate(promotion_policy=str(policy))

@@ -326,6 +326,13 @@ def _passing(folder: str, names: list[str]) -> list[str]:
     return [name for name in names if name in ("cp", "inventory", "ansible", ".promotion-gate.lock")]
 
 
+def one_machine(path: Path) -> Path:
+    """Writes the shipped checklist for a workspace and a VM that are one machine, as those of these tests are."""
+    shipped = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    path.write_text(shipped.replace("\nsubject: ", "\nsame_machine: true\nsubject: ", 1), encoding="utf-8")
+    return path
+
+
 def settle(ground: Ground) -> Ground:
     """Writes what names the ground's own folder: environment file, SSH configuration, variables."""
     folder = ground.folder
@@ -340,6 +347,7 @@ def settle(ground: Ground) -> Ground:
         aiida_vm_repo_dir=str(ground.vm),
         aiida_vm_verdi="verdi",
         aiida_vm_environment={"PATH": f"{folder}/vm-bin:{SYSTEM_PATH}"},
+        promotion_policy=str(one_machine(folder / "policy.yml")),
         promotion_operator="test-operator",
         promotion_reviewer="test-reviewer",
     )

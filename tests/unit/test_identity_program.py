@@ -12,7 +12,9 @@ from pathlib import Path
 import bundles
 import pytest
 
+from promotion_gate.base.errors import InputError
 from promotion_gate.judge.identity import Identity, identity
+from promotion_gate.run.roots import check_holds_no_tracked_file
 
 PROGRAM = bundles.PROJECT / "module_utils" / "promotion" / "identity.py"
 ROOT = "investigations/artifacts/gra-125"
@@ -376,3 +378,17 @@ def test_a_detached_head_has_no_branch(checkout: Path) -> None:
     git(checkout, "switch", "--quiet", "--detach", "HEAD")
     seen = asked(checkout)
     assert seen.branch is None and seen.commit == seen.target_commit
+
+
+@pytest.mark.stranger("14.2", "an evidence root that holds tracked files is accepted")
+def test_an_evidence_root_with_files_of_the_application_is_refused(checkout: Path) -> None:
+    run_folder(checkout / ROOT / "20261124T002930Z")
+    write(checkout / ROOT / "baseline" / "1.json", "{}\n")
+    commit(checkout)
+    check_holds_no_tracked_file(str(checkout / ROOT), str(checkout))
+    check_holds_no_tracked_file("/srv/evidence", str(checkout))
+    for root, named in ((checkout / "scripts", "smoke.sh"), (checkout, "app.py"), (checkout / ROOT, "notes.md")):
+        write(checkout / ROOT / "notes.md", "")
+        git(checkout, "add", "--all")
+        with pytest.raises(InputError, match=rf"holds files of the application \(.*{named}"):
+            check_holds_no_tracked_file(str(root), str(checkout))

@@ -160,3 +160,38 @@ def test_a_host_key_that_appeared_is_no_other_machine() -> None:
     assert same_machine(*keys)
     assert not same_machine(identity('host_keys: ["a"]\n'), identity('host_keys: ["b"]\n'))
     assert not same_machine(identity(""), identity(""))
+
+
+# --- machines -----------------------------------------------------------------------------------------------------
+
+MACHINE_OF_WORKSPACE = {
+    line.split(":")[0]: line for line in WORKSPACE.splitlines() if line.startswith(("machine", "boot", "host_"))
+}
+
+
+def on_the_controller(**other: str) -> str:
+    """The VM's probe with the lines of the workspace's machine."""
+    lines = {**MACHINE_OF_WORKSPACE, **other}
+    return "".join(f"{lines.get(line.split(':')[0], line)}\n" for line in VM.splitlines())
+
+
+@pytest.mark.stranger(
+    "14.8", "ansible_connection: local for aiida_vm: gates 3 and 4 ran on the controller and promoted"
+)
+def test_a_vm_that_is_the_workspace_is_an_objection(tmp_path: Path) -> None:
+    trips = elsewhere(healthy_trips(), *ORDER["vm"], output=on_the_controller())
+    decision = decide(load_bundle(bundles.closed_bundle(tmp_path / "one", trips)))
+    assert decision.decision == "HOLD"
+    [objection] = decision.objections
+    assert objection.startswith("workspace-local and aiida-vm are one machine (gate 1 and gate 3 ran on it)")
+    policy = tmp_path / "policy.yml"
+    text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    policy.write_text(text.replace("\nsubject: ", "\nsame_machine: true\nsubject: ", 1), encoding="utf-8")
+    bundle = bundles.closed_bundle(tmp_path / "two", trips, promotion_policy=str(policy))
+    assert decide(load_bundle(bundle)).decision == "PROMOTE"
+
+
+def test_a_clone_is_another_machine(tmp_path: Path) -> None:
+    clone = on_the_controller(boot_id="boot_id: another")
+    trips = elsewhere(healthy_trips(), *ORDER["vm"], output=clone)
+    assert decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).decision == "PROMOTE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -10,8 +11,9 @@ from packaging.version import InvalidVersion, Version
 
 from promotion_gate.base.model import GateResult, Status
 from promotion_gate.base.people import is_person, same_person
-from promotion_gate.base.policy import COMPONENTS
+from promotion_gate.base.policy import COMPONENTS, GatePolicy
 from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.identity import Identity, gate_identity, same_machine
 from promotion_gate.judge.parsers.text import key_values
 
 # What stands in front (slurm-wlm, a Debian revision behind it) belongs to the package, not to the version.
@@ -20,7 +22,8 @@ _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[
 
 def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]:
     """One sentence each; any of them makes the decision HOLD."""
-    found = [*_gates(gates), *_run(bundle), *_people(bundle), *_events(bundle), *version_objections(bundle)]
+    found = [*_gates(gates), *_run(bundle), *_people(bundle), *_events(bundle), *_machines(bundle)]
+    found += version_objections(bundle)
     return tuple(dict.fromkeys(found))
 
 
@@ -64,6 +67,23 @@ def _events(bundle: Bundle) -> Iterator[str]:
     for item in bundle.index.artifact_sets:
         for path, reason in item.refused:
             yield f'The artifact "{path}" was refused: {reason}.'
+
+
+def _machines(bundle: Bundle) -> Iterator[str]:
+    """Gates of different hosts that ran on one machine: a connection that goes nowhere, or two names of one host."""
+    if bundle.policy.same_machine:
+        return
+    ran = [(gate, bundle.index.gates.get(gate.name), gate_identity(bundle, gate.name)) for gate in bundle.policy.gates]
+    seen: dict[str, tuple[GatePolicy, Identity]] = {}
+    for gate, record, now in ran:
+        if record and now:
+            seen.setdefault(record.host, (gate, now))
+    for (host, (gate, one)), (other_host, (other_gate, other)) in itertools.combinations(seen.items(), 2):
+        if same_machine(one, other) and one.boot_id == other.boot_id:
+            yield (
+                f"{host} and {other_host} are one machine (gate {gate.id} and gate {other_gate.id} ran on it): the "
+                f"connection to {other_host} does not leave it, or both are names of it."
+            )
 
 
 def recorded_versions(bundle: Bundle) -> dict[str, str]:

@@ -36,6 +36,7 @@ from promotion_gate.run.masking import masked
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role, find_role, name_mistakes
+from promotion_gate.run.roots import check_holds_no_tracked_file
 from promotion_gate.run.settings import VARIABLES, Mistakes, check_run_id, effective, text
 from promotion_gate.run.sharing import check_group, let_in, share
 
@@ -151,6 +152,8 @@ def checked_settings(
     if local and settings["workspace_dir"] and Path(settings["workspace_dir"]).is_dir():
         with mistakes.noting():
             _check_git(Path(settings["workspace_dir"]))
+        with mistakes.noting():
+            check_holds_no_tracked_file(str(settings["promotion_evidence_root"] or ""), settings["workspace_dir"])
     mistakes.stop()
     assert policy is not None
     root = settings["promotion_evidence_root"]

@@ -27,9 +27,7 @@ def report(cases: str, tests: int, failures: int = 0, errors: int = 0, skipped: 
         pytest.param(report(case("a") + case("b"), 2), (2, 0, 0, 0), id="plain"),
         pytest.param(report(case("a"), 7), (1, 0, 0, 0), id="subtests that passed"),
         pytest.param(report(case("a") + case("a") + case("b"), 2), (2, 0, 0, 0), id="a re-run that passed"),
-        pytest.param(
-            report(case("a") * 3 + case("a", "failure"), 1, failures=1), (0, 1, 0, 0), id="re-runs failed"
-        ),
+        pytest.param(report(case("a") * 3 + case("a", "failure"), 1, failures=1), (0, 1, 0, 0), id="re-runs failed"),
         pytest.param(report(case("a") + case("a", "failure"), 5, failures=1), (0, 1, 0, 0), id="a subtest failed"),
         pytest.param(report(case("a", "skipped"), 4, skipped=1), (0, 0, 0, 1), id="a subtest skipped"),
         pytest.param(report(case("a"), 4, skipped=2), (1, 0, 0, 2), id="skips that only the suite counts"),
@@ -38,9 +36,7 @@ def report(cases: str, tests: int, failures: int = 0, errors: int = 0, skipped: 
         pytest.param(report(case("a", "error"), 1, errors=1), (0, 0, 1, 0), id="an error in setup"),
         pytest.param(report("", 0), (0, 0, 0, 0), id="no test"),
         pytest.param(report("", 9), (0, 0, 0, 0), id="tests counted, no case"),
-        pytest.param(
-            report(case("a") + case("b", "skipped"), 2), (1, 0, 0, 1), id="a skip it does not count"
-        ),
+        pytest.param(report(case("a") + case("b", "skipped"), 2), (1, 0, 0, 1), id="a skip it does not count"),
         pytest.param(report(case("a") + case("b", "failure"), 2), (1, 1, 0, 0), id="a failure it does not count"),
         pytest.param(report(case("a"), 1) + "", (1, 0, 0, 0), id="one test"),
     ],
