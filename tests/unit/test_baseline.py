@@ -111,7 +111,7 @@ def test_a_resumed_promote_is_not_judged_by_its_own_baseline(tmp_path: Path) -> 
     record_from_promote(bundle, load_bundle(bundle), decide(load_bundle(bundle)))
     plan = open_run(bundles.request(tmp_path, promotion_resume="latest", promotion_gates="5"))
     run = begin_resume(
-        {"plan": plan, "probes": {"workspace": bundles.workspace_probe(), "aiida_vm": bundles.vm_probe()}}
+        {"plan": plan, "probes": {"workspace-local": bundles.workspace_probe(), "aiida-vm": bundles.vm_probe()}}
     )
     assert run["gates"] == ["contracts"]
     bundles.record(bundle, {"contracts": trips["contracts"]})
