@@ -44,6 +44,7 @@ class CheckResult:
     warnings: tuple[str, ...] = ()
     # The id of the check whose failure kept this one from passing; `unblock` is its, then.
     cause: str | None = None
+    replaced: tuple[Mapping[str, str], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -57,6 +58,7 @@ class CheckResult:
             "waived": self.waived,
             "warnings": list(self.warnings),
             "cause": self.cause,
+            "replaced": [dict(item) for item in self.replaced],
         }
 
 

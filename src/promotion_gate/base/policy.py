@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import shlex
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ class CheckPolicy:
     title: str
     limits: Mapping[str, Any]
     needs: tuple[str, ...]
-    ran: Mapping[str, Any]
+    ran: Mapping[str, tuple[str, ...]]
     replaceable: bool
     spec: bool
     unblock: Mapping[str, str]
@@ -354,13 +355,41 @@ def _check(fields: Fields) -> CheckPolicy:
         title=fields.text("title"),
         limits=fields.mapping("limits"),
         needs=fields.texts("needs"),
-        ran=fields.mapping("ran"),
-        replaceable=fields.boolean("replaceable", False),
+        ran=_ran(fields),
+        replaceable=_replaceable(fields),
         spec=fields.boolean("spec", False),
         unblock=unblock,
         waivable=fields.boolean("waivable", False),
         path=fields.path,
     )
+
+
+RAN_WORDS = ("verdi", "in_env", "env_file", "profile", "computer", "smoke_args", "scratch")
+
+
+def _replaceable(fields: Fields) -> bool:
+    if fields.boolean("replaceable", False) and not fields.has("ran"):
+        raise fields.fail("replaceable says something only beside ran.", "replaceable")
+    return fields.boolean("replaceable", False)
+
+
+def _ran(fields: Fields) -> Mapping[str, tuple[str, ...]]:
+    """The text of each command of the spec, by its id: one, or several of which one must be it."""
+    found = {}
+    for command_id, texts in fields.mapping("ran").items():
+        found[command_id] = (texts,) if isinstance(texts, str) else fields.below("ran").texts(command_id)
+        for text in found[command_id]:
+            try:
+                shlex.split(text)
+            except ValueError as error:
+                raise fields.fail(f'ran: "{text[:60]}" is not a command ({error}).', "ran", command_id) from None
+            for name in re.findall(r"\{([^}]*)\}", text):
+                if name not in RAN_WORDS:
+                    hint = nearest(name, RAN_WORDS) or f" (known: {', '.join(RAN_WORDS)})."
+                    raise fields.fail(f'ran: "{name[:60]}" is not known{hint}', "ran", command_id)
+        if not all(found[command_id]) or not found[command_id]:
+            raise fields.fail(f"ran: {command_id} has no text.", "ran", command_id)
+    return found
 
 
 def _check_format(fields: Fields, sentence: object, *keys: str) -> None:

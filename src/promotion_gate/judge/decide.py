@@ -16,6 +16,7 @@ from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.causes import causes
 from promotion_gate.judge.checks.case import (
+    REPLACED,
     Case,
     Finding,
     HostTrouble,
@@ -30,6 +31,7 @@ from promotion_gate.judge.identity import gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
 from promotion_gate.judge.parsers import failures
+from promotion_gate.judge.ran import replaced
 from promotion_gate.judge.shipped import check_spec, differences
 from promotion_gate.judge.stale import stale_reason, unknown_reason
 from promotion_gate.judge.waivers import Waivers, judge_waivers
@@ -168,7 +170,13 @@ def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str |
         return Finding(Status.STALE, stale, finding.evidence)
     if unknown and finding.status is Status.PASS:
         return Finding(Status.INVALID, unknown, finding.evidence)
-    return _masked(case, finding) if case.masked else finding
+    other = replaced(case)
+    if other and not policy.replaceable:
+        shown = "; ".join(f"{item.command} was `{item.ran}`, the checklist says `{item.meant}`" for item in other)
+        return Finding(Status.INVALID, f"another command was run: {shown}", finding.evidence, hint=REPLACED)
+    if case.masked:
+        finding = _masked(case, finding)
+    return replace(finding, replaced=tuple(item.as_dict() for item in other)) if other else finding
 
 
 def _masked(case: Case, finding: Finding) -> Finding:
@@ -201,6 +209,7 @@ def _check(bundle: Bundle, policy: CheckPolicy, waivers: Waivers, finding: Findi
         waived=finding.status is not Status.PASS and waivers.covers(policy.id),
         details=finding.details,
         warnings=finding.warnings,
+        replaced=finding.replaced,
     )
 
 
@@ -227,6 +236,8 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; the re-run command does it."
     if finding.hint == MASKED:
         return "Change the secret that is a word which tools print, where it is set and where it is used, and re-run."
+    if finding.hint == REPLACED:
+        return "Take out what replaces the command, in the inventory or in -e, and re-run."
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or policy.unblock["default"]

@@ -100,9 +100,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(md=md, fenced=fenced, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
     macros = environment.get_template("macros.j2").module
-    environment.globals.update(check_item=macros.check_item, check_table=macros.check_table)  # type: ignore[attr-defined]
-    environment.globals.update(waived_checks=macros.waived_checks)  # type: ignore[attr-defined]
-    environment.globals.update(names=macros.names, consequences=macros.consequences)  # type: ignore[attr-defined]
+    for name in ("check_item", "check_table", "waived_checks", "names", "consequences", "replaced_commands"):
+        environment.globals[name] = getattr(macros, name)
     return environment
 
 
@@ -114,7 +113,11 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
     for check in causes.values():
         if check.cause:
             followers.setdefault(check.cause, []).append(check)
-    told = {"causes": causes, "followers": followers}
+    told = {
+        "causes": causes,
+        "followers": followers,
+        "replaced": [check for check in causes.values() if check.replaced],
+    }
     waived = [check for gate in decision.gates for check in gate.checks if check.waived]
     files = {DECISION_JSON: to_json(decision.as_dict())}
     files[DECISION_MD] = _tidy(

@@ -45,6 +45,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
                 yield f"  unblock:  {visible(check['unblock'])}"
                 if check["id"] in followers:
                     yield f"  because of it: {visible(', '.join(followers[check['id']]))}"
+            for item in check.get("replaced", ()):
+                yield f"  replaced: {visible(check['id'])} ran `{visible(item['ran'])}` for `{visible(item['meant'])}`"
             for warning in check.get("warnings", ()):
                 yield f"  warning:  {visible(warning)}"
     for objection in record["objections"]:

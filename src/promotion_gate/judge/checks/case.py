@@ -35,6 +35,12 @@ class Finding:
     warnings: tuple[str, ...] = ()
     because: str = ""
     not_run: str = ""
+    # The commands that the checklist lets be replaced and that were: `command`, `meant`, `ran`.
+    replaced: tuple[Mapping[str, str], ...] = ()
+
+
+# The hint of a command that is not the checklist's.
+REPLACED = "another_command"
 
 
 class Unproven(Exception):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from promotion_gate.base.limits import Limit, word
 from promotion_gate.base.model import Status
-from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
+from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Unproven, check
 from promotion_gate.judge.identity import identity
 from promotion_gate.judge.parsers import tools
 from promotion_gate.judge.parsers.text import reason
+from promotion_gate.judge.ran import same_words
 
 # What the role gate_preflight asks for.
 TOOLS = ("node", "corepack", "pnpm", "uv")
@@ -32,10 +33,15 @@ def tool(case: Case) -> Finding:
 @check("prepare", "every command of workspace_prepare_commands exits 0", optional=True)
 def prepare(case: Case) -> Finding:
     wanted = case.settings.get("workspace_prepare_commands") or []
+    if not wanted and case.ran("prepare_1"):
+        shown = case.command("prepare_1").record.shown
+        raise Unproven(Status.INVALID, f"`{shown}` was run, and no command is configured", hint=REPLACED)
     if not wanted:
         return Finding(Status.PASS, "no command is configured (workspace_prepare_commands)")
     for number in range(1, len(wanted) + 1):
         ran = case.command(f"prepare_{number}")
+        if not same_words(wanted[number - 1], ran.record):
+            raise Unproven(Status.INVALID, f"`{ran.record.shown}` was run, not what is configured", hint=REPLACED)
         if ran.exit != 0:
             raise Unproven(Status.BLOCKED, f"`{ran.record.shown}` {ran.how}", ran.record.file)
     return Finding(Status.PASS, f"{len(wanted)} commands exited 0", ("01-prepare.log",))
