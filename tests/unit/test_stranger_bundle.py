@@ -8,21 +8,24 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import bundles
 import pytest
+import yaml
 
 from promotion_gate import __main__ as command
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.files import MAX_JSON_BYTES, list_files
 from promotion_gate.base.names import OWN_NAMES, archived_by, evidence_name, name_problem
-from promotion_gate.base.times import parse_duration, parse_stamp
+from promotion_gate.base.times import parse_duration, parse_stamp, utc_now
 from promotion_gate.bundle.index import parse_index
 from promotion_gate.bundle.load import MAX_EVIDENCE_BYTES, load_bundle
-from promotion_gate.prove import verify
+from promotion_gate.prove import sound
+from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.sound import MAX_SUMS_BYTES
 from promotion_gate.prove.verify import verify_bundle
@@ -161,7 +164,7 @@ def test_earlier_seals_are_looked_up_not_searched(promote: Path, monkeypatch: py
         calls.append(name)
         return archived_by(name)
 
-    monkeypatch.setattr(verify, "archived_by", counted)
+    monkeypatch.setattr(sound, "archived_by", counted)
     for number in range(1, 9):
         folder = promote / "attempts" / f"{number:02d}"
         folder.mkdir(parents=True)
@@ -380,3 +383,62 @@ def test_seal_refuses_a_bundle_of_another_run(tmp_path: Path) -> None:
     bundle = bundles.closed_bundle(tmp_path / "root")
     with pytest.raises(BundleError, match="of run"):
         seal(Path(shutil.copytree(bundle, tmp_path / "root" / "20261103T000000Z")))
+
+
+# --- 16.8, 16.9: which checklist, and for how long -------------------------------------------------------------------
+
+
+def with_policy(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """The checklist of a closed bundle changed, and said to be the shipped one: what anybody can do before a seal."""
+    policy = yaml.safe_load((bundle / "policy.yml").read_text(encoding="utf-8"))
+    change(policy)
+    text = yaml.safe_dump(policy, sort_keys=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    index = index_of(bundle)
+    index["policy"] |= {"sha256": digest, "shipped_sha256": digest}
+    for gate in index["gates"].values():
+        gate["policy_sha256"] = digest
+    write_index(bundle, index)
+    for name in ("policy.yml", "policy-shipped.yml"):
+        (bundle / name).write_text(text, encoding="utf-8")
+
+
+def drop_controller(policy: dict[str, Any]) -> None:
+    gate = policy["gates"][3]
+    gate["checks"] = [entry for entry in gate["checks"] if entry["id"] != "slurm_smoke.controller"]
+    for entry in (entry for gate in policy["gates"] for entry in gate["checks"]):
+        entry["needs"] = [name for name in entry.get("needs", ()) if name != "slurm_smoke.controller"]
+
+
+@pytest.mark.stranger("16.8", "a policy swapped for a harmless one of the same name is sealed again and verifies")
+def test_a_policy_that_only_has_the_name_of_the_shipped_one_does_not_verify(tmp_path: Path) -> None:
+    trips = bundles.trips_with("slurm_smoke", "ping", exit=1, output=bundles.PING_DOWN)
+    bundle = bundles.closed_bundle(tmp_path / "root", trips)
+    with_policy(bundle, drop_controller)
+    assert seal(bundle).decision == "PROMOTE", "as far as this bundle's own word goes"
+    report = verify_bundle(bundle)
+    assert not report.holds and "slurm_smoke.controller" in report.checklist
+    assert main(["check", str(bundle)]) == 3
+
+
+def test_check_names_what_is_looser_than_the_shipped_checklist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = bundles.closed_bundle(tmp_path / "root")
+    with_policy(bundle, lambda policy: policy["gates"][1]["checks"][2]["limits"].update(max_regression_percent=60))
+    seal(bundle)
+    assert main(["check", str(bundle)]) == 0
+    said = capsys.readouterr().out
+    assert "looser" in said and "not what this version ships" in said
+
+
+@pytest.mark.stranger("16.9", "`check` says PROMOTE of a decision ten years old")
+def test_the_checklist_says_how_old_a_decision_may_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = bundles.closed_bundle(tmp_path / "root")
+    with_policy(bundle, lambda policy: policy.update(max_age="7d"))
+    seal(bundle)
+    later = utc_now() + timedelta(days=8)
+    assert check(bundle, Wanted()).status == 0
+    assert check(bundle, Wanted(), later).status == 3
+    assert check(bundle, Wanted(max_age="9d"), later).status == 0
+    assert "--max-age" not in check(bundle, Wanted()).sentence

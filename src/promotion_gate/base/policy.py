@@ -116,7 +116,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A checklist. `subject` is the group that has a decision per host; `max_age` bounds kept evidence."""
+    """A checklist. `subject` is the group that has a decision per host; `max_age` is how long `check` believes one."""
 
     name: str
     title: str

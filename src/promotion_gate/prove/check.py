@@ -79,34 +79,38 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
     if not report.holds or report.decision is None:
         return Answer(NO_DECISION, f"No decision: {bundle} does not verify ({report.problem}).")
     decision = report.decision
+    if age is None and report.max_age is not None:
+        age = parse_duration(report.max_age, "max_age of the checklist")
     for problem in (_other_subject(decision, wanted), _age_problem(decision, age, moment)):
         if problem:
             return Answer(NO_DECISION, f"No valid decision: {problem}.")
     if decision.decision != "PROMOTE":
         why = "; ".join(_reasons(decision))
-        return Answer(HOLD, f"HOLD: run {decision.run_id}, because {why} ({_scope(decision)}).")
+        return Answer(HOLD, f"HOLD: run {decision.run_id}, because {why} ({_scope(decision, report.checklist)}).")
     signed_off, problem = _sign_off(bundle, decision, wanted)
     if problem:
         return Answer(NO_DECISION, f"No valid decision: {problem}")
     signature = f"; SHA256SUMS is signed {report.signed}" if report.signed else ""
-    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}, {_scope(decision)}; "
-    said += f"{_waived(decision)}{signed_off}{signature}{_not_looked_at(wanted)}"
+    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}, "
+    said += (
+        f"{_scope(decision, report.checklist)}; {_waived(decision)}{signed_off}{signature}{_not_looked_at(wanted, age)}"
+    )
     return Answer(PROMOTE, f"PROMOTE: {said}.")
 
 
-def _scope(decision: Decision) -> str:
+def _scope(decision: Decision, checklist: str) -> str:
     """What the decision belongs to: ticket, evidence root and policy."""
     policy = decision.policy
     return (
         f"ticket {decision.ticket}, evidence root {decision.root_id[:12]}, "
-        f"policy {policy.get('path')} ({policy.get('sha256', '')[:12]})"
+        f"policy {policy.get('path')} ({(policy.get('sha256') or '')[:12]}; {checklist})"
     )
 
 
-def _not_looked_at(wanted: Wanted) -> str:
+def _not_looked_at(wanted: Wanted, age: timedelta | None) -> str:
     """What nobody asked for, so that nobody takes it as checked."""
     questions = {
-        "its age (--max-age)": wanted.max_age,
+        "its age (--max-age)": age,
         "its commit (--commit)": wanted.commit,
         "its VM (--vm)": wanted.vm,
         "its ticket (--ticket)": wanted.ticket,
@@ -140,7 +144,7 @@ def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> st
     if decided - now > MAX_CLOCK_SKEW:
         return f"it was decided at {decision.decided_at}, and here it is only {stamp(now)}; one of the clocks is wrong"
     if age is not None and now - decided > age:
-        return f"it was decided at {decision.decided_at}, longer ago than --max-age allows; run the gate again"
+        return f"it was decided at {decision.decided_at}, longer ago than its max-age allows; run the gate again"
     return ""
 
 

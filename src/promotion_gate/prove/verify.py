@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.base.errors import BundleError, GateError
+from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import visible
 from promotion_gate.base.files import digest_of, list_files, read_file, read_json
 from promotion_gate.base.model import Decision
@@ -25,8 +25,10 @@ from promotion_gate.base.names import (
 from promotion_gate.bundle.history import broken_links, read_run, run_folders
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.checks.registry import check_policy
 from promotion_gate.judge.decide import decide
-from promotion_gate.judge.shipped import shipped_policy
+from promotion_gate.judge.shipped import check_spec, shipped_policy
+from promotion_gate.judge.shipped import differences as checklist_differences
 from promotion_gate.prove.seal import foreign
 from promotion_gate.prove.signing import check_allowed_signers, check_signature, verify
 from promotion_gate.prove.sound import MAX_SUMS_BYTES, attempts_problem, load_sound, parse_sums, shown
@@ -53,6 +55,13 @@ class Report:
     findings: tuple[Finding, ...]
     decision: Decision | None = None
     signer: str | None = None
+    # How old the checklist lets a decision become before `check` calls it none; None where it does not say.
+    max_age: str | None = None
+
+    @property
+    def checklist(self) -> str:
+        """What verify found of the checklist; empty where it came to no finding."""
+        return next((finding.found for finding in self.findings if finding.name == "checklist"), "")
 
     @property
     def holds(self) -> bool:
@@ -106,9 +115,9 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     problem = attempts_problem(folder, sums, bundle)
     earlier = f"{sum(1 for item in bundle.index.attempts if item.get('sha256'))} earlier seals, as the index names them"
     findings.append(Finding("attempts", not problem, problem or earlier))
-    findings += _today(bundle)
+    findings.append(_checklist(bundle))
     decision, followed = _recompute(folder, sums, bundle)
-    return Report(str(folder), (*findings, *followed), decision, signer)
+    return Report(str(folder), (*findings, *followed), decision, signer, bundle.policy.max_age)
 
 
 def read_sums(folder: Path) -> tuple[dict[str, str], str]:
@@ -194,14 +203,23 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
     return bundle, Finding(name, True, found)
 
 
-def _today(bundle: Bundle) -> list[Finding]:
-    """A line where the shipped checklist of the policy's name is another today than when the run was opened."""
-    name, today = bundle.policy.name, shipped_policy(bundle.policy.name)
-    if today == bundle.shipped:
-        return []
-    then = "had none" if bundle.shipped is None else "had another"
-    now = "ships none" if today is None else f"ships a checklist {name}"
-    return [Finding("checklist", True, f"this version {now}, the run {then}; it was compared with its own")]
+def _checklist(bundle: Bundle) -> Finding:
+    """The policy against what this version ships under its name; the bundle's own policy-shipped.yml may be anybody's.
+
+    The spec's checks are the spec's in every version: a policy that has its name and not its checks does not verify.
+    """
+    policy, today = bundle.policy, shipped_policy(bundle.policy.name)
+    if today is None:
+        return Finding("checklist", True, f"this version ships no checklist named {policy.name}: it is a team's own")
+    try:
+        check_spec(policy, check_policy(today))
+    except InputError as error:
+        return Finding("checklist", False, str(error).splitlines()[0])
+    if policy == today:
+        return Finding("checklist", True, f"{policy.name}, as this version ships it")
+    found = [f"{item.kind} {item.what}" for item in checklist_differences(policy, today)]
+    then = "" if bundle.shipped == today else "; policy-shipped.yml is not what this version ships"
+    return Finding("checklist", True, f"{policy.name}, not as shipped: {shown(found) or 'other words'}{then}")
 
 
 def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[Decision | None, list[Finding]]:
