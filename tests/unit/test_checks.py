@@ -447,3 +447,44 @@ def test_a_worker_counts_by_its_row(tmp_path: Path, headline: int, rows: list[st
     said = bundles.DAEMON_STATUS.replace("[1]", f"[{headline}]").replace(WORKER, "\n".join(rows))
     trips = bundles.trips_with("vm_bootstrap", "daemon_status", output=said)
     assert results(decided(tmp_path, trips))["vm_bootstrap.workers"].status == status
+
+
+@pytest.mark.stranger(
+    "15.12", "Git's refusal of a checkout (dubious ownership, lfs missing) had the remedy of a missing one"
+)
+@pytest.mark.parametrize(
+    ("gate", "check_id", "said", "remedy"),
+    [
+        (
+            "vm_bootstrap",
+            "vm_bootstrap.checkout",
+            "fatal: detected dubious ownership in repository at '/srv/app'",
+            "safe.directory /srv/app",
+        ),
+        (
+            "vm_bootstrap",
+            "vm_bootstrap.checkout",
+            "fatal: big.bin: smudge filter lfs failed",
+            "git -C /srv/app lfs pull",
+        ),
+        (
+            "vm_bootstrap",
+            "vm_bootstrap.checkout",
+            "fatal: not a git repository",
+            "Check the application out at /srv/app",
+        ),
+        (
+            "preflight",
+            "preflight.worktree",
+            "fatal: detected dubious ownership in repository at '/srv/app'",
+            "safe.directory /srv/app",
+        ),
+        ("preflight", "preflight.worktree", "fatal: index file corrupt", "git -C /srv/app fsck"),
+    ],
+)
+def test_what_git_refuses_has_a_remedy_of_its_own(
+    tmp_path: Path, gate: str, check_id: str, said: str, remedy: str
+) -> None:
+    output = f"machine_id: 1\ncheckout_error: `git rev-parse` exited 128: {said}\n"
+    found = results(decided(tmp_path, bundles.trips_with(gate, "identity", output=output)))[check_id]
+    assert (found.status, said in found.observed, remedy in found.unblock) == (Status.FAIL, True, True), found

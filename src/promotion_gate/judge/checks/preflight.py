@@ -6,7 +6,7 @@ from promotion_gate.base.limits import Limit, word
 from promotion_gate.base.model import Status
 from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Unproven, check
 from promotion_gate.judge.identity import identity
-from promotion_gate.judge.parsers import tools
+from promotion_gate.judge.parsers import git, tools
 from promotion_gate.judge.parsers.text import reason
 from promotion_gate.judge.ran import same_words
 
@@ -57,13 +57,18 @@ def inputs(case: Case) -> Finding:
     return Finding(Status.PASS, f"{len(case.limit('files'))} documents found", (output.record.file,))
 
 
-@check("worktree", expected="every file is as the commit has it, and none is untracked, beside the evidence of runs")
+@check(
+    "worktree",
+    "every file is as the commit has it, and none is untracked, beside the evidence of runs",
+    hints="ownership lfs damaged",
+)
 def worktree(case: Case) -> Finding:
     output = case.command("identity")
     seen = identity(output.whole)
     if seen.changes is None or seen.untracked is None:
         why = seen.errors.get("checkout") or reason(output.text) or output.ending
-        raise Unproven(Status.FAIL, f"the worktree cannot be read: {why}", output.record.file)
+        hint = git.refusal(why) or "default"
+        raise Unproven(Status.FAIL, f"the worktree cannot be read: {why}", output.record.file, hint)
     if seen.changes != "none" or seen.untracked != "none":
         dirty = [*seen.modified, *seen.untracked_names]
         shown = ", ".join(dirty[:10]) + (f" and {len(dirty) - 10} more" if len(dirty) > 10 else "")

@@ -11,7 +11,7 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
-from promotion_gate.judge.parsers import verdi
+from promotion_gate.judge.parsers import git, verdi
 from promotion_gate.judge.parsers.text import key_values, reason
 
 
@@ -29,13 +29,19 @@ def workspace_identity(case: Case) -> Identity | None:
     return None if text is None else identity(text)
 
 
-@check("vm_checkout", "the commit of the workspace, no tracked file modified", hints="no_checkout modified")
+@check(
+    "vm_checkout",
+    "the commit of the workspace, no tracked file modified",
+    hints="no_checkout modified ownership lfs damaged",
+)
 def vm_checkout(case: Case) -> Finding:
     output = case.command("identity")
     here, there = workspace_identity(case), identity(output.whole)
     if there.content is None:
         why = there.errors.get("checkout") or reason(output.text) or output.ending
-        raise Unproven(Status.FAIL, f"no Git checkout: {why}", output.record.file, "no_checkout")
+        refused = git.refusal(why)
+        what = "Git refuses the checkout" if refused else "no Git checkout"
+        raise Unproven(Status.FAIL, f"{what}: {why}", output.record.file, refused or "no_checkout")
     if here is None or not here.content:
         raise Unproven(Status.MISSING, "the workspace's own commit is not known (gate 1 left no evidence)")
     if there.content != here.content:
