@@ -13,6 +13,8 @@ description:
 options: {}
 """
 
+import base64
+import json
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +29,7 @@ from ansible.plugins.callback import CallbackBase
 from promotion_gate import __version__
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import harmless, visible
+from promotion_gate.base.redact import secrets_of
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.run.backstop import Backstop
@@ -105,7 +108,7 @@ class CallbackModule(CallbackBase):
             self._recorder.close()
             self._backstop.closed()
         elif event == "commands" and self._recorder:
-            self._recorder.trip(evidence, result.host.get_name())
+            self._recorder.trip(evidence, result.host.get_name(), _handed_in(result))
 
     def _open(self, bundle: Path) -> None:
         try:
@@ -134,6 +137,14 @@ class CallbackModule(CallbackBase):
             self._display.vvv("\n".join(map(harmless, traceback.format_exc().splitlines())))
             if self._recorder and not self._backstop.is_closed:
                 self._recorder.error(said)
+
+
+def _handed_in(result: Any) -> list[str]:
+    """The secret values that a task of gate_commands was given."""
+    text = result.task_fields.get("args", {}).get("secrets")
+    given = json.loads(base64.b64decode(str(text))) if text else {}
+    environment = {str(name): str(value) for name, value in given.get("environment", {}).items()}
+    return [value for _, value in secrets_of(environment)]
 
 
 def _gate_of(task: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,8 +115,10 @@ def redacted_artifact(found: Found, redactor: Redactor) -> Found:
     for entry in found["files"]:
         shown = redactor.text(entry["path"])
         if shown == entry["path"]:
+            before = Counter(redactor.masks)
             content = redactor.text(entry["content"])
-            files.append({**entry, "content": before_cut(content) if entry["truncated"] else content})
+            masks = dict(redactor.masks - before)
+            files.append({**entry, "content": before_cut(content) if entry["truncated"] else content, "masks": masks})
         else:
             refused.append({"path": shown, "reason": "its name holds a secret"})
     error = redactor.text(found["error"]) if found["error"] else None

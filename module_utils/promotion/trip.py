@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
 from .redact import Redactor, secrets_of
 from .running import ALLOWED, Running, run_together, start
 from .text import plain
+from .withhold import withhold
 
 Result = dict[str, Any]
 
@@ -171,11 +173,13 @@ class Trip:
             "total_bytes": 0,
             "output": "",
             "encoding": "utf-8",
+            "masks": {},
             "not_run": None,
         }
 
     def outcome(self, command: Running) -> Result:
         """What a command that was started has to show."""
+        before = Counter(self.redactor.masks)
         if command.problem and command.exit_status is not None:
             command.capture.add(os.fsencode(command.problem + "\n"))
         text, encoding, truncated = command.capture.shown(self.redactor)
@@ -192,11 +196,15 @@ class Trip:
             "total_bytes": command.capture.total,
             "output": text,
             "encoding": encoding,
+            "masks": dict(self.redactor.masks - before),
             "not_run": self.redactor.text(plain(reason)) if reason else None,
         }
 
     def evidence(self) -> Result:
-        """The whole trip as plain data."""
+        """The whole trip as plain data, after a last look at it."""
+        return withhold(self.collected(), self.redactor.remains)
+
+    def collected(self) -> Result:
         return {
             "schema": 1,
             "event": self.params.event,

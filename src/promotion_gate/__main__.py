@@ -91,10 +91,12 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, run, help_ in (
         ("decide", _decide, "compute the decision of a closed bundle and print it as JSON; writes nothing"),
-        ("seal", _seal, "decide a closed bundle, write the records, and seal it with SHA256SUMS"),
         ("show", _show, "print the decision of a sealed bundle for people"),
     ):
         add(name, run, help_).add_argument("bundle", type=Path, help="the folder of a run")
+    sealing = add("seal", _seal, "decide a closed bundle, write the records, and seal it with SHA256SUMS")
+    sealing.add_argument("bundle", type=Path, help="the folder of a run")
+    sealing.add_argument("--of-this-run", action="store_true", help="the plays say so: the recorder looked for secrets")
     _add_verify(add("verify", _verify, "check a sealed bundle, or the chain of all runs, without VM and network"))
     _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
     _add_sign_off(add("sign-off", _sign_off, "sign off a bundle as the reviewer that its record names"))
@@ -189,6 +191,8 @@ def _decide(options: argparse.Namespace) -> int:
 
 
 def _seal(options: argparse.Namespace) -> int:
+    if not options.of_this_run:  # the run's recorder has looked; the values were in its memory alone
+        print("promotion-gate: no secret values are known here; the evidence was not searched for any", file=sys.stderr)
     decision = seal(options.bundle)
     print(f"{decision.decision} {options.bundle / DECISION_JSON}")
     if decision.decision == "PROMOTE":

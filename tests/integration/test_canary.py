@@ -165,7 +165,7 @@ def test_no_secret_shows_up_anywhere(ground: Ground, tmp_path: Path) -> None:
     ground.settings["ANSIBLE_LOG_PATH"] = str(log)
     broker = f" ✘ broker: Unable to connect to broker: amqp://aiida:{planted.vm['SMOKE_TOKEN']}@127.0.0.1:5672\n"
     ground.say_text("verdi_status", broker, 1)
-    held = ground.gate("-vvv", "-e", f"site_token={planted.settings['extra']}")
+    held = ground.gate("-vvvv", "-e", f"site_token={planted.settings['extra']}")
     assert_masked(held)
     assert "Unable to connect to broker: amqp://aiida:***@127.0.0.1:5672" in held.output
 
@@ -177,7 +177,7 @@ def test_no_secret_shows_up_anywhere(ground: Ground, tmp_path: Path) -> None:
     assert resumed.status == 0, "masks turn no PASS into something else: " + resumed.output
 
     places = [
-        (held.output, "the terminal at -vvv"),
+        (held.output, "the terminal at -vvvv"),
         (resumed.output, "ansible-runner's stdout"),
         (log.read_text(encoding="utf-8"), "ansible.log"),
         *files_below(ground.evidence),

@@ -116,6 +116,7 @@ class Decision:
     # How the checklist differs from the shipped one of its name; None where none is shipped.
     policy_differences: tuple[Mapping[str, str], ...] | None = None
     workspace_fingerprint: str | None = None
+    masks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def decision(self) -> str:
@@ -150,6 +151,7 @@ class Decision:
             "gates": [gate.as_dict() for gate in self.gates],
             "objections": list(self.objections),
             "rerun_command": self.rerun_command,
+            "masks": [dict(mask) for mask in self.masks],
         }
 
 

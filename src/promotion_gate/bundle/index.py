@@ -112,6 +112,24 @@ class GateRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """How often a rule of the redaction masked something in a file."""
+
+    rule: str
+    file: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Text that still showed a known secret after it was masked, and so was not written: its file, rule and digest."""
+
+    file: str
+    rule: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened instead of a result: a host unreachable, a task that failed or was skipped."""
 
@@ -154,6 +172,8 @@ class Index:
     artifact_sets: tuple[ArtifactSet, ...]
     events: tuple[Event, ...]
     collector_errors: tuple[str, ...]
+    masks: tuple[Mask, ...]
+    withheld: tuple[Withheld, ...]
     files: Mapping[str, str]
 
     def command(self, gate: str, command_id: str) -> Command | None:
@@ -224,6 +244,8 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         artifact_sets=fields.each("artifact_sets", _artifact_set),
         events=fields.each("events", _event),
         collector_errors=fields.texts("collector_errors"),
+        masks=fields.each("masks", _mask),
+        withheld=fields.each("withheld", _withheld),
         files=_files(fields, {*(c.file for c in commands), *(a.file for a in artifacts)}),
     )
 
@@ -320,6 +342,14 @@ def _artifact_set(fields: Fields) -> ArtifactSet:
         truncated=fields.boolean("truncated"),
         refused=refused,
     )
+
+
+def _mask(fields: Fields) -> Mask:
+    return Mask(fields.text("rule"), fields.text("file"), fields.integer("count"))
+
+
+def _withheld(fields: Fields) -> Withheld:
+    return Withheld(fields.text("file"), fields.text("rule"), fields.text("sha256"))
 
 
 def _event(fields: Fields) -> Event:

@@ -6,7 +6,8 @@ offsets of its monotonic clock, so a VM whose clock is wrong changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class Recorder:
 
     def __init__(self, folder: Path, run: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
+        self._known: set[str] = set()  # masked wherever it stands, looked for in all that is written, never kept
         self._redactor = Redactor()
         data = read_json(folder / INDEX_FILE)
         if parse_index(data).state != "open":
@@ -44,9 +46,13 @@ class Recorder:
             self._index["run"] = {**self._index["run"], **run, **words}
         self._save()
 
-    def trip(self, result: Mapping[str, Any], host: str) -> None:
-        """Records what one trip of the module gate_commands brought back from `host` (its inventory name)."""
+    def trip(self, result: Mapping[str, Any], host: str, known: Iterable[str] = ()) -> None:
+        """Records what one trip of the module gate_commands brought back from `host` (its inventory name).
+
+        `known` are the secret values that it was given: masked, and looked for in all that is written from now on.
+        """
         fields = Fields(result, "the module's result", BundleError)
+        self._know(known, fields.mapping("host"))
         gate = fields.text("gate")
         self._check_speaker(gate, host)
         ended = utc_now()
@@ -77,7 +83,51 @@ class Recorder:
         self._save()
 
     def _save(self) -> None:
+        self._index = self._looked_through(self._index)
         write_atomically(self.folder / INDEX_FILE, to_json(self._index))
+
+    def _looked_through(self, data: Any) -> Any:
+        """The index without any text that still shows a known value; what is withheld stands against the decision."""
+        if isinstance(data, Mapping):
+            return {key: self._looked_through(value) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self._looked_through(value) for value in data]
+        if not isinstance(data, str) or not self._redactor.remains(data):
+            return data
+        self._withhold(INDEX_FILE, data)
+        return "[withheld]"
+
+    def _withhold(self, name: str, text: str, rule: str = "known value", digest: str = "") -> None:
+        digest = digest or sha256(text.encode("utf-8", "replace"))
+        self._index.setdefault("withheld", []).append({"file": name, "rule": rule, "sha256": digest})
+
+    def _kept(self, name: str, found: Fields, key: str) -> str:
+        """The text of a command or of an artifact as it is written into that file."""
+        before = Counter(self._redactor.masks)
+        text = self._redactor.text(found.text(key, ""))
+        masks = Counter({str(rule): int(count) for rule, count in (found.raw("masks") or {}).items()})
+        self._count(name, masks + (Counter(self._redactor.masks) - before))
+        withheld = found.raw("withheld")
+        if isinstance(withheld, Mapping):
+            self._withhold(name, "", str(withheld.get("rule")), str(withheld.get("sha256")))
+        elif self._redactor.remains(text):
+            self._withhold(name, text)
+            return "[withheld]"
+        return text
+
+    def _count(self, name: str, masks: Mapping[str, int]) -> None:
+        """Adds to the list of masks: which rule masked how much in which file."""
+        listed = {(entry["rule"], entry["file"]): entry["count"] for entry in self._index.get("masks", [])}
+        for rule, count in masks.items():
+            listed[rule, name] = listed.get((rule, name), 0) + count
+        self._index["masks"] = [{"rule": r, "file": f, "count": count} for (r, f), count in sorted(listed.items())]
+
+    def _know(self, values: Iterable[str], machine: Mapping[str, Any]) -> None:
+        """As on the target, a secret that equals the name of something is an objection, not a mask over that name."""
+        names = {value for value in [*self._index["settings"].values(), *machine.values()] if isinstance(value, str)}
+        self._known |= set(values) - names
+        masks, self._redactor = self._redactor.masks, Redactor(self._known)
+        self._redactor.masks.update(masks)
 
     def _check_speaker(self, gate: str, host: str) -> None:
         """The result comes from the host and names its gate: no host may make up the evidence of the other one."""
@@ -116,7 +166,7 @@ class Recorder:
 
     def _command(self, gate: str, command: Fields, host: str, began: datetime) -> None:
         name = evidence_name(command.text("file"), "the module's result")
-        output = self._redactor.text(command.text("output", "")).encode("utf-8", "replace")
+        output = self._kept(name, command, "output").encode("utf-8", "replace")
         started = stamp(began + timedelta(microseconds=command.integer("start_ns", 0) / 1000))
         record = {
             "gate": gate,
@@ -160,7 +210,7 @@ class Recorder:
                 refused.append({"path": path, "reason": str(error)})
                 continue
             kept += 1
-            self._write(name, self._redactor.text(file.text("content", "")).encode("utf-8", "replace"))
+            self._write(name, self._kept(name, file, "content").encode("utf-8", "replace"))
             self._index["artifacts"].append(
                 {
                     "gate": gate,

@@ -86,6 +86,7 @@ def decide(bundle: Bundle) -> Decision:
         if bundle.shipped is None
         else tuple(difference.as_dict() for difference in differences(bundle.policy, bundle.shipped)),
         workspace_fingerprint=workspace.fingerprint if workspace else None,
+        masks=tuple({"rule": mask.rule, "file": mask.file, "count": mask.count} for mask in index.masks),
     )
 
 

@@ -43,6 +43,11 @@ def _run(bundle: Bundle) -> Iterator[str]:
         yield "The run was a rehearsal (--check): nothing was executed, so nothing is proven."
     for error in bundle.index.collector_errors:
         yield f"The recorder met an error, so evidence may be missing: {error}"
+    for item in bundle.index.withheld:
+        yield (
+            f"{item.file} showed a secret that the masks had missed ({item.rule}), so it was withheld "
+            f"(SHA-256 {item.sha256}). Find out what prints it there, and stop that."
+        )
 
 
 def _people(bundle: Bundle) -> Iterator[str]:

@@ -371,6 +371,8 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
         "artifact_sets": [],
         "events": [],
         "collector_errors": [],
+        "masks": [],
+        "withheld": [],
         # The default map of field owners: an input of the decision that comes from the gate, not from a host.
         "files": {MAP_FILE: sha256(shipped_text().encode())},
     }

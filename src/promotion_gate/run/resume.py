@@ -281,6 +281,8 @@ def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
         **kept,
         "events": [e for e in data["events"] if not afresh and e["gate"] not in gates],
         "collector_errors": [] if afresh else data["collector_errors"],
+        "masks": [e for e in data.get("masks", []) if not afresh and e["file"] not in files],
+        "withheld": [e for e in data.get("withheld", []) if not afresh and e["file"] not in files],
         "gates": {name: gate for name, gate in data["gates"].items() if name not in gates},
         "files": {name: digest for name, digest in data["files"].items() if name not in files},
     }

@@ -187,6 +187,8 @@ class Case:
 
     def file(self, name: str) -> bytes:
         """The bytes of a recorded evidence file. Raises Unproven where it is missing, replaced or changed."""
+        if any(item.file == name for item in self.bundle.index.withheld):
+            raise Unproven(Status.INVALID, f"{name} showed a secret, so some of it was withheld", name)
         content = self.bundle.content(name)
         if content.problem:
             status = Status.MISSING if content.problem == "is missing" else Status.INVALID
