@@ -29,7 +29,7 @@ from ansible.plugins.callback import CallbackBase
 from promotion_gate import __version__
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import harmless, visible
-from promotion_gate.base.redact import secrets_of
+from promotion_gate.base.redact import Redactor, secrets_of
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.run.backstop import Backstop
@@ -51,6 +51,8 @@ class CallbackModule(CallbackBase):
         self._recorder: Recorder | None = None
         self._lock: RunLock | None = None
         self._backstop = Backstop()
+        if self._display.verbosity > 3:
+            mask_what_is_shown(self._display)
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
@@ -137,6 +139,12 @@ class CallbackModule(CallbackBase):
             self._display.vvv("\n".join(map(harmless, traceback.format_exc().splitlines())))
             if self._recorder and not self._backstop.is_closed:
                 self._recorder.error(said)
+
+
+def mask_what_is_shown(display: Any) -> None:
+    """From -vvvv on Ansible shows its options, -e and --ssh-extra-args included, on the terminal and in its log."""
+    show, redactor = display.display, Redactor()
+    display.display = lambda msg, *args, **kwargs: show(redactor.text(str(msg)), *args, **kwargs)
 
 
 def _handed_in(result: Any) -> list[str]:

@@ -53,4 +53,5 @@ def through_runner(ground: Ground, folder: Path, **arguments: object) -> Run:
         quiet=True,
         **arguments,
     )
-    return ground.outcome(int(result.rc), result.stdout.read())
+    with result.stdout as stream:
+        return ground.outcome(int(result.rc), stream.read())
