@@ -14,10 +14,9 @@ from pathlib import Path
 from demo import examples, host, image, podman, tools, vm, workspace
 from demo.console import DemoError, say
 from demo.lock import alone
-from demo.paths import CHECKOUT, DEFAULT_VM, DEMO, INVENTORY, WORKSPACE
+from demo.paths import CHECKOUT, DEFAULT_VM, DEMO
 
 TIMED = {"sqlite_smoke.p95"}
-EVIDENCE = WORKSPACE / "investigations" / "artifacts" / "gra-125"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         added = command(name, text)
         named(added)
+        added.add_argument(
+            "--application",
+            choices=workspace.APPLICATIONS,
+            default="plain",
+            help="which example application: plain, or grown, with an environment, a smoke and a lock of its own ways",
+        )
         added.add_argument("--suite", choices=image.SUITES, default=image.SUITES[0], help="the VM's Debian")
         if name == "run":
             added.add_argument("ansible", nargs=argparse.REMAINDER, help="more arguments for ansible-playbook")
@@ -79,26 +84,30 @@ def _bring_up(options: argparse.Namespace) -> vm.Vm:
         settings = host.detect()
         uv = tools.ensure(settings)
         booted = vm.ensure(machine, options.suite, settings, uv)
-        commit = workspace.ensure()
-        workspace.put_on(machine, commit)
-        if booted and workspace.has_profile(machine):
-            workspace.start_daemon(machine)
+        application = workspace.APPLICATIONS[options.application]
+        commit = workspace.ensure(application)
+        workspace.put_on(machine, commit, application)
+        if booted:
+            for installed in workspace.APPLICATIONS.values():
+                if workspace.has_profile(machine, installed):
+                    workspace.start_daemon(machine, installed)
     return machine
 
 
 def _run(options: argparse.Namespace) -> int:
     machine = _bring_up(options)
     playbook = _ansible_playbook()
-    common = ["-i", str(INVENTORY), "-e", f"demo_vm={machine.name}"]
-    if not any((EVIDENCE / "baseline").glob("*")):
+    application = workspace.APPLICATIONS[options.application]
+    common = ["-i", str(application.inventory), "-e", f"demo_vm={machine.name}"]
+    if not any((application.evidence / "baseline").glob("*")):
         say("no known-good sqlite timings yet: recording them first")
         reason = "-e", '{"promotion_reason": "first run of the demo on this machine"}'
         status = _ansible([playbook, "playbooks/record-baseline.yml", *common, *reason])
         if status != 0:
             raise DemoError("The known-good sqlite timings could not be recorded; the reason is in the lines above.")
-    first = [] if workspace.has_profile(machine) else ["-e", "aiida_vm_first_run=true"]
+    first = [] if workspace.has_profile(machine, application) else ["-e", "aiida_vm_first_run=true"]
     status = _ansible([playbook, "promotion-gate.yml", *common, *first, *options.ansible])
-    bundles = sorted(path for path in EVIDENCE.glob("*") if (path / "index.json").is_file())
+    bundles = sorted(path for path in application.evidence.glob("*") if (path / "index.json").is_file())
     if bundles:
         say(f"the evidence is in {os.path.relpath(bundles[-1], CHECKOUT)}")
         if status != 0 and _held_for_time_alone(bundles[-1] / "promotion-decision.json"):
@@ -156,8 +165,7 @@ def _status(_options: argparse.Namespace) -> int:
         health = f"not working: {', '.join(missing)}" if missing else "all services work"
         say(f"{machine.name}: {state}{', ' + health if state == 'running' else ''} (container {machine.container})")
         say(f"    ssh -F {machine.ssh_config} {machine.name}")
-    if (WORKSPACE / ".git").is_dir():
-        workspace.tell()
+    workspace.tell()
     return 0
 
 

@@ -11,7 +11,7 @@ BIN = DEMO / "bin"  # wrappers of the tools that the machine lacks
 TOOLS = DEMO / "tools"
 LOGS = DEMO / "logs"
 UV_CACHE = DEMO / "uv-cache"  # shared by all VMs, so that wheels are downloaded once
-WORKSPACE = DEMO / "workspace"
+WORKSPACE = DEMO / "workspace"  # of the plain application
 EXAMPLE = CHECKOUT / "examples" / "workspace"
 INVENTORY = CHECKOUT / "inventory" / "container"
 

@@ -131,7 +131,7 @@ def follow(ground: Ground, run: Run) -> Run:
 def _build(folder: Path, sshd: Sshd) -> Ground:
     with alone():
         tools.ensure(host.detect())
-        workspace.ensure()
+        workspace.ensure(workspace.APPLICATIONS["plain"])
     ground = Ground(folder, sshd)
     for name in ("answers", "cp", "workspace-bin", "vm-bin"):
         (folder / name).mkdir(parents=True)
