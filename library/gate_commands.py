@@ -104,7 +104,7 @@ options:
         description: Stands before argv; a list, or a string that is split as a shell would.
         type: raw
       path_of_prefix:
-        description: Drop the prefix's last word, and if it is an absolute path put its folder first on PATH.
+        description: Drop the prefix's last word. If that is a path, its folder stands first on PATH in any case.
         type: bool
         default: false
       chdir:
@@ -124,6 +124,15 @@ options:
       after:
         description: The id of a command that must have exited 0; otherwise this one is not run.
         type: str
+      asks:
+        description:
+          - Whom the command asks, by any name. Once a command that asks the same one has not ended within its limit,
+            this one is not run; O(silent) has the names of earlier trips.
+        type: str
+      as_by_hand:
+        description: Add to the target's environment only O(environment) and the command's own C(environment).
+        type: bool
+        default: false
       needs_env_file:
         description: Do not run it if O(env_file) could not be read.
         type: bool
@@ -162,6 +171,10 @@ options:
     description: How much of a command's output is kept; head and tail are kept, and the cut is marked.
     type: int
     default: 1048576
+  silent:
+    description: Who did not answer in an earlier trip, and what was asked, as RV(gate_evidence) of that trip has it.
+    type: dict
+    default: {}
   secrets:
     description:
       - What may hold secrets, as base64 of a JSON object. C(environment) is added to every command's environment and
@@ -170,8 +183,9 @@ options:
         status too, in everything that the module returns.
     type: str
 notes:
-  - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}) and C({scratch})
-    are filled in. C({scratch}) is a private folder of this trip, removed afterwards; a string in C(run) finds it as
+  - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}), C({scratch}) and
+    C({said:ID:KEY}) are filled in, the last one with what the command ID printed on its line C(KEY) C(:) C(value).
+    C({scratch}) is a private folder of this trip, removed afterwards; a string in C(run) finds it as
     C(PROMOTION_SCRATCH).
   - GIT_DIR and whatever else would make git look at another repository is not given to the commands;
     GIT_OPTIONAL_LOCKS is 0, so that git takes no lock in the checkout just to look at it.
@@ -220,10 +234,12 @@ gate_evidence:
     host: {description: Host name, user, Python and load average before and after., type: dict}
     env_file: {description: Path, the names it sets, and why it could not be read., type: dict}
     objections: {description: Sentences that stand against the evidence., type: list, elements: str}
+    silent: {description: Who did not answer within a time limit, and what was asked., type: dict}
     commands:
       description: >-
         One entry per command, with what ran and where, start and duration in ns, exit status or signal, whether it was
-        timed out, left processes behind or was truncated, its output, or why it was not run.
+        timed out, left processes behind or was truncated, its output, or why it was not run; C(environment_names) are
+        the variables that it was given beyond the target's own and those of O(env_file).
       type: list
       elements: dict
     artifacts:

@@ -8,6 +8,7 @@ import re
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .parameters import CommandSpec, words
@@ -15,7 +16,7 @@ from .redact import secrets_in, secrets_that_are_names
 from .running import run_together, start
 
 ENV_FILE_SECONDS = 10.0
-PLACEHOLDER = re.compile(r"\{(scratch|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?)\}")
+PLACEHOLDER = re.compile(r"\{(scratch|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?|said:(\w+):(\w+))\}")
 # Variables whose value is a name that the evidence is about; a secret must not equal one of them.
 NAME_VARIABLE = re.compile(
     r"(?:^|_|PG)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
@@ -93,10 +94,12 @@ def changed_variables(base: Mapping[str, str], data: bytes) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in ("_", "PWD", "OLDPWD", "SHLVL")}
 
 
-def secrets_in_files(environment: Mapping[str, str]) -> list[str]:
+def secrets_in_files(environment: Mapping[str, str], chdir: str) -> list[str]:
     """The passwords that programs find beside their environment: those of AiiDA's profiles, and of ~/.pgpass."""
     home = environment.get("HOME") or os.path.expanduser("~")
     folders = [folder for folder in environment.get("AIIDA_PATH", "").split(os.pathsep) if folder] or [home]
+    if environment.get("AIIDA_CONFIG_DIR"):
+        folders.append(os.path.join(chdir, environment["AIIDA_CONFIG_DIR"]))
     configs = [os.path.join(folder, *below, "config.json") for folder in folders for below in ([".aiida"], [])]
     found = [value for path in configs for value in secrets_in("config", read_small(path))]
     for line in read_small(environment.get("PGPASSFILE") or os.path.join(home, ".pgpass")).splitlines():
@@ -118,13 +121,12 @@ def read_small(path: str) -> str:
 
 
 def without_other_repositories(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without GIT_DIR and its like; and git takes no lock in somebody's checkout to look at it."""
-    kept = {
+    """The environment without GIT_DIR and its like."""
+    return {
         name: value
         for name, value in environment.items()
         if not name.startswith("GIT_") or name.startswith(GIT_TRANSPORT)
     }
-    return {**kept, "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def name_collisions(
@@ -141,12 +143,47 @@ def name_collisions(
     return sentences, set(names.values())
 
 
-def fill(text: object, environment: Mapping[str, str], scratch: str) -> str:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a command finds around it, and what placeholders are filled in from."""
+
+    own: Mapping[str, str]  # the target's own environment
+    added: Mapping[str, str]  # what the module adds for its own use
+    file: Mapping[str, str]  # what the env file sets
+    given: Mapping[str, str]  # what the operator set; goes before what the file sets
+    scratch: str
+    said: Mapping[str, str] = field(default_factory=dict)  # command id to what it printed, as it printed it
+
+    @property
+    def known(self) -> dict[str, str]:
+        """All variables."""
+        return {**self.own, **self.added, **self.file, **self.given}
+
+    def of(self, spec: CommandSpec) -> dict[str, str]:
+        """The variables of one command, without its own ones."""
+        return {**self.own, **self.given} if spec.as_by_hand else self.known
+
+    def fill(self, text: object, environment: Mapping[str, str] | None = None) -> str:
+        """Replaces the placeholders of one text."""
+        return fill(text, self.known if environment is None else environment, self.scratch, self.said)
+
+
+def key_value(text: str, key: str) -> str | None:
+    """The value of the first line `key: value`."""
+    return next((row[len(key) + 2 :] for row in text.splitlines() if row.startswith(key + ": ")), None)
+
+
+def fill(text: object, environment: Mapping[str, str], scratch: str, said: Mapping[str, str] | None = None) -> str:
     """Replaces the placeholders of one text. Raises NotRun for a variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
         if match.group(1) == "scratch":
             return scratch
+        if match.group(4):
+            answer = key_value((said or {}).get(match.group(4), ""), match.group(5))
+            if not answer:
+                raise NotRun(f"{match.group(4)} did not say {match.group(5)}")
+            return answer
         found: str | None = environment.get(match.group(2)) or match.group(3)
         if found is None:
             raise NotRun(f"{match.group(2)} is not set in the environment file")
@@ -155,19 +192,20 @@ def fill(text: object, environment: Mapping[str, str], scratch: str) -> str:
     return PLACEHOLDER.sub(value, str(text))
 
 
-def prepared(
-    spec: CommandSpec, chdir: str | None, environment: Mapping[str, str], scratch: str
-) -> tuple[list[str], str, dict[str, str]]:
+def prepared(spec: CommandSpec, chdir: str | None, around: Surroundings) -> tuple[list[str], str, dict[str, str]]:
     """(argv, directory, environment) of one command, placeholders filled in."""
-    env = dict(environment)
+    env = around.of(spec)
     for name, value in (spec.environment or {}).items():
-        env[str(name)] = fill(value, environment, scratch)
-    directory = fill(spec.chdir or chdir or "/", environment, scratch)
+        env[str(name)] = around.fill(value)
+    directory = around.fill(spec.chdir or chdir or "/")
     if isinstance(spec.run, str):
         return ["/bin/sh", "-c", spec.run], directory, env
-    prefix = words(spec.prefix)
-    if spec.path_of_prefix and prefix:
-        last = fill(prefix.pop(), env, scratch)
-        if os.path.isabs(last):
-            env["PATH"] = os.path.dirname(last) + os.pathsep + env.get("PATH", os.defpath)
-    return [fill(word, env, scratch) for word in prefix + words(spec.run)], directory, env
+    known = {**around.known, **env}  # what a command is not given can still be named in its words
+    prefix = [around.fill(word, known) for word in words(spec.prefix)]
+    if prefix and os.sep in prefix[-1]:
+        # Such a program looks for itself, or its script for it, on PATH once more.
+        folder = os.path.dirname(os.path.join(directory, prefix[-1]))
+        env["PATH"] = folder + os.pathsep + env.get("PATH", os.defpath)
+    if spec.path_of_prefix:
+        prefix = prefix[:-1]
+    return [*prefix, *(around.fill(word, known) for word in words(spec.run))], directory, env

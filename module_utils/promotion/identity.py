@@ -376,15 +376,14 @@ def env_file(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
 
 def config_folder(given: argparse.Namespace) -> str:
     """The folder that verdi reads: as given, else by AIIDA_PATH, else by AIIDA_CONFIG_DIR."""
-    if given.config_dir:
-        return os.path.abspath(str(given.config_dir))
-    entries = [entry for entry in os.environ.get("AIIDA_PATH", "").split(":") if entry]
+    named = given.config_dir or os.environ.get("AIIDA_PATH", "")
+    entries = [entry for entry in str(named).split(":") if entry]
     entries = entries or [entry for entry in [os.environ.get("AIIDA_CONFIG_DIR", "")] if entry]
     if not entries:
         raise Unknown("neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set; set aiida_vm_config_dir")
     folders = [os.path.abspath(os.path.expanduser(entry)) for entry in entries]
     folders = [path if os.path.basename(path) == ".aiida" else os.path.join(path, ".aiida") for path in folders]
-    return next((path for path in folders if os.path.isdir(path)), folders[0])
+    return next((path for path in folders if os.path.isdir(path)), folders[-1])
 
 
 def config_dir(given: argparse.Namespace) -> Iterator[tuple[str, object]]:

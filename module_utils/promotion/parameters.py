@@ -28,6 +28,8 @@ class CommandSpec:
     limit_seconds: float
     group: str | None
     after: str | None
+    asks: str | None
+    as_by_hand: bool
     needs_env_file: bool
     kill_leftovers: bool
 
@@ -81,6 +83,7 @@ class Parameters:
     commands: Sequence[CommandSpec]
     artifacts: Sequence[ArtifactSpec]
     max_output_bytes: int
+    silent: Mapping[str, str]
     secrets: Secrets
 
 
@@ -102,6 +105,7 @@ def parameters(given: Mapping[str, Any]) -> Parameters:
         commands=[CommandSpec(**spec) for spec in given["commands"] or ()],
         artifacts=artifacts,
         max_output_bytes=given["max_output_bytes"],
+        silent=given["silent"] or {},
         secrets=secrets(given["secrets"]),
     )
 
@@ -161,6 +165,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "limit_seconds": {"type": "float", "default": 60},
         "group": text,
         "after": text,
+        "asks": text,
+        "as_by_hand": flag,
         "needs_env_file": flag,
         "kill_leftovers": {"type": "bool", "default": True},
     }
@@ -194,5 +200,6 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "commands": {"type": "list", "elements": "dict", "default": [], "options": command},
         "artifacts": {"type": "list", "elements": "dict", "default": [], "options": artifact},
         "max_output_bytes": {"type": "int", "default": 1048576},
+        "silent": {"type": "dict", "default": {}},
         "secrets": {"type": "str", "no_log": True},
     }

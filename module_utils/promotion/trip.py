@@ -20,6 +20,7 @@ from . import identity
 from .artifacts import artifact_result, bring_back, redacted_artifact
 from .environment import (
     NotRun,
+    Surroundings,
     fill,
     name_collisions,
     prepared,
@@ -45,29 +46,38 @@ class Trip:
         self.params, self.scratch, self.check_mode = params, scratch, check_mode
         self.began = time.monotonic_ns()
         self.host, self.user, self.load = platform.node(), user_name(), load_average()
-        self.environment = {**os.environ, "LC_ALL": utf8_locale(), "PROMOTION_SCRATCH": scratch}
-        found, self.env_file = self.read_env()
-        known = {**self.environment, **found}
+        self.printed: dict[str, str] = {}
+        self.silent = dict(params.silent)
+        own, added = dict(os.environ), {"LC_ALL": utf8_locale(), "PROMOTION_SCRATCH": scratch}
+        added["GIT_OPTIONAL_LOCKS"] = "0"  # git takes no lock in somebody's checkout to look at it
+        found, self.env_file = self.read_env({**own, **added})
+        known = {**own, **added, **found}
         named = {**params.environment, **params.secrets.environment}
         given = {str(name): fill(value, known, scratch) for name, value in named.items()}
-        # What the operator set for the commands (PATH, say) goes before what the file sets.
-        self.environment = without_other_repositories({**self.environment, **found, **given})
-        secrets = secrets_of(self.environment)
+        file, given = without_other_repositories(found), without_other_repositories(given)
+        self.around = Surroundings(without_other_repositories(own), added, file, given, scratch, self.printed)
+        secrets = secrets_of(self.around.known)
         for spec in params.commands:
             secrets += secrets_of({str(name): str(value) for name, value in (spec.environment or {}).items()})
-        self.objections, names = name_collisions(secrets, self.environment, self.host, self.user)
-        values = [value for _, value in secrets] + secrets_in_files(self.environment)
-        self.redactor = Redactor([*(value for value in values if value not in names), *params.secrets.known])
+        self.objections, self.names = name_collisions(secrets, self.around.known, self.host, self.user)
+        self.known_secrets = [value for _, value in secrets if value not in self.names] + list(params.secrets.known)
+        self.learn(self.around.known)
         self.results: list[Result] = []
 
-    def read_env(self) -> tuple[dict[str, str], Result | None]:
+    def read_env(self, environment: Mapping[str, str]) -> tuple[dict[str, str], Result | None]:
         """The variables of the env file, and what the evidence says about it."""
         path = self.params.env_file
         if not path or self.check_mode:
             return {}, None
-        path = os.path.join(fill(self.params.chdir or "/", self.environment, self.scratch), path)
+        path = os.path.join(fill(self.params.chdir or "/", environment, self.scratch), path)
         found, error = read_env_file(path)
         return found, {"path": path, "error": error, "names": sorted(found)}
+
+    def learn(self, environment: Mapping[str, str]) -> None:
+        """Masks the secrets of the files, too, that programs find with this environment."""
+        found = secrets_in_files(environment, self.params.chdir or "/")
+        self.known_secrets += [value for value in found if value not in self.names]
+        self.redactor = Redactor(self.known_secrets)
 
     def run(self) -> None:
         """Runs all commands, batch by batch."""
@@ -81,8 +91,14 @@ class Trip:
                 except NotRun as reason:
                     result["not_run"] = self.redactor.text(plain(reason))
             run_together([command for _, command in started])
+            specs = {spec.id: spec for spec in batch}
             for result, command in started:
                 result.update(self.outcome(command))
+                whole, cut = command.capture.result()
+                self.printed[result["id"]] = "" if cut is not None else whole.decode("utf-8", "surrogateescape")
+                asked = specs[result["id"]].asks
+                if asked and command.timed_out:
+                    self.silent[asked] = f"`{result['command']}` did not end within {command.limit_seconds:g} s"
 
     def commands(self) -> list[CommandSpec]:
         """The commands, with the identity of the host before the first and after the last of them."""
@@ -109,7 +125,7 @@ class Trip:
             run += ["--part", part]
         for option, value in options.items():
             with contextlib.suppress(NotRun):
-                run += [f"--{option}", fill(value, self.environment, self.scratch)] if value else []
+                run += [f"--{option}", self.around.fill(value)] if value else []
         return CommandSpec(
             id=name,
             file=told.file,
@@ -121,6 +137,8 @@ class Trip:
             limit_seconds=told.limit_seconds,
             group=None,
             after=None,
+            asks=None,
+            as_by_hand=False,
             needs_env_file=False,
             kill_leftovers=True,
         )
@@ -131,9 +149,14 @@ class Trip:
             raise NotRun("check mode")
         if spec.needs_env_file and self.env_file and self.env_file["error"]:
             raise NotRun(f"{self.env_file['path']}: {self.env_file['error']}")
+        if spec.asks in self.silent:
+            raise NotRun(f"{spec.asks} did not answer ({self.silent[spec.asks]}), so it is not asked again")
         if spec.after:
             self.require(spec.after)
-        argv, directory, env = prepared(spec, self.params.chdir, self.environment, self.scratch)
+        argv, directory, env = prepared(spec, self.params.chdir, self.around)
+        result["environment_names"] = self.added_to(spec, env)
+        if env.get("AIIDA_PATH") != self.around.known.get("AIIDA_PATH"):
+            self.learn(env)
         shown = [spec.run] if isinstance(spec.run, str) else argv
         result["argv"] = self.redactor.argv(plain(word) for word in shown)
         result["command"] = self.redactor.text(plain(spec.run if isinstance(spec.run, str) else shlex.join(argv)))
@@ -142,6 +165,11 @@ class Trip:
             raise NotRun(f"there is no folder {directory}")
         limit = self.params.max_output_bytes
         return start(argv, directory, env, spec.limit_seconds, spec.kill_leftovers, limit)
+
+    def added_to(self, spec: CommandSpec, env: Mapping[str, str]) -> list[str]:
+        """The names of the variables that a command is given beyond the target's own and those of the env file."""
+        plain_ones = {**self.around.own, **({} if spec.as_by_hand else self.around.file)}
+        return sorted(name for name, value in env.items() if plain_ones.get(name) != value)
 
     def require(self, earlier: str) -> None:
         """Raises NotRun unless the newest command of that id exited 0."""
@@ -165,6 +193,7 @@ class Trip:
             "start_ns": time.monotonic_ns() - self.began,
             "duration_ns": 0,
             "limit_seconds": spec.limit_seconds,
+            "environment_names": [],
             "exit": None,
             "signal": None,
             "timed_out": False,
@@ -219,6 +248,7 @@ class Trip:
             },
             "env_file": self.env_file,
             "objections": self.objections,
+            "silent": self.silent,
             "commands": self.results,
             "artifacts": [] if self.check_mode else [self.artifact(spec) for spec in self.params.artifacts],
             "trip_ns": time.monotonic_ns() - self.began,
@@ -227,8 +257,8 @@ class Trip:
     def artifact(self, spec: ArtifactSpec) -> Result:
         """One folder or file, without secrets."""
         try:
-            chdir = fill(self.params.chdir or "/", self.environment, self.scratch)
-            source = os.path.join(chdir, fill(spec.source, self.environment, self.scratch))
+            chdir = self.around.fill(self.params.chdir or "/")
+            source = os.path.join(chdir, self.around.fill(spec.source))
         except NotRun as reason:
             return {**artifact_result(spec.source, spec.to), "error": str(reason)}
         return redacted_artifact(bring_back(source, spec), self.redactor)

@@ -336,6 +336,8 @@ def one_machine(path: Path) -> Path:
 def settle(ground: Ground) -> Ground:
     """Writes what names the ground's own folder: environment file, SSH configuration, variables."""
     folder = ground.folder
+    (folder / "aiida" / ".aiida").mkdir(parents=True, exist_ok=True)
+    (folder / "aiida" / ".aiida" / "config.json").write_text("{}", encoding="utf-8")
     ground.env_file.write_text(
         f"AIIDA_PROFILE=vm-psql\nAIIDA_PATH={folder}/aiida\nAIIDA_COMPUTER_LABEL=vm-slurm\n", encoding="utf-8"
     )

@@ -13,11 +13,18 @@ answer() {
   exit "$(cat "$answers/$1.exit")"
 }
 
+# verdi says which configuration it reads: the one that it was given.
+of_config() {
+  hook "$1"
+  LC_ALL=C sed "s#^\( ✔ config:  *\)/.*#\1$AIIDA_PATH/.aiida#; s#^\(Report: configuration folder: \)/.*#\1$AIIDA_PATH/.aiida#" "$answers/$1"
+  exit "$(cat "$answers/$1.exit")"
+}
+
 case "$(basename "$0") $*" in
   "verdi --version") answer verdi_version ;;
-  "verdi profile list") answer profile_list ;;
+  "verdi profile list") of_config profile_list ;;
   "verdi -p "*" daemon status") answer daemon_status ;;
-  "verdi -p "*" status") answer verdi_status ;;
+  "verdi -p "*" status") of_config verdi_status ;;
   "verdi -p "*" computer test "*) answer computer_test ;;
   "verdi -p "*" profile show "* | "verdi -p "*" storage version") echo "it is there" ;;
   "verdi -p "*" computer show "*) answer computer_show ;;
@@ -47,7 +54,7 @@ case "$(basename "$0") $*" in
     ;;
   "uv run --project apps/api python apps/api/scripts/export_openapi.py --check") answer openapi ;;
   "uv run pytest "*)
-    cp "$answers/junit" "${PYTEST_ADDOPTS#--junitxml=}"
+    cp "$answers/junit" "${PYTEST_ADDOPTS##*--junitxml=}"
     answer pytest
     ;;
   "pnpm -C packages/api-client run generate")

@@ -255,6 +255,7 @@ Warning: RabbitMQ v4.0.5 is not supported and will cause unexpected problems!
 rabbitmq: 4.0.5
 """
 
+CONFIG_DIR = "source: AIIDA_PATH\naiida_path: /home/aiida\nconfig: /home/aiida/.aiida\n"
 AGES = "postgresql_seconds: 3600\nworker_seconds: 1800\n"
 
 
@@ -267,6 +268,7 @@ def vm_bootstrap() -> Trip:
             command("identity", checkout, IDENTITY, vm_probe()),
             command("env_profile", log, ["printf", "%s\\n", "vm-psql"], "vm-psql\n"),
             command("bootstrap", log, script, "==> would check profile vm-psql\n==> done\n"),
+            command("config_dir", log, ["config-dir.sh", ""], CONFIG_DIR),
             command("profile_list", "03-verdi-profile-list.log", [*VERDI, "profile", "list"], PROFILE_LIST),
             command("status", status, [*VERDI, "-p", "vm-psql", "status"], STATUS),
             command("daemon_status", status, [*VERDI, "-p", "vm-psql", "daemon", "status"], DAEMON_STATUS),

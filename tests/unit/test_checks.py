@@ -223,7 +223,73 @@ def test_no_relay_test_collected_holds(tmp_path: Path) -> None:
 
 def test_an_empty_smoke_log_holds(tmp_path: Path) -> None:
     logs = {**bundles.SMOKE_LOGS, "20261124T003036-vm-slurm/02-sinfo.log": ""}
-    holds(_with_artifact(tmp_path, "slurm_smoke", "slurm-smoke", logs), "slurm_smoke.artifacts", "MISSING", "is empty")
+    decision = _with_artifact(tmp_path, "slurm_smoke", "slurm-smoke", logs)
+    holds(decision, "slurm_smoke.artifacts", "MISSING", "empty: slurm-smoke/20261124T003036-vm-slurm/02-sinfo.log")
+
+
+@pytest.mark.stranger("13.7", "a log that the smoke leaves empty on purpose, or did not get to, held as a full disk")
+def test_a_log_that_is_meant_to_be_empty_does_not_hold(tmp_path: Path) -> None:
+    logs = {**bundles.SMOKE_LOGS, "20261124T003036-vm-slurm/diag-which-verdi.log": ""}
+    assert (
+        results(_with_artifact(tmp_path / "a", "slurm_smoke", "slurm-smoke", logs))["slurm_smoke.artifacts"].status
+        == "PASS"
+    )
+    blocked = bundles.trips_with("slurm_smoke", "script", exit=2, output="result: BLOCKED: no profile\n")
+    empty = {name: "" for name in bundles.SMOKE_LOGS if "05" in name}
+    blocked["slurm_smoke"]["artifacts"] = [bundles.artifact("slurm-smoke", {**bundles.SMOKE_LOGS, **empty})]
+    found = results(decided(tmp_path / "b", blocked))
+    assert (found["slurm_smoke.artifacts"].status, found["slurm_smoke.script"].status) == ("PASS", "BLOCKED")
+
+
+NO_SPACE = [
+    (
+        "vm_bootstrap",
+        "bootstrap",
+        1,
+        "mkdir: cannot create directory '/x': No space left on device",
+        "vm_bootstrap.script",
+    ),
+    ("sqlite_smoke", "run_1", 1, "sqlite3.OperationalError: database or disk is full", "sqlite_smoke.runs"),
+    ("contracts", "generate", 1, "Error: ENOSPC: no space left on device, write", "contracts.client_generate"),
+    ("slurm_smoke", "job", 1, "slurmd: error: Out of diskspace", "slurm_smoke.job"),
+]
+
+
+@pytest.mark.stranger("13.7", "a full file system was recognised in one place and one spelling")
+@pytest.mark.parametrize(("gate", "command", "status", "said", "check"), NO_SPACE)
+def test_a_full_file_system_is_the_reason_wherever_it_shows(
+    tmp_path: Path, gate: str, command: str, status: int, said: str, check: str
+) -> None:
+    found = results(decided(tmp_path, bundles.trips_with(gate, command, exit=status, output=said + "\n")))[check]
+    assert said in found.observed
+    assert found.unblock.startswith("A file system of ")
+
+
+CONFIGS = [
+    (
+        3,
+        "aiida_vm_config_dir is not set, and neither AIIDA_PATH nor AIIDA_CONFIG_DIR is\n",
+        "Set aiida_vm_config_dir to the",
+    ),
+    (4, bundles.CONFIG_DIR + "there is no configuration in /home/aiida/.aiida\n", "-e aiida_vm_first_run=true"),
+    (
+        0,
+        bundles.CONFIG_DIR.replace("/home/aiida", "/srv/other"),
+        "Set aiida_vm_config_dir to the folder that verdi named",
+    ),
+]
+
+
+@pytest.mark.stranger(
+    "13.1", "which configuration verdi read was neither recorded nor compared with the one that was meant"
+)
+@pytest.mark.parametrize(("status", "output", "says"), CONFIGS)
+def test_the_configuration_that_verdi_reads_is_the_one_that_is_meant(
+    tmp_path: Path, status: int, output: str, says: str
+) -> None:
+    found = results(decided(tmp_path, bundles.trips_with("vm_bootstrap", "config_dir", exit=status, output=output)))
+    assert found["vm_bootstrap.config_dir"].status == ("FAIL" if status == 0 else "BLOCKED")
+    assert says in found["vm_bootstrap.config_dir"].unblock
 
 
 def test_a_field_without_an_owner_holds(tmp_path: Path) -> None:
@@ -334,7 +400,13 @@ def test_only_a_reservation_in_force_keeps_a_job_waiting(tmp_path: Path, reserva
 
 
 def test_every_check_of_the_shipped_policy_is_seen_to_hold(tmp_path: Path) -> None:
-    elsewhere = {"contracts.relay", "slurm_smoke.artifacts", "preflight.prepare", "slurm_smoke.calculation"}
+    elsewhere = {
+        "vm_bootstrap.config_dir",
+        "contracts.relay",
+        "slurm_smoke.artifacts",
+        "preflight.prepare",
+        "slurm_smoke.calculation",
+    }
     policy = load_bundle(bundles.closed_bundle(tmp_path)).policy
     assert {check.id for check in policy.checks()} == {row[3] for row in ROWS} | elsewhere
 

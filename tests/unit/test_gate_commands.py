@@ -817,3 +817,58 @@ def test_a_result_that_goes_to_a_file_is_awaited(tmp_path: Path, place: str) -> 
     code += "sys.exit(t.one('sleep 0.3; exit 5')['exit'])"
     with target.open("wb") as stream:
         assert subprocess.run([sys.executable, "-c", code], stdout=stream, check=False, timeout=60).returncode == 5
+
+
+# What a command is given, and what is not asked again -------------------------------------------------------------
+
+
+@pytest.mark.stranger("13.3", "what the gate added to a command's environment stood nowhere")
+def test_what_a_command_is_given_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LC_ALL", raising=False)
+    monkeypatch.setenv("KEPT", "same")
+    found = trip(
+        {"run": ["env"]},
+        {"run": ["env"], "as_by_hand": True, "environment": {"OWN": "1"}},
+        environment={"OF_OPERATOR": "1", "KEPT": "same"},
+        env_file=env_file(tmp_path, "A=1\n"),
+    )["commands"]
+    assert found[0]["environment_names"] == ["LC_ALL", "OF_OPERATOR", "PROMOTION_SCRATCH"]
+    assert "\nA=1\n" in f"\n{found[0]['output']}"
+    assert found[1]["environment_names"] == ["OF_OPERATOR", "OWN"]
+    for name in ("A=", "LC_ALL=", "PROMOTION_SCRATCH="):
+        assert f"\n{name}" not in f"\n{found[1]['output']}"
+
+
+def test_what_a_command_printed_can_be_given_to_the_next() -> None:
+    found = trip(
+        {"id": "asked", "run": "echo noise; echo 'folder: /a b'; echo 'folder: /c'"},
+        {"run": ["echo", "{said:asked:folder}"], "environment": {"X": "{said:asked:folder}"}},
+        {"run": ["echo", "{said:asked:other}"]},
+    )["commands"]
+    assert found[1]["output"] == "/a b\n"
+    assert found[2]["not_run"] == "asked did not say other"
+
+
+@pytest.mark.stranger("13.9", "with PostgreSQL frozen every call of verdi was waited for, over four minutes")
+def test_who_did_not_answer_is_not_asked_again() -> None:
+    first = trip(
+        {"run": ["true"], "asks": "verdi"},
+        {"run": ["sleep", "30"], "asks": "verdi", "limit_seconds": 0.2},
+        {"run": ["true"], "asks": "verdi"},
+        {"run": ["true"], "asks": "slurm"},
+        {"run": ["true"]},
+    )
+    not_run = [command["not_run"] for command in first["commands"]]
+    assert not_run[2] == "verdi did not answer (`sleep 30` did not end within 0.2 s), so it is not asked again"
+    assert not_run[:2] + not_run[3:] == [None] * 4
+    later = trip({"run": ["true"], "asks": "verdi"}, {"run": ["true"]}, silent=first["silent"])["commands"]
+    assert [command["not_run"] is None for command in later] == [False, True]
+
+
+def test_a_relative_program_of_the_checkout_is_on_the_path(tmp_path: Path) -> None:
+    verdi = tmp_path / "bin" / "verdi"
+    verdi.parent.mkdir()
+    verdi.write_text("#!/bin/sh\necho verdi $*\n")
+    verdi.chmod(0o700)
+    found = trip({"run": ["sh", "-c", "verdi x"], "prefix": "bin/verdi", "path_of_prefix": True}, chdir=str(tmp_path))
+    assert found["commands"][0]["output"] == "verdi x\n"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Puts the documents as they were at the merge-base with the target branch into a folder, to see which fields are new.
 # Usage: base-documents.sh FOLDER BRANCH PATH...; prints `base: COMMIT`, or an empty value where there is none.
+export GIT_OPTIONAL_LOCKS=0
 folder=$1
 branch=$2
 shift 2

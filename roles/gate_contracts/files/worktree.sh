@@ -5,6 +5,8 @@
 #   worktree.sh restore FOLDER   writes FOLDER/worktree.patch, which lists the changed files with the digests of what
 #                                is committed and of what is there, but not what they hold; and restores a tracked
 #                                file that was clean before and still is exactly what the commands left
+# The checkout is somebody's: git takes no lock in it.
+export GIT_OPTIONAL_LOCKS=0
 step=$1
 folder=$2
 changed() { git diff --name-only HEAD --; }

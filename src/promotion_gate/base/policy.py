@@ -43,6 +43,14 @@ COMMON_PLACEHOLDERS = frozenset(
         "inventory",
         "smoke_by_hand",
         "computer",
+        "sanity_by_hand",
+        "apply_by_hand",
+        "openapi_by_hand",
+        "export_by_hand",
+        "generate_by_hand",
+        "diff_by_hand",
+        "relay_by_hand",
+        "install_by_hand",
     ]
 )
 

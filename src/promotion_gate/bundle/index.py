@@ -56,6 +56,7 @@ class Command:
     started: str
     duration_ns: int
     limit_seconds: float
+    environment_names: tuple[str, ...]
     exit: int | None
     signal: int | None
     timed_out: bool
@@ -306,6 +307,7 @@ def _command(fields: Fields) -> Command:
         started=fields.text("started"),
         duration_ns=duration,
         limit_seconds=float(limit),
+        environment_names=fields.texts("environment_names"),
         exit=fields.integer("exit") if fields.has("exit") else None,
         signal=fields.integer("signal") if fields.has("signal") else None,
         timed_out=fields.boolean("timed_out"),

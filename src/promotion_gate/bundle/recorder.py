@@ -179,6 +179,7 @@ class Recorder:
             "started": started,
             "duration_ns": command.integer("duration_ns", 0),
             "limit_seconds": command.raw("limit_seconds", 0),
+            "environment_names": list(command.texts("environment_names")),
             "exit": command.raw("exit"),
             "signal": command.raw("signal"),
             "timed_out": command.boolean("timed_out", False),
@@ -251,6 +252,7 @@ def _header(record: Mapping[str, Any], encoding: str, total_bytes: int) -> str:
         f"# directory: {record['directory']}",
         f"# command: {record['command']}",
         f"# started: {record['started']}",
+        f"# environment: {', '.join(record['environment_names']) or 'nothing is added'}",
     ]
     if record["not_run"] is not None:
         lines.append(f"# not run: {record['not_run']}")

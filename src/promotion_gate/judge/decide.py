@@ -14,6 +14,7 @@ from promotion_gate.base.model import CheckResult, Decision, GateResult, Status,
 from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge import by_hand
 from promotion_gate.judge.causes import causes
 from promotion_gate.judge.checks.case import (
     REPLACED,
@@ -31,6 +32,7 @@ from promotion_gate.judge.identity import gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
 from promotion_gate.judge.parsers import failures
+from promotion_gate.judge.parsers.trouble import no_space
 from promotion_gate.judge.ran import replaced
 from promotion_gate.judge.shipped import check_spec, differences
 from promotion_gate.judge.stale import stale_reason, unknown_reason
@@ -113,9 +115,10 @@ def _options(index: Index) -> list[str]:
     return [*extra, *map(str, index.run.get("options") or ())]
 
 
-def _words(index: Index, values: Mapping[str, str]) -> _Words:
+def _words(bundle: Bundle, values: Mapping[str, str]) -> _Words:
     """What unblock sentences name. A command with `-i {inventory}` reaches the hosts as this run did."""
-    words = {**index.settings.get("words", {}), **_harmless(values)}
+    index = bundle.index
+    words = {**by_hand.words(bundle), **_harmless(values)}
     words["inventory"] = shlex.join([*_inventory(index)[1:], *_options(index)])
     # Where the commit is not known, the branch under judgement says as much.
     words.setdefault("commit", str(index.settings.get("workspace_target_branch", "HEAD")))
@@ -177,6 +180,7 @@ def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str |
         return Finding(Status.INVALID, f"another command was run: {shown}", finding.evidence, hint=REPLACED)
     if case.masked:
         finding = _masked(case, finding)
+    finding = _without_space(bundle, gate, finding)
     return replace(finding, replaced=tuple(item.as_dict() for item in other)) if other else finding
 
 
@@ -214,6 +218,22 @@ def _check(bundle: Bundle, policy: CheckPolicy, waivers: Waivers, finding: Findi
     )
 
 
+def _without_space(bundle: Bundle, gate: GatePolicy, finding: Finding) -> Finding:
+    """The finding itself, unless what it rests on says that a file system is full: then that is the reason."""
+    if finding.status not in (Status.FAIL, Status.BLOCKED, Status.MISSING):
+        return finding
+    said = no_space(finding.observed)
+    for record in bundle.index.commands:
+        if said is None and record.gate == gate.name and record.exit != 0 and record.file in finding.evidence:
+            said = no_space(bundle.output(gate.name, record.id) or "")
+    if said is None:
+        return finding
+    observed = finding.observed if said in finding.observed else f"{finding.observed}; {said}"
+    record_of = bundle.index.gates.get(gate.name)
+    values = {**finding.values, "host": record_of.host if record_of else "the host"}
+    return replace(finding, observed=observed, hint="full", values=values)
+
+
 class _Words(dict[str, Any]):
     """Fills a sentence; a name without a value shows as what it is."""
 
@@ -241,8 +261,8 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Take out what replaces the command, in the inventory or in -e, and re-run."
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
-    sentence = policy.unblock.get(finding.hint) or policy.unblock["default"]
-    words = _words(bundle.index, finding.values)
+    sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
+    words = _words(bundle, finding.values)
     workspace = gate_identity(bundle, "preflight")
     if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
         words["commit"] = workspace.commit
@@ -254,6 +274,8 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
     known = failures.trouble(trouble.message)
     if known:
         sentence = known.remedy
+    elif no_space(trouble.message):
+        sentence = _SENTENCES["full"]
     elif trouble.unreachable:
         sentence = "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
     else:
@@ -265,8 +287,14 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
         expected="reached, and every task of the gate done",
         observed=trouble.message,
         evidence=(),
-        unblock=sentence.format_map(_words(bundle.index, {"host": trouble.host})),
+        unblock=sentence.format_map(_words(bundle, {"host": trouble.host})),
     )
+
+
+# What mends any check, unless the policy has a sentence of its own for it.
+_SENTENCES = {
+    "full": "A file system of {host} is full. Find it there with `df -h`, free space, then re-run.",
+}
 
 
 def _harmless(values: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import tempfile
 import time
@@ -160,7 +159,6 @@ def checked_settings(
     settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(Path(root) / "baseline")
     settings["evidence_path"] = _below(root, settings["workspace_dir"])
     settings["baseline_path"] = _below(settings["promotion_baseline_dir"], settings["workspace_dir"])
-    settings["words"] = words(settings)
     settings["ownership_map"] = _ownership_map(policy)
     return settings, policy, roles
 
@@ -285,35 +283,6 @@ def _below(path: str, folder: str) -> str:
 def _relative(source: str, directory: Path) -> str:
     path = Path(source)
     return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else source
-
-
-def words(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What unblock sentences can name; {verdi} and its like are commands that run as they stand on the VM."""
-    repo, env_file = settings["aiida_vm_repo_dir"] or "", settings["aiida_vm_env_file"]
-    env_path = env_file if Path(env_file).is_absolute() else f"{repo}/{env_file}"
-    call = settings["aiida_vm_verdi"]
-    verdi = call if isinstance(call, str) else shlex.join(call)
-    profile = settings["aiida_vm_profile"]
-    enter = f"cd {shlex.quote(repo)} && set -a && . {shlex.quote(env_path)} && set +a && "
-    name = shlex.quote(profile) if profile else '"$AIIDA_PROFILE"'
-    wrapper = verdi.rsplit(maxsplit=1)[0] + " " if " " in verdi else ""
-    return {
-        "vm": settings["vm"],
-        "repo": repo,
-        "env_file": env_file,
-        "env_path": env_path,
-        "profile": profile or "the AIIDA_PROFILE of the environment file",
-        "verdi": f"{enter}{verdi} -p {name}",
-        "verdi_list": f"{enter}{verdi} profile list",
-        # [v]: the shell that runs this has the pattern on its own command line and must not be ended by it.
-        "kill_daemon": f'{enter}pkill -KILL -f "[v]erdi -p "{name}" daemon (start-circus|worker)"',
-        "smoke_by_hand": f"{enter}{wrapper}scripts/aiida-slurm-smoke-vm.sh --profile {name}",
-        "computer": settings.get("gate_slurm_smoke_computer_label") or '"$AIIDA_COMPUTER_LABEL"',
-        "workspace": settings["workspace"],
-        "workspace_dir": settings["workspace_dir"],
-        "branch": settings["workspace_target_branch"],
-        "inventory": " -i ".join(settings["inventory"]) or "inventory/vm",
-    }
 
 
 def _later_than_all(root: Path) -> datetime:

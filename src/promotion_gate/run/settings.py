@@ -211,6 +211,7 @@ VARIABLES: Mapping[str, Variable] = {
     "aiida_vm_env_file": Variable(text, "ops/aiida-vm/aiida-vm.env"),
     "aiida_vm_verdi": Variable(command, "uv run --project apps/api --group aiida verdi"),
     "aiida_vm_profile": Variable(text),
+    "aiida_vm_config_dir": Variable(text),
     "aiida_vm_first_run": Variable(boolean, False, kept=False),
     "aiida_vm_smoke_args": Variable(smoke_args, []),
     "aiida_vm_environment": Variable(environment, {}),

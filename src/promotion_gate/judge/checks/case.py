@@ -167,10 +167,12 @@ class Case:
             raise Unproven(Status.INVALID, why, record.file)
         if record.not_run is not None:
             skipped = record.not_run.startswith("check mode")
+            unset = " is not set " in record.not_run
             raise Unproven(
                 Status.SKIPPED if skipped else Status.BLOCKED,
                 f"`{record.shown}` was not run: {record.not_run}",
                 record.file,
+                "unset" if unset else "default",
                 not_run=record.not_run,
             )
         text = self._slice(record)

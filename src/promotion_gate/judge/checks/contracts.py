@@ -18,7 +18,7 @@ RELAY_REPORT = "05-relay-junit.xml"
 DOCUMENTS = "05-contracts"
 
 
-@check("openapi", "export_openapi.py --check exits 0", hints="tool")
+@check("openapi", "export_openapi.py --check exits 0", hints="tool no_export")
 def openapi(case: Case) -> Finding:
     output = case.command("openapi")
     if output.exit == 0:
@@ -26,18 +26,22 @@ def openapi(case: Case) -> Finding:
         return Finding(Status.PASS, "no drift", (output.record.file,))
     if output.failure is Status.BLOCKED:
         raise Unproven(Status.BLOCKED, output.how, output.record.file, "tool")
-    raise Unproven(Status.FAIL, f"drift ({output.ending}): {reason(output.text)}", output.record.file)
+    hint = "default" if output.record.shown.endswith(" --check") else "no_export"
+    raise Unproven(Status.FAIL, f"drift ({output.ending}): {reason(output.text)}", output.record.file, hint)
 
 
-@check("client_generate", expected="`pnpm run generate` exits 0")
+@check("client_generate", "the generation exits 0", hints="not_installed")
 def client_generate(case: Case) -> Finding:
     output = case.command("generate")
     if output.exit == 0:
         _ = output.whole
         return Finding(Status.PASS, "generated", (output.record.file,))
     no_modules = case.command("generated_before").exit != 0
-    status = Status.BLOCKED if no_modules else output.failure
-    raise Unproven(status, f"node_modules is not there; {output.how}" if no_modules else output.how, output.record.file)
+    if no_modules:
+        why = f"node_modules is not there; {output.how}"
+        raise Unproven(Status.BLOCKED, why, output.record.file, "not_installed")
+    hint = "not_installed" if output.failure is Status.BLOCKED else "default"
+    raise Unproven(output.failure, output.how, output.record.file, hint)
 
 
 @check(
@@ -84,6 +88,7 @@ def _same_content(case: Case) -> None:
     "relay_tests",
     "at least {min_passed} test passed; none failed, in error or skipped",
     whole("min_passed", 1, 100000, "larger"),
+    hints="tool",
 )
 def relay_tests(case: Case) -> Finding:
     output = case.command("relay")
@@ -92,7 +97,7 @@ def relay_tests(case: Case) -> Finding:
     if not report.found or not any(item.file == RELAY_REPORT for item in case.bundle.index.artifacts):
         # A pytest that could not do its work leaves none; one that exits 0 without a report has left evidence out.
         status = Status.MISSING if output.exit == 0 else Status.BLOCKED
-        raise Unproven(status, f"pytest wrote no report ({output.how})", output.record.file)
+        raise Unproven(status, f"pytest wrote no report ({output.how})", output.record.file, "tool")
     if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
         raise Unproven(Status.INVALID, "the JUnit report is cut", RELAY_REPORT)
     found = junit.parse(case.text(RELAY_REPORT))
@@ -105,7 +110,7 @@ def relay_tests(case: Case) -> Finding:
         observed = f"{counts} ({output.ending})" + (f": {names}" if names else "")
         nothing_ran = not found.passed and not found.failures and output.failure is Status.BLOCKED
         if nothing_ran:
-            return Finding(Status.BLOCKED, f"{counts} ({output.how})", files)
+            return Finding(Status.BLOCKED, f"{counts} ({output.how})", files, hint="tool")
         return Finding(Status.FAIL, observed, files)
     return Finding(Status.PASS, counts, files)
 

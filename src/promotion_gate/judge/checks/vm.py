@@ -53,7 +53,11 @@ def vm_checkout(case: Case) -> Finding:
     return Finding(Status.PASS, f"{there.commit}{equal}, unmodified", (output.record.file,))
 
 
-@check("env_file", "{aiida_vm_env_file} can be read on the VM and names the target profile", hints="other_profile")
+@check(
+    "env_file",
+    "{aiida_vm_env_file} can be read on the VM and names the target profile",
+    hints="other_profile no_profile",
+)
 def env_file(case: Case) -> Finding:
     record = case.record
     if record is None:
@@ -66,7 +70,9 @@ def env_file(case: Case) -> Finding:
     if not named:
         if wanted:
             return Finding(Status.PASS, f"read; the target is {wanted} (aiida_vm_profile)", ("03-vm-bootstrap.log",))
-        raise Unproven(Status.BLOCKED, f"{record.env_file} does not set AIIDA_PROFILE", "03-vm-bootstrap.log")
+        raise Unproven(
+            Status.BLOCKED, f"{record.env_file} does not set AIIDA_PROFILE", "03-vm-bootstrap.log", "no_profile"
+        )
     if wanted and named != wanted:
         raise Unproven(
             Status.FAIL,
@@ -77,29 +83,64 @@ def env_file(case: Case) -> Finding:
     return Finding(Status.PASS, f"{record.env_file} names {named}", ("03-vm-bootstrap.log",))
 
 
-@check("bootstrap", "the bootstrap command of the spec exits 0", hints="not_executable")
+@check(
+    "config_dir",
+    "verdi reads the configuration of aiida_vm_config_dir, by default AIIDA_PATH or AIIDA_CONFIG_DIR of the env file",
+    hints="not_there other",
+)
+def config_dir(case: Case) -> Finding:
+    output = case.command("config_dir")
+    said = key_values(output.whole)
+    if output.exit != 0:
+        hint = "not_there" if said.get("config") else "default"
+        raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, hint)
+    wanted, source = said.get("config", ""), said.get("source", "")
+    read = _config_read(case)
+    if read != wanted:
+        why = f"verdi reads {read or 'no configuration that it names'}, and {source} means {wanted}"
+        raise Unproven(Status.FAIL, why, output.record.file, "other")
+    return Finding(Status.PASS, f"{read} ({source})", (output.record.file, "03-verdi-status.log"))
+
+
+def _config_read(case: Case) -> str | None:
+    """The folder that verdi itself says it read: the config line of its status, else the head of its profile list."""
+    record = case.bundle.index.command(case.gate.name, "status")
+    line = verdi.status(case.command("status").text).services.get("config") if record and not record.timed_out else None
+    if line is not None:
+        return line.text
+    return verdi.profile_list(case.command("profile_list").text).folder
+
+
+@check("bootstrap", "the bootstrap command of the spec exits 0", hints="not_executable first_run")
 def bootstrap(case: Case) -> Finding:
     output = case.command("bootstrap")
     if output.exit == 126:
         raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, "not_executable")
-    output.succeeded()
+    output.succeeded("first_run" if case.settings.get("aiida_vm_first_run") else "default")
     if not output.text.strip():
         raise Unproven(Status.MISSING, "the script exited 0 and printed nothing", output.record.file)
     how = "--apply path" if case.settings.get("aiida_vm_first_run") else "a dry run: it proves that the script runs"
     return Finding(Status.PASS, f"exited 0 ({how})", (output.record.file,))
 
 
-@check("first_run", expected="with aiida_vm_first_run the profile does not exist before; without it nothing is applied")
+@check(
+    "first_run",
+    "with aiida_vm_first_run the profile does not exist before; without it nothing is applied",
+    hints="exists",
+)
 def first_run(case: Case) -> Finding:
     if not case.settings.get("aiida_vm_first_run"):
         output = case.command("bootstrap")
         if "--apply" in output.record.argv:
             raise Unproven(Status.FAIL, "--apply was run without aiida_vm_first_run", output.record.file)
         return Finding(Status.PASS, "not asked for; the sanity check ran without --apply", (output.record.file,))
-    before = case.command("profile_list_before")
     profile = target_profile(case)
+    there = case.command("config_dir_before")
+    if there.exit != 0 and key_values(there.whole).get("config"):
+        return Finding(Status.PASS, f"before --apply {reason(there.text)}", (there.record.file,))
+    before = case.command("profile_list_before")
     if profile and profile in verdi.profile_list(before.text).names:
-        raise Unproven(Status.FAIL, f"the profile {profile} existed before --apply", before.record.file)
+        raise Unproven(Status.FAIL, f"the profile {profile} existed before --apply", before.record.file, "exists")
     return Finding(Status.PASS, f"{profile} did not exist before --apply", (before.record.file,))
 
 
@@ -111,7 +152,9 @@ def profile(case: Case) -> Finding:
         raise Unproven(Status.BLOCKED, "the target profile has no name: AIIDA_PROFILE is not set")
     if wanted not in listed.names:
         others = ", ".join(listed.names) or "none"
-        raise Unproven(Status.FAIL, f"{wanted} is not there; profiles found: {others}", output.record.file)
+        where = listed.folder or "a folder that verdi does not name"
+        why = f"{wanted} is not there; profiles found in {where}: {others}"
+        raise Unproven(Status.FAIL, why, output.record.file)
     return Finding(Status.PASS, f"{wanted} is there", (output.record.file,))
 
 

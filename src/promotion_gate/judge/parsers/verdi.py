@@ -165,12 +165,14 @@ def _exception(rows: list[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ProfileList:
-    """``verdi profile list``: the names to the letter, and the one marked as default."""
+    """``verdi profile list``: the names to the letter, the default's, and the folder they were read from."""
 
     names: tuple[str, ...]
     default: str | None
+    folder: str | None
 
 
+_FOLDER = re.compile(r"Report: configuration folder: (/.*)")
 _PROFILE = re.compile(r"([* ]) (\S+)")
 
 
@@ -179,10 +181,12 @@ def profile_list(text: str) -> ProfileList:
 
     Lines that verdi does not print that way (reports, warnings) are not names.
     """
-    found = [match for row in lines(text) if (match := _PROFILE.fullmatch(row))]
+    rows = lines(text)
+    found = [match for row in rows if (match := _PROFILE.fullmatch(row))]
     return ProfileList(
         names=tuple(dict.fromkeys(match[2] for match in found)),
         default=_only({match[2] for match in found if match[1] == "*"}),
+        folder=_only({match[1] for row in rows if (match := _FOLDER.fullmatch(row))}),
     )
 
 

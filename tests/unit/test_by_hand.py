@@ -1,0 +1,115 @@
+"""The commands of unblock sentences are those of the gate: a shell that is given one does what the gate did."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.by_hand import words
+
+# Stands in for uv and verdi: says what it was given, and where.
+TOOL = '#!/bin/sh\necho "$PWD|$AIIDA_PATH|$AIIDA_PROFILE|$AIIDA_DB_PASSWORD|$EXTRA|$UV_NO_SYNC|$(basename "$0") $*"\n'
+
+
+def of(root: Path, trips: bundles.Trips | None = None, **variables: Any) -> dict[str, str]:
+    return words(load_bundle(bundles.closed_bundle(root / "evidence", trips, **variables)))
+
+
+def without_gates() -> bundles.Trips:
+    """A run that was stopped before it asked anything."""
+    return {}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with an environment file, and tools that say what they were given."""
+    repo = tmp_path / "it's a checkout"
+    (repo / "ops").mkdir(parents=True)
+    (repo / "ops" / "env").write_text(
+        "AIIDA_PROFILE=vm-psql\nAIIDA_CONFIG_DIR=.run/config\nAIIDA_DB_PASSWORD='a b'\n", encoding="utf-8"
+    )
+    for name in ("bin/uv", "apps/verdi"):
+        tool = repo / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(TOOL, encoding="utf-8")
+        tool.chmod(0o700)
+    return repo
+
+
+def pasted(command: str, repo: Path) -> str:
+    """What a plain shell prints for it; neither its directory nor its variables may change."""
+    script = f'before=$(set | grep -v "^_=\\|^BASH_\\|^PIPESTATUS"); {command}\n' + (
+        'test "$before" = "$(set | grep -v "^_=\\|^before=\\|^BASH_\\|^PIPESTATUS")" || echo CHANGED'
+    )
+    environment = {"PATH": f"{repo / 'bin'}:{os.environ['PATH']}", "HOME": "/nonexistent"}
+    done = subprocess.run(["bash", "-c", script], cwd="/", env=environment, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip()
+
+
+@pytest.mark.stranger("13.2", "5 of 5 commands about verdi failed when pasted: they lacked the configuration's folder")
+def test_verdi_by_hand_has_the_environment_of_the_gate(tmp_path: Path, checkout: Path) -> None:
+    said = of(
+        tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env",
+        aiida_vm_environment={"EXTRA": "{env:HOME}/x y"},
+    )  # fmt: skip
+    printed = pasted(f"{said['verdi']} daemon start 1", checkout)
+    folder = f"{checkout}/.run/config"
+    call = "uv run --project apps/api --group aiida verdi -p vm-psql daemon start 1"
+    assert printed == f"{checkout}|{folder}|vm-psql|a b|/nonexistent/x y|1|{call}"
+
+
+def test_what_the_run_found_is_filled_in(tmp_path: Path) -> None:
+    said = of(tmp_path)
+    assert "AIIDA_PATH=/home/aiida && " in said["verdi"]
+    assert "verdi -p vm-psql" in said["verdi"]
+    assert said["computer"] == "vm-slurm"
+    assert said["kill_daemon"] == "pkill -KILL -f '[v]erdi -p vm-psql daemon (start-circus|worker)'"
+
+
+def test_a_verdi_of_the_checkout_is_found_by_what_it_starts(tmp_path: Path, checkout: Path) -> None:
+    said = of(
+        tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env",
+        aiida_vm_verdi="apps/verdi", aiida_vm_config_dir="/srv/config",
+    )  # fmt: skip
+    assert pasted(f"{said['verdi']} status", checkout).endswith("|/srv/config|vm-psql|a b||1|verdi -p vm-psql status")
+
+
+def test_a_secret_of_the_environment_is_asked_for(tmp_path: Path, checkout: Path) -> None:
+    said = of(
+        tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env",
+        aiida_vm_environment={"API_TOKEN": "s3cr3t-value"},
+    )  # fmt: skip
+    assert "s3cr3t" not in str(said)
+    assert "API_TOKEN: set it first, as aiida_vm_environment does" in pasted(f"{said['verdi']} status", checkout)
+
+
+def test_without_a_configuration_verdi_is_not_called(tmp_path: Path, checkout: Path) -> None:
+    (checkout / "ops" / "env").write_text("AIIDA_PROFILE=vm-psql\n", encoding="utf-8")
+    said = of(tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env")
+    printed = pasted(f"{said['verdi']} status", checkout)
+    assert "set aiida_vm_config_dir" in printed
+    assert "|" not in printed
+
+
+@pytest.mark.stranger("13.5", "sentences of gate 5 named paths of the example application")
+def test_the_commands_of_gate_5_are_those_that_ran(tmp_path: Path) -> None:
+    trips = bundles.trips_with("contracts", "openapi", command="python tools/openapi.py --check")
+    trips["contracts"] = bundles.changed(trips["contracts"], "relay", command="uv run --project apps/api pytest tests")
+    said = of(tmp_path, trips, workspace_environment={"CI": "true"})
+    assert said["export_by_hand"] == "bash -c 'cd /srv/app && export CI=true && python tools/openapi.py'"
+    assert said["relay_by_hand"] == "bash -c 'cd /srv/app && export CI=true && uv run --project apps/api pytest tests'"
+
+
+def test_no_sentence_of_the_checklist_names_a_path_of_the_example() -> None:
+    text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    sentences = re.findall(r"(?:unblock|default|[a-z_]+): (.*(?:On|Set) .*)", text)
+    assert len(sentences) > 30
+    for path in ("openapi.json", "packages/api-client", "export_openapi", "test_convex_event_relay"):
+        assert not [sentence for sentence in sentences if path in sentence]
