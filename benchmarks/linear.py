@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1] / "tests" / "unit"
-sys.path[:0] = [str(TESTS), str(TESTS / "parsers")]
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / name) for name in ("tests", "tests/unit", "tests/unit/parsers", "module_utils")]
 
 import test_hostile  # noqa: E402
 from parser_cases import READERS  # noqa: E402
