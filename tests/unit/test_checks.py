@@ -241,6 +241,39 @@ def test_a_log_that_is_meant_to_be_empty_does_not_hold(tmp_path: Path) -> None:
     assert (found["slurm_smoke.artifacts"].status, found["slurm_smoke.script"].status) == ("PASS", "BLOCKED")
 
 
+@pytest.mark.stranger(
+    "13.3", "a lock that uv wrote anew in gate 2 made other gates hold, and nothing said who wrote it"
+)
+@pytest.mark.parametrize("gate", list(bundles.healthy_trips()))
+def test_a_tracked_file_that_the_gate_s_own_commands_change_is_named_once(tmp_path: Path, gate: str) -> None:
+    trips = bundles.healthy_trips()
+    probe = next(command["output"] for command in trips[gate]["commands"] if command["id"] == "identity_end")
+    now = bundles.dirty(probe, "uv.lock (modified)")
+    trips[gate] = bundles.changed(trips[gate], "identity_end", output=now)
+    names = list(trips)
+    for later in names[names.index(gate) + 1 :]:  # the gates after it on this host find it so
+        if bundles.host_of(later) == bundles.host_of(gate):
+            for which in bundles.BEGIN_AND_END:
+                trips[later] = bundles.changed(trips[later], which, output=now)
+    found = results(decided(tmp_path, trips))
+    assert found[f"{gate}.tracked"].status == "FAIL"
+    assert "uv.lock" in found[f"{gate}.tracked"].observed
+    ways = "aiida_vm_verdi" if gate in ("vm_bootstrap", "slurm_smoke") else "workspace_checkout=worktree"
+    assert ways in found[f"{gate}.tracked"].unblock
+    assert [check.id for check in found.values() if "uv.lock" in check.observed and check.status != "STALE"] == [
+        f"{gate}.tracked"
+    ]
+
+
+def test_what_was_put_right_in_the_temporary_worktree_is_a_warning(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    said = bundles.command("put_right", "02-sqlite-smoke-host.log", ["own-worktree.sh"], "restored: apps/api/uv.lock\n")
+    trips["sqlite_smoke"]["commands"].append(said)
+    found = results(decided(tmp_path, trips))["sqlite_smoke.tracked"]
+    assert found.status == "PASS"
+    assert "apps/api/uv.lock" in found.warnings[0]
+
+
 NO_SPACE = [
     (
         "vm_bootstrap",
@@ -402,6 +435,7 @@ def test_only_a_reservation_in_force_keeps_a_job_waiting(tmp_path: Path, reserva
 def test_every_check_of_the_shipped_policy_is_seen_to_hold(tmp_path: Path) -> None:
     elsewhere = {
         "vm_bootstrap.config_dir",
+        *(f"{gate}.tracked" for gate in bundles.healthy_trips()),
         "contracts.relay",
         "slurm_smoke.artifacts",
         "preflight.prepare",

@@ -140,3 +140,28 @@ def test_the_ages_of_database_and_worker(tmp_path: Path, processes: str, profile
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == printed
+
+
+def test_only_the_gate_s_own_worktree_is_put_right(tmp_path: Path) -> None:
+    """In worktree mode the next gate begins with the files of the commit; in somebody's checkout nothing is touched."""
+    repo, own = tmp_path / "app", tmp_path / "app" / ".git" / "promotion-gate-20261125T200000Z"
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", "-C"]
+    subprocess.run(["git", "init", "-q", str(repo)], check=True)
+    (repo / "uv.lock").write_text("1\n")
+    (repo / ".gitignore").write_text(".venv/\n")
+    subprocess.run([*git, str(repo), "add", "."], check=True)
+    subprocess.run([*git, str(repo), "commit", "-qm", "x"], check=True)
+    subprocess.run([*git, str(repo), "worktree", "add", "-q", "--detach", str(own)], check=True)
+    for folder in (repo, own):
+        (folder / "uv.lock").write_text("2\n")
+        (folder / "log").write_text("x\n")
+        (folder / ".venv").mkdir()
+        (folder / ".venv" / "x").write_text("x\n")
+    script = ROLES / "gate_common" / "files" / "own-worktree.sh"
+    said = [
+        subprocess.run([str(script)], cwd=at, capture_output=True, text=True, check=True).stdout for at in (repo, own)
+    ]
+    assert said == ["", "restored: uv.lock\nremoved: log\n"]
+    assert [(at / "uv.lock").read_text() for at in (repo, own)] == ["2\n", "1\n"]
+    assert [(at / "log").exists() for at in (repo, own)] == [True, False]
+    assert (own / ".venv" / "x").exists()

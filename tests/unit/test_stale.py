@@ -105,7 +105,7 @@ def test_tracked_files_that_the_gate_itself_changed_are_named_once(tmp_path: Pat
     trips["sqlite_smoke"] = bundles.changed(trips["sqlite_smoke"], "identity_end", output=changed)
     found = said(tmp_path, trips)
     assert set(found) == {"sqlite_smoke"}
-    assert "tracked files changed while the gate ran: uv.lock (modified)" in found["sqlite_smoke"]
+    assert "changed while the gate ran, by its own commands: uv.lock (modified)" in found["sqlite_smoke"]
 
 
 UNKNOWN = {

@@ -18,6 +18,7 @@ from promotion_gate.base.policy import GatePolicy, gate_settings
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp
 from promotion_gate.bundle.index import GateRecord
 from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.checks.tracked import TRACKED
 from promotion_gate.judge.identity import (
     BEGIN,
     END,
@@ -76,6 +77,8 @@ def unknown_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
         unknown = ["it was not recorded"] if seen is None else seen.unknown(gate.identity)
         if unknown:
             return f"what the gate ran on {when} is not known: {'; '.join(unknown)}"
+    if any(check.check == TRACKED for check in gate.checks):
+        return None  # one check of the gate names them
     changed = changed_by_own_commands(begin, end) if begin and end else None
     return f"tracked files changed while the gate ran: {changed}" if changed else None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
 from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy
-from promotion_gate.judge.checks import contracts, preflight, slurm, sqlite, vm  # noqa: F401 (importing registers)
+from promotion_gate.judge.checks import contracts, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
 from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
 
 
