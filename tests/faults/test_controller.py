@@ -188,10 +188,10 @@ TRAPS = [
     Trap("the callback raises when a task fails", _hook_raises("runner_on_failed", _a_task_breaks_off),
          "there is no record of", True, "contracts.openapi"),
     Trap("a task of a gate fails, with ignore_errors", _task_fails,
-         'Gate 5: here failed in the task "Break off": broken off', True, "contracts.openapi"),
+         'the task "Break off" failed on here: broken off', True, "contracts.openapi"),
     Trap("the VM is unreachable, and ignore_unreachable goes on", _vm_is_gone,
-         "Gate 3: vm could not be reached", True, "vm_bootstrap.checkout"),
-    Trap("every host of the plays fails", _all_hosts_fail, "Gate 5: here failed in the task", True,
+         "vm could not be reached", True, "vm_bootstrap.checkout"),
+    Trap("every host of the plays fails", _all_hosts_fail, "failed on here: ", True,
          "preflight.node", representative=True),
 ]  # fmt: skip
 

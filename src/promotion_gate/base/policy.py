@@ -22,8 +22,6 @@ from promotion_gate.base.yaml_lines import MAX_CHARACTERS, Marks, Path, read_yam
 
 POLICY_SCHEMA = 2
 GATE_NAMES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
-WORKSPACE_GATES = ("preflight", "sqlite_smoke", "contracts")
-VM_GATES = ("vm_bootstrap", "slurm_smoke")
 COMPONENTS = ("python", "aiida-core", "slurm", "postgresql", "rabbitmq")
 # What every unblock sentence may name; a check can offer more (see checks.registry).
 COMMON_PLACEHOLDERS = frozenset(
