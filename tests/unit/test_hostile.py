@@ -362,7 +362,7 @@ def test_a_hostile_folder_comes_back_as_plain_files(fill: Callable[[Path], None]
 @pytest.mark.parametrize(
     "place", [("run_id",), ("decided_at",), ("gates", 3, "status"), ("gates", 3, "checks", 0, "id")]
 )
-def test_a_record_that_somebody_else_wrote_is_shown_escaped(
+def test_a_record_that_somebody_else_wrote_is_refused_and_quoted_escaped(
     place: tuple[Any, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = bundles.hold_bundle(tmp_path)
@@ -374,10 +374,11 @@ def test_a_record_that_somebody_else_wrote_is_shown_escaped(
     for check in record["gates"][3]["checks"]:
         check["status"] = "FAIL"
     (bundle / "promotion-decision.json").write_text(json.dumps(record), encoding="utf-8")
-    main(["show", str(bundle)])
-    out = capsys.readouterr().out
-    assert "\\u001b[2J\\u009b31m\\u202ex" in out and not UNSEEN.search(out)
-    assert "\nPROMOTE" not in out
+    assert main(["show", str(bundle)]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == "" and "does not verify" in captured.err and not UNSEEN.search(captured.err.rstrip("\n"))
+    lines = text_of(record).split("\n")
+    assert any("\\u001b[2J\\u009b31m\\u202ex" in line for line in lines) and not any(map(UNSEEN.search, lines))
 
 
 def test_an_error_that_quotes_a_bundle_is_shown_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
