@@ -42,15 +42,15 @@ if [ "$("${as_postgres[@]}" psql -XAtc "SELECT 1 FROM pg_roles WHERE rolname = '
   run "${as_postgres[@]}" psql -Xqc "CREATE ROLE $AIIDA_PGUSER LOGIN PASSWORD '$AIIDA_PGPASSWORD'"
   run "${as_postgres[@]}" createdb --owner "$AIIDA_PGUSER" --encoding UTF8 --template template0 "$AIIDA_PGDATABASE"
 fi
-if $apply && ! "${as_root[@]}" rabbitmqctl -q list_vhosts | grep -qx "$AIIDA_BROKER_VHOST"; then
+if $apply && ! grep -qx "$AIIDA_BROKER_VHOST" <<<"$("${as_root[@]}" rabbitmqctl -q list_vhosts)"; then
   run "${as_root[@]}" rabbitmqctl -q add_vhost "$AIIDA_BROKER_VHOST"
   run "${as_root[@]}" rabbitmqctl -q add_user "$AIIDA_BROKER_USER" "$AIIDA_BROKER_PASSWORD"
   run "${as_root[@]}" rabbitmqctl -q set_permissions -p "$AIIDA_BROKER_VHOST" "$AIIDA_BROKER_USER" '.*' '.*' '.*'
 fi
 run mkdir -p "$config" "$repository"
 if $init_profile; then
-  # The option names of AiiDA 2.4; today's verdi refuses them.
-  run "${verdi[@]}" setup --non-interactive --profile "$AIIDA_PROFILE" --email "$AIIDA_DEFAULT_USER_EMAIL" \
+  # The option names of `verdi setup`, which `verdi profile setup` does not have.
+  run "${verdi[@]}" profile setup core.psql_dos --non-interactive --profile "$AIIDA_PROFILE" --email "$AIIDA_DEFAULT_USER_EMAIL" \
     --first-name "$AIIDA_DEFAULT_USER_FIRST_NAME" --last-name "$AIIDA_DEFAULT_USER_LAST_NAME" \
     --institution "$AIIDA_DEFAULT_USER_INSTITUTION" \
     --db-host "$AIIDA_PGHOST" --db-port "$AIIDA_PGPORT" --db-name "$AIIDA_PGDATABASE" \

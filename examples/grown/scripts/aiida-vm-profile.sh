@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Makes the profile, the Slurm computer and the daemon with the option names of AiiDA 2.7 and newer, by hand and once;
-# `aiida-vm-bootstrap.sh --init-profile` still has the old ones. Run it in the checkout, after the bootstrap's --apply.
+# Makes the profile, the Slurm computer and the daemon, by hand and once, because `aiida-vm-bootstrap.sh --init-profile` fails. Run it in the checkout, after the bootstrap's --apply.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
