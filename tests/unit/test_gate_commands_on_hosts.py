@@ -131,7 +131,7 @@ def test_a_set_uid_file_comes_back_as_text_alone(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text("x")
     (tmp_path / "tool").chmod(0o6755)
     entry = trip({"run": "true"}, artifacts=[{"from": str(tmp_path), "to": "x"}])["artifacts"][0]["files"][0]
-    assert sorted(entry) == ["content", "encoding", "kept", "path", "size", "truncated"]
+    assert sorted(entry) == ["content", "encoding", "kept", "masks", "path", "size", "truncated", "withheld"]
 
 
 def test_a_device_is_not_opened() -> None:

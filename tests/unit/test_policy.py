@@ -628,7 +628,7 @@ def test_verify_says_that_todays_shipped_checklist_is_another(tmp_path: Path, mo
     report = verify_bundle(bundle)
     assert report.holds
     assert [finding.found for finding in report.findings if finding.name == "checklist"] == [
-        "this version ships none, the run had another; it was compared with its own"
+        "this version ships no checklist named aiida: it is a team's own"
     ]
 
 

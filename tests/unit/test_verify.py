@@ -102,7 +102,7 @@ def test_a_sealed_promote_holds(bundle: Path) -> None:
     report = verify_bundle(bundle)
     assert report.problem == ""
     assert report.decision is not None and report.decision.decision == "PROMOTE"
-    assert len([line for line in report.lines() if line.startswith("ok")]) == len(report.findings) == 8
+    assert len([line for line in report.lines() if line.startswith("ok")]) == len(report.findings) == 9
 
 
 def test_a_sealed_hold_holds_too(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def _edit_record(bundle: Path) -> None:
 def _edit_exit(bundle: Path) -> None:
     path = bundle / "index.json"
     data = json.loads(path.read_text(encoding="utf-8"))
-    data["commands"][0]["exit"] = 1
+    next(command for command in data["commands"] if command["id"] == "ping")["exit"] = 1
     path.write_text(to_json(data), encoding="utf-8")
 
 

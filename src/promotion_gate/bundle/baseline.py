@@ -159,12 +159,19 @@ def _seals(run: Path) -> list[Path]:
 def _run_problem(baseline: Baseline, seal: Path, sums: str) -> str:
     """Why a sealed run does not say what the baseline does, or an empty string."""
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
+    found = {}
     for name in (INDEX_FILE, DECISION_JSON):
-        if sha256(read_file(seal.with_name(name)).data) != digests.get(name):
+        # A resume moves the seal away first; killed right after that, what it names is still in the run's own folder.
+        places = [seal.with_name(name)]
+        if seal.parent.parent.name == ATTEMPTS:
+            places.append(seal.parents[2] / name)
+        path = next((path for path in places if sha256(read_file(path).data) == digests.get(name)), None)
+        if path is None:
             return f"its {name} is not as it was sealed"
-    if read_json(seal.with_name(DECISION_JSON)).get("decision") != "PROMOTE":
+        found[name] = read_json(path)
+    if found[DECISION_JSON].get("decision") != "PROMOTE":
         return "it was not a PROMOTE"
-    commands = read_json(seal.with_name(INDEX_FILE)).get("commands", [])
+    commands = found[INDEX_FILE].get("commands", [])
     times = [c.get("duration_ns") for c in commands if str(c.get("id")).startswith("run_") and c.get("gate") == GATE]
     return "" if times == list(baseline.times_ns) else "its three times are others"
 
