@@ -97,7 +97,7 @@ FAULTS: list[tuple[Callable[[Trips], None], dict[str, set[str]]]] = [
         misspelt_env_file,
         {
             "vm_bootstrap.env_file": {
-                *(f"vm_bootstrap.{word}" for word in (*GATE_3, "script", "profile")),
+                *(f"vm_bootstrap.{word}" for word in (*GATE_3, "script", "config_dir", "profile")),
                 *(f"slurm_smoke.{word}" for word in ("script", "computer_test", "artifacts", "evidence")),
             }
         },

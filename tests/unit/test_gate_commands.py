@@ -832,7 +832,7 @@ def test_what_a_command_is_given_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         environment={"OF_OPERATOR": "1", "KEPT": "same"},
         env_file=env_file(tmp_path, "A=1\n"),
     )["commands"]
-    assert found[0]["environment_names"] == ["LC_ALL", "OF_OPERATOR", "PROMOTION_SCRATCH"]
+    assert found[0]["environment_names"] == ["GIT_OPTIONAL_LOCKS", "LC_ALL", "OF_OPERATOR", "PROMOTION_SCRATCH"]
     assert "\nA=1\n" in f"\n{found[0]['output']}"
     assert found[1]["environment_names"] == ["OF_OPERATOR", "OWN"]
     for name in ("A=", "LC_ALL=", "PROMOTION_SCRATCH="):

@@ -243,7 +243,8 @@ def test_evidence_of_other_settings_is_not_kept(tmp_path: Path, name: str, value
 def test_a_first_run_on_the_vm_stays_one_while_its_evidence_is_kept(tmp_path: Path, gates: str | None) -> None:
     """aiida_vm_first_run is of one run only; a resume has it not, and its gate 3 was not made anew."""
     trips = dict(HELD)
-    bootstrap = {"argv": ["scripts/aiida-vm-bootstrap.sh", "--apply", "--init-profile"]}
+    env_file = ["--env-file", "ops/aiida-vm/aiida-vm.env"]
+    bootstrap = {"argv": ["scripts/aiida-vm-bootstrap.sh", "--apply", *env_file, "--init-profile", "--sanity-check"]}
     trips["vm_bootstrap"] = bundles.changed(trips["vm_bootstrap"], "bootstrap", **bootstrap)
     before = bundles.command("profile_list_before", "03-vm-bootstrap.log", [*bundles.VERDI, "profile", "list"], "")
     there = bundles.command("config_dir_before", "03-vm-bootstrap.log", ["config-dir.sh", ""], bundles.CONFIG_DIR)

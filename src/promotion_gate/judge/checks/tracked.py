@@ -16,20 +16,18 @@ TRACKED = "tracked_files"
 @check(TRACKED, "no tracked file is changed by the gate's own commands")
 def tracked_files(case: Case) -> Finding:
     begin, end = gate_identity(case.bundle, case.gate.name), gate_identity(case.bundle, case.gate.name, END)
-    record = case.bundle.index.command(case.gate.name, "identity_end")
-    file = record.file if record else None
+    file = case.command(END).record.file
     if begin is None or end is None:
         raise Unproven(Status.MISSING, "what the checkout was at the gate's begin and end is not recorded", file)
     changed = changed_by_own_commands(begin, end)
     if changed:
         raise Unproven(Status.FAIL, f"changed while the gate ran, by its own commands: {changed}", file)
-    files = (file,) if file else ()
     put_right = _put_right(case)
     if not put_right:
-        return Finding(Status.PASS, "none was changed", files)
+        return Finding(Status.PASS, "none was changed", (file,))
     shown = ", ".join(put_right[:5]) + (f" and {len(put_right) - 5} more" if len(put_right) > 5 else "")
     warning = f"Gate {case.gate.id} changed files of its temporary worktree, which were put right: {shown}."
-    return Finding(Status.PASS, f"put right in the temporary worktree: {shown}", files, warnings=(warning,))
+    return Finding(Status.PASS, f"put right in the temporary worktree: {shown}", (file,), warnings=(warning,))
 
 
 def _put_right(case: Case) -> list[str]:
