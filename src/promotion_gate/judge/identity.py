@@ -169,7 +169,7 @@ def _checkout(before: Identity, after: Identity, same_attempt: bool, own: bool) 
     if before.content is None and after.content is None:
         return None
     if before.content != after.content or (same_attempt and before.commit != after.commit):
-        return f"the commit changed from {before.commit or 'an unknown one'} to {after.commit or 'an unknown one'}"
+        return commit_changed(before, after)
     if before.revision or after.revision:
         return None
     if before.top_level != after.top_level:
@@ -179,6 +179,11 @@ def _checkout(before: Identity, after: Identity, same_attempt: bool, own: bool) 
     if before.changes != after.changes and not own:
         return f"tracked files changed: {_listed(before.modified, after.modified)}"
     return None
+
+
+def commit_changed(before: Identity, after: Identity) -> str:
+    """That the checkout of a host was at another commit, as a phrase."""
+    return f"the commit changed from {before.commit or 'an unknown one'} to {after.commit or 'an unknown one'}"
 
 
 def _profile(before: Identity, after: Identity, own: bool) -> str | None:

@@ -24,6 +24,7 @@ from promotion_gate.judge.identity import (
     END,
     Identity,
     changed_by_own_commands,
+    commit_changed,
     difference,
     gate_identity,
     identity,
@@ -145,11 +146,14 @@ def _other_commit(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str |
     if kept is None or kept.content is None or host is None or host == record.host or "checkout" not in gate.identity:
         return None
     chain = [seen for seen in observations(bundle, host) if seen.seen.content]
-    then = [seen.seen for seen in chain if seen.attempt <= record.attempt]
-    for later in (seen.seen for seen in chain if seen.attempt > record.attempt):
-        moved = not then or then[-1].content != later.content
-        if moved and later.content != kept.content:
-            return f"the commit on {host} changed to {later.commit}, and this evidence is of {kept.commit}"
+    then = [seen for seen in chain if seen.attempt <= record.attempt]
+    for later in (seen for seen in chain if seen.attempt > record.attempt):
+        if later.seen.content == kept.content:
+            continue
+        if not then:
+            return f"the commit on {host} is {later.seen.commit}, and this evidence is of {kept.commit}"
+        if then[-1].seen.content != later.seen.content:
+            return f"since {then[-1].label} {commit_changed(then[-1].seen, later.seen)}"
     return None
 
 

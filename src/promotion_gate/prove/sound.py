@@ -92,6 +92,8 @@ def contradictions(index: Index) -> Iterator[str]:
         yield f'evaluated_at is "{index.evaluated_at}", which is not a time'
     if opened and evaluated and opened > evaluated:
         yield f"the run was opened at {index.opened_at}, after its decision at {index.evaluated_at}"
+    if [item.get("number") for item in _mappings(index.attempts)] != list(range(1, index.attempt)):
+        yield "the index does not name each attempt before this one"
     settings = index.settings
     for name, recorded in (
         ("promotion_operator", index.operator),
@@ -121,8 +123,6 @@ def attempts_problem(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> s
     ]
     named = {f"{ATTEMPTS}/{number}/{SUMS_FILE}": digest for number, digest in attempts if digest}
     there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
-    if [number for number, _ in attempts] != [f"{number:02d}" for number in range(1, bundle.index.attempt)]:
-        return "the index does not name each attempt before this one"
     if named.items() - there.items():
         return f"a seal that the index names is gone from {ATTEMPTS}/"
     if there.items() - named.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -138,12 +139,17 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read ({' '.join(str(error).split())}).") from None
     if not isinstance(data or {}, dict):
         raise InputError(f"{path} must be a mapping, not {kind_of(data)}.")
     return dict(data or {})
+
+
+@lru_cache(maxsize=64)  # by content: nobody changes what it returns
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def name_mistakes(defined: Iterable[str], roles: Iterable[Role]) -> list[str]:
