@@ -305,7 +305,7 @@ BAD_LIMITS = [
     (limit("sqlite_smoke.p95", "max_regression_percent", None), "not nothing"),
     (limit("sqlite_smoke.runs", "failure_patterns", []), "is empty, which would switch the check off"),
     (limit("sqlite_smoke.runs", "failure_patterns", "x"), "must be a list of regular expressions"),
-    (limit("sqlite_smoke.runs", "failure_patterns", ["("]), "which cannot be used: a `(` without its `)`"),
+    (limit("sqlite_smoke.runs", "failure_patterns", ["("]), "which cannot be used: missing ): ("),
     (limit("sqlite_smoke.runs", "failure_patterns", ["a", "a"]), "holds an entry twice"),
     (limit("sqlite_smoke.runs", "failure_patterns", ["(?=a)b"]), "which cannot be used"),
     (limit("sqlite_smoke.runs", "failure_patterns", [".*"]), "it matches the empty string"),
