@@ -35,6 +35,7 @@ from promotion_gate.report.tracker import Commands, hand_over, said_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
 from promotion_gate.run.resume import begin_resume
+from promotion_gate.run.roles import ran_mistakes, role_folders, roles_of
 from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
@@ -268,13 +269,17 @@ def _policy_lint(options: argparse.Namespace) -> int:
     for path in options.files:
         try:
             policy = read_policy(policy_text(path), str(path))
+            roles, unknown = roles_of(policy, role_folders(path))
+            if mistakes := ran_mistakes(policy, roles):
+                raise InputError("\n".join(mistakes))
         except InputError as error:
             refused = True
             print(*(harmless(line) for line in str(error).splitlines()), sep="\n", file=sys.stderr)
             continue
         checks = sum(1 for _ in policy.checks())
         print(visible(f"{path}: {policy.name}, {len(policy.gates)} gates, {checks} checks: no mistake found."))
-        print(*(visible(f"  note: {note}") for note in notes(policy)), sep="\n", end="\n" if notes(policy) else "")
+        for note in (*notes(policy), *unknown):
+            print(visible(f"  note: {note}"))
     return USAGE if refused else 0
 
 

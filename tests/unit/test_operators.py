@@ -128,6 +128,22 @@ def test_commits_that_differ_only_in_evidence_are_equal(tmp_path: Path) -> None:
     assert begin(plan(tmp_path), bundles.workspace_probe(B), bundles.vm_probe(B))["gates"] == ["slurm_smoke"]
 
 
+@pytest.mark.stranger("14.8", "a resume that never began, or was refused, took the sealed decision away")
+@pytest.mark.parametrize("end", ["in the probe", "refused", "of a gate that is not there"])
+def test_a_resume_revokes_nothing_before_its_probes_are_in(tmp_path: Path, end: str) -> None:
+    bundle = bundles.make_bundle(tmp_path)
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
+    if end == "of a gate that is not there":
+        with pytest.raises(InputError, match="there is no gate"):
+            plan(tmp_path, promotion_gates="7")
+    else:
+        prepared = plan(tmp_path)
+        if end == "refused":
+            with pytest.raises(InputError, match="Nothing of run"):
+                begin(prepared)
+    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
+
+
 def test_another_machine_runs_its_own_gates_again(tmp_path: Path) -> None:
     bundles.hold_bundle(tmp_path)
     run = begin(plan(tmp_path), vm=bundles.vm_probe(machine_id="f" * 32))

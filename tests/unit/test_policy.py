@@ -22,6 +22,7 @@ from promotion_gate.judge.checks.case import COMMON_HINTS
 from promotion_gate.judge.checks.registry import registered
 from promotion_gate.judge.shipped import differences, read_policy
 from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.run.opening import open_run
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
@@ -454,6 +455,40 @@ def test_lint_of_the_shipped_checklist_names_what_is_judged_only_where_asked_for
     out = capsys.readouterr().out
     assert "aiida, 5 gates, 39 checks: no mistake found." in out
     assert "preflight.prepare is judged only where an operator asks for it." in out
+
+
+@pytest.mark.stranger("14.4", "an id in ran: that no command has: nothing was compared")
+@pytest.mark.parametrize("wrong", ["pingg", "run", "identity_of"])
+def test_an_id_in_ran_that_no_command_has_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    text = SHIPPED.replace("          ping: scontrol ping", f"          {wrong}: scontrol ping")
+    path = tmp_path / "mine.yml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["policy", "lint", str(path)]) == 2
+    hint = '; did you mean "ping"?' if wrong == "pingg" else "."
+    place = f"{path}, line {line_of(text, f'{wrong}: scontrol')}, column 11"
+    assert capsys.readouterr().err == f'{place}: ran: the role gate_slurm_smoke has no command "{wrong}"{hint}\n'
+    with pytest.raises(InputError, match="has no command"):
+        open_run({**bundles.request(tmp_path / "root"), "directory": str(_with_policy(tmp_path, text))})
+
+
+def _with_policy(folder: Path, text: str) -> Path:
+    """A folder like this repository with that checklist."""
+    (folder / "policies").mkdir()
+    (folder / "policies" / "aiida.yml").write_text(text, encoding="utf-8")
+    (folder / "roles").symlink_to(PROJECT / "roles")
+    return folder
+
+
+def test_lint_says_where_it_did_not_find_a_role(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = SHIPPED.replace("name: aiida\n", "name: mine\n").replace(
+        "role: gate_contracts", "role: ours.gates.contracts"
+    )
+    path = tmp_path / "mine.yml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["policy", "lint", str(path)]) == 0
+    assert "the role ours.gates.contracts is not here" in capsys.readouterr().out
 
 
 @pytest.mark.stranger("14.7", "a gate whose only check passes when nothing is configured")

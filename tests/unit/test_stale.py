@@ -10,8 +10,13 @@ import pytest
 from bundles import BEGIN_AND_END, elsewhere, healthy_trips, vm_probe, workspace_probe
 
 from promotion_gate.bundle.load import load_bundle
+from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.identity import identity, same_machine
+from promotion_gate.prove.seal import seal
+from promotion_gate.report.show import text_of
+from promotion_gate.run.opening import open_run
+from promotion_gate.run.resume import begin_resume
 
 B, OTHER = "b" * 40, "c" * 64
 WORKSPACE, VM = workspace_probe(), vm_probe()
@@ -191,7 +196,39 @@ def test_a_vm_that_is_the_workspace_is_an_objection(tmp_path: Path) -> None:
     assert decide(load_bundle(bundle)).decision == "PROMOTE"
 
 
-def test_a_clone_is_another_machine(tmp_path: Path) -> None:
+@pytest.mark.stranger("14.8", "a cloned image: workspace and VM have one machine id, and nothing said so")
+def test_a_clone_is_another_machine_and_a_warning(tmp_path: Path) -> None:
     clone = on_the_controller(boot_id="boot_id: another")
     trips = elsewhere(healthy_trips(), *ORDER["vm"], output=clone)
-    assert decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).decision == "PROMOTE"
+    decision = decide(load_bundle(bundles.closed_bundle(tmp_path, trips)))
+    assert decision.decision == "PROMOTE"
+    [warning] = [text for gate in decision.gates for check in gate.checks for text in check.warnings if "clone" in text]
+    assert warning.startswith("aiida-vm has the machine id of workspace-local and is another machine")
+    assert f"warning:  {warning}" in text_of(decision.as_dict())
+
+
+@pytest.mark.parametrize("boot", ["boot_id: ", "boot: none"])
+def test_a_boot_that_is_not_known_proves_no_other_machine(tmp_path: Path, boot: str) -> None:
+    trips = elsewhere(healthy_trips(), *ORDER["vm"], output=on_the_controller(boot_id=boot))
+    [objection] = decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).objections
+    assert "are one machine" in objection
+
+
+@pytest.mark.stranger(
+    "14.8", "a resume under another inventory name, on a machine with an equal fingerprint, kept gate 3"
+)
+def test_a_host_is_its_inventory_name_too(tmp_path: Path) -> None:
+    bundles.make_bundle(tmp_path, healthy_trips())
+    request = bundles.request(tmp_path, promotion_resume="latest")
+    request["groups"]["aiida_vm"] = ["clone"]
+    run = begin_resume(
+        {"plan": open_run(request), "probes": {"workspace-local": workspace_probe(), "clone": vm_probe()}}
+    )
+    assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
+    assert "It was collected on aiida-vm, and the gate's host is clone now, so gates 3, 4 are run again" in run["said"]
+    bundle = Path(run["bundle"])
+    recorder = Recorder(bundle, {"recorder": "evidence", "check": False, "selection": ""})
+    for gate in run["gates"]:
+        recorder.trip(healthy_trips()[gate], "clone")
+    recorder.close()
+    assert seal(bundle).decision == "PROMOTE"

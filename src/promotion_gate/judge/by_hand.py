@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from promotion_gate.bundle.index import Command
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.parsers.text import key_values
 
@@ -146,13 +147,21 @@ def _value(text: str) -> str:
 # What the run found out. It came from the VM and goes into commands that people paste, so only plain names may.
 
 
+def asked_profile(record: Command) -> str | None:
+    """The profile that a call of verdi names. Its -p is the last; aiida_vm_verdi may have its own (uv run -p 3.11)."""
+    places = [place for place, word in enumerate(record.argv[:-1]) if word == "-p"]
+    return record.argv[places[-1] + 1] if places else None
+
+
 def _profile(bundle: Bundle) -> str | None:
     """The profile that verdi was asked about, or the one that the operator set."""
-    for gate in ("vm_bootstrap", "slurm_smoke"):
-        for command in bundle.index.commands:
-            if command.gate == gate and "-p" in command.argv[:-1]:
-                found = command.argv[command.argv.index("-p") + 1]
-                return found if _PLAIN.fullmatch(found) else None
+    for record in (
+        bundle.index.command("vm_bootstrap", "status"),
+        bundle.index.command("slurm_smoke", "computer_test"),
+    ):
+        found = asked_profile(record) if record else None
+        if found:
+            return found if _PLAIN.fullmatch(found) else None
     given = str(bundle.index.settings.get("aiida_vm_profile") or "")
     return given if _PLAIN.fullmatch(given) else None
 

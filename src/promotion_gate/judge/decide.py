@@ -30,7 +30,7 @@ from promotion_gate.judge.checks.case import (
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.identity import gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
-from promotion_gate.judge.objections import objections
+from promotion_gate.judge.objections import clones, objections
 from promotion_gate.judge.parsers import failures
 from promotion_gate.judge.parsers.trouble import no_space
 from promotion_gate.judge.ran import replaced
@@ -324,6 +324,7 @@ def _evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
         observed="; ".join(dict.fromkeys(text for _, text in problems)) or "complete",
         evidence=gate.evidence,
         unblock="" if status is Status.PASS else f"Re-run gate {gate.id} so that the evidence is collected again.",
+        warnings=tuple(clones(bundle, gate)),
     )
 
 

@@ -76,19 +76,43 @@ def _events(bundle: Bundle) -> Iterator[str]:
 
 def _machines(bundle: Bundle) -> Iterator[str]:
     """Gates of different hosts that ran on one machine: a connection that goes nowhere, or two names of one host."""
-    if bundle.policy.same_machine:
-        return
-    ran = [(gate, bundle.index.gates.get(gate.name), gate_identity(bundle, gate.name)) for gate in bundle.policy.gates]
-    seen: dict[str, tuple[GatePolicy, Identity]] = {}
-    for gate, record, now in ran:
-        if record and now:
-            seen.setdefault(record.host, (gate, now))
-    for (host, (gate, one)), (other_host, (other_gate, other)) in itertools.combinations(seen.items(), 2):
-        if same_machine(one, other) and one.boot_id == other.boot_id:
+    for (host, gate, one), (other_host, other_gate, other) in _alike(bundle):
+        if not bundle.policy.same_machine and not _other_boot(one, other):
             yield (
                 f"{host} and {other_host} are one machine (gate {gate.id} and gate {other_gate.id} ran on it): the "
                 f"connection to {other_host} does not leave it, or both are names of it."
             )
+
+
+def clones(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
+    """Warnings of the first gate of a host whose machine id is that of another host: made from one image."""
+    for (host, _, one), (other_host, other_gate, other) in _alike(bundle):
+        if other_gate is gate and _other_boot(one, other):
+            yield (
+                f"{other_host} has the machine id of {host} and is another machine: both are clones of one image, and "
+                f"evidence of one could pass for the other's. On {other_host}, run `sudo rm /etc/machine-id && sudo "
+                "systemd-machine-id-setup`."
+            )
+
+
+_Ran = tuple[str, GatePolicy, Identity]
+
+
+def _alike(bundle: Bundle) -> Iterator[tuple[_Ran, _Ran]]:
+    """Each two hosts that say they are the same machine, with the first gate that ran on each."""
+    seen: dict[str, _Ran] = {}
+    for gate in bundle.policy.gates:
+        record, now = bundle.index.gates.get(gate.name), gate_identity(bundle, gate.name)
+        if record and now:
+            seen.setdefault(record.host, (record.host, gate, now))
+    for one, other in itertools.combinations(seen.values(), 2):
+        if same_machine(one[2], other[2]):
+            yield one, other
+
+
+def _other_boot(one: Identity, other: Identity) -> bool:
+    """Whether both run, each from a boot of its own; one that is not known may be the same."""
+    return bool(one.boot_id and other.boot_id and one.boot_id != other.boot_id)
 
 
 def recorded_versions(bundle: Bundle) -> dict[str, str]:

@@ -1,9 +1,10 @@
-"""What was meant is compared with what ran: the words of a spec's command in the checklist, and those of the record.
+"""What was meant is compared with what ran: words, directory and names of the environment, as the record has them.
 
 `ran:` maps the id of a command to its text, or to a list of texts of which one must be it. In a text
 `{verdi}` is how verdi is called on the VM, `{in_env}` the same without its last word (or nothing), `{env_file}`,
 `{profile}`, `{computer}` and `{smoke_args}` what was set (a profile or a computer that was not set is any one word),
-and `{scratch}` an absolute folder.
+and `{scratch}` an absolute folder. A command of the spec runs in the checkout of its gate, and is given what the
+operator set and ADDED.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from typing import Any
 
 from promotion_gate.bundle.index import Command
 from promotion_gate.judge.checks.case import Case
+from promotion_gate.judge.identity import BEGIN
 
 _MASK = "***"
+# What the module and the roles give to commands beside the environment that the operator set.
+ADDED = frozenset(["AIIDA_PATH", "GIT_OPTIONAL_LOCKS", "LC_ALL", "PROMOTION_SCRATCH", "PYTEST_ADDOPTS", "UV_NO_SYNC"])
+_FILLED_IN = re.compile(r"\{(?:scratch|env:[^}]*|said:[^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,49 @@ def replaced(case: Case) -> tuple[Replaced, ...]:
         record = case.bundle.index.command(case.gate.name, command_id)
         if record is None or record.not_run is not None:
             continue  # nothing was run: the check itself says so
-        if not any(_is(record, text, case.settings) for text in texts):
-            found.append(Replaced(command_id, texts[0], record.shown))
+        around = _around(case, record)
+        if around or not any(_is(record, text, case.settings) for text in texts):
+            found.append(Replaced(command_id, texts[0], record.shown + around))
     return tuple(found)
 
 
-def same_words(meant: Sequence[str] | str, record: Command) -> bool:
-    """Whether a command that an operator set, as a text or as words, is the one that ran; masks hide a difference."""
+def not_as_set(case: Case, meant: Sequence[str] | str, record: Command) -> str | None:
+    """What ran in place of a command that an operator set, as a string or as words; None where it is that one."""
+    around = _around(case, record)
     words = [meant] if isinstance(meant, str) else [str(word) for word in meant]
-    return len(words) == len(record.argv) and all(
-        one == other or _MASK in one or _MASK in other for one, other in zip(words, record.argv, strict=True)
+    same = len(words) == len(record.argv) and all(map(_same_word, words, record.argv))
+    return None if same and not around else f"`{record.shown}`{around} was run, not what is configured"
+
+
+def _same_word(meant: str, ran: str) -> bool:
+    """Whether a word is the one that was set; a mask hides a difference, and the module fills placeholders in."""
+    if meant == ran or _MASK in meant or _MASK in ran:
+        return True
+    return re.fullmatch(".*".join(map(re.escape, _FILLED_IN.split(meant))), ran, re.S) is not None
+
+
+def _around(case: Case, record: Command) -> str:
+    """How directory and environment of a command differ from what was meant, as a phrase; empty where they do not."""
+    directory = _directory(case)
+    moved = directory and record.directory != directory and _MASK not in directory + record.directory
+    given = case.settings.get("aiida_vm_environment" if case.gate.hosts == "aiida_vm" else "workspace_environment")
+    known = ADDED | set(given or ()) | ({"PATH"} if "/" in (_verdi(case.settings) or [""])[-1] else set())
+    more = sorted(set(record.environment_names) - known)
+    return (f" in {record.directory} instead of {directory}" if moved else "") + (
+        f" with {', '.join(more)} in its environment" if more else ""
     )
+
+
+def _directory(case: Case) -> str:
+    """Where the commands of a gate are meant to run: the checkout that was set, else where its identity was asked."""
+    if "checkout" not in case.gate.identity:
+        begin = case.bundle.index.command(case.gate.name, BEGIN)
+        return begin.directory if begin else ""
+    if case.gate.hosts == "aiida_vm":
+        return str(case.settings.get("aiida_vm_repo_dir") or "")
+    folder = str(case.settings.get("workspace_dir") or "")
+    in_place = case.settings.get("workspace_checkout") != "worktree"
+    return folder if in_place else f"{folder}/.git/promotion-gate-{case.bundle.index.run_id}"
 
 
 def _is(record: Command, text: str, settings: Mapping[str, Any]) -> bool:

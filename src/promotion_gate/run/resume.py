@@ -205,7 +205,8 @@ def reopen(
     """
     known = read_baseline_dir(Path(settings["promotion_baseline_dir"]), folder.parent, utc_now())
     baselines = baselines_to_json(known)  # before anything moves
-    shipped = shipped_checklist(load_policy(policy_text, policy_name).name)
+    policy = load_policy(policy_text, policy_name)
+    shipped = shipped_checklist(policy.name)
     again = set(gates)
     data: dict[str, Any] = read_json(folder / INDEX_FILE)
     kept = _kept_settings(data["settings"], settings, again)
@@ -229,6 +230,7 @@ def reopen(
         settings=kept,
         policy=policy_record(policy_name, policy_text, shipped),
         baseline_sha256=sha256(baselines.encode()),
+        plan=plan_of(policy, kept),
         probes={host: asdict(probe) for host, probe in probes.items()},
         run={},
     )

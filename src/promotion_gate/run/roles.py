@@ -7,8 +7,9 @@ variables; they are checked by the types of its argument_specs.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of, nearest
+from promotion_gate.base.policy import Policy
 from promotion_gate.run.masking import check_not_masked
 from promotion_gate.run.settings import (
     VARIABLES,
@@ -74,6 +76,12 @@ class Role:
     taken: Mapping[str, str]
     public: Mapping[str, Any]
     kinds: Mapping[str, str]
+    # The ids of its commands as regular expressions: one that is made by a template ends in anything.
+    commands: tuple[str, ...] = ()
+
+    def can_run(self, command_id: str) -> bool:
+        """Whether it has a command of that id, as far as its files say."""
+        return not self.commands or any(re.fullmatch(pattern, command_id) for pattern in self.commands)
 
     def settings(
         self, given: Mapping[str, Any], mistakes: Mistakes, kept: Mapping[str, Any] | None = None
@@ -132,16 +140,81 @@ def _read(path: Path) -> Role:
         # What only Ansible can evaluate stays the role's business.
         {name: None if "{{" in str(value) else value for name, value in names.items() if name not in taken},
         {name: str(option.get("type", "str")) for name, option in options.items()},
+        tuple(
+            _command_ids([_content(file) for part in ("vars", "tasks") for file in sorted(path.glob(f"{part}/*.yml"))])
+        ),
     )
+
+
+def role_folders(policy: Path) -> list[Path]:
+    """Where the roles of a checklist are looked for without a run: beside it, here, in this checkout, by Ansible."""
+    named = os.environ.get("ANSIBLE_ROLES_PATH", "") + os.pathsep + os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")
+    here = [policy.resolve().parent.parent, Path.cwd(), Path(__file__).parents[3]]
+    return [
+        *(place / "roles" for place in here),
+        *(Path(path).expanduser() for path in named.split(os.pathsep) if path),
+    ]
+
+
+def roles_of(policy: Policy, folders: Iterable[Path]) -> tuple[dict[str, Role], list[str]]:
+    """The role of each gate that has one, by the gate's name, and a sentence for each that is not found."""
+    found: dict[str, Role] = {}
+    missing = []
+    for gate in policy.gates:
+        if gate.role:
+            try:
+                found[gate.name] = find_role(gate.role, folders)
+            except InputError:
+                missing.append(
+                    f"the role {gate.role} is not here, so its variables and command ids were not looked at."
+                )
+    return found, missing
+
+
+def _command_ids(found: Any) -> Iterator[str]:
+    """The ids of the commands in the files of a role, also of those in templates: `'id': 'prepare_' ~ loop.index`."""
+    if isinstance(found, dict):
+        if "id" in found and {"run", "file"} & found.keys():
+            yield re.escape(str(found["id"])) if "{{" not in str(found["id"]) else ".*"
+        for value in found.values():
+            yield from _command_ids(value)
+    elif isinstance(found, list):
+        for item in found:
+            yield from _command_ids(item)
+    elif isinstance(found, str):
+        for name, made in re.findall(r"""['"]id['"]: ['"](\w+)['"](\s*~)?""", found):
+            yield re.escape(name) + (".*" if made else "")
+
+
+def ran_mistakes(policy: Policy, roles: Mapping[str, Role]) -> list[str]:
+    """One sentence for each id in a `ran:` that no command of its gate has."""
+    found = []
+    for gate in policy.gates:
+        own = {command.id for command in gate.commands}
+        role = roles.get(gate.name)
+        for check in gate.checks:
+            for command_id in check.ran:
+                if command_id in own or (gate.role and (role is None or role.can_run(command_id))):
+                    continue
+                known = own or {re.sub(r"\\(.)", r"\1", i) for i in (role.commands if role else ()) if "*" not in i}
+                hint = nearest(command_id, known) or "."
+                where = f"the role {gate.role}" if gate.role else f"the gate {gate.name}"
+                place = (*check.path, "ran", command_id)
+                found.append(str(policy.fail(f'ran: {where} has no command "{command_id}"{hint}', place)))
+    return found
+
+
+def _content(path: Path) -> Any:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())}).") from None
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        data = _parsed(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())}).") from None
+    data = _content(path)
     if not isinstance(data or {}, dict):
         raise InputError(f"{path} must be a mapping, not {kind_of(data)}.")
     return dict(data or {})

@@ -8,7 +8,7 @@ from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Unproven, 
 from promotion_gate.judge.identity import identity
 from promotion_gate.judge.parsers import git, tools
 from promotion_gate.judge.parsers.text import reason
-from promotion_gate.judge.ran import same_words
+from promotion_gate.judge.ran import not_as_set
 
 # What the role gate_preflight asks for.
 TOOLS = ("node", "corepack", "pnpm", "uv")
@@ -40,8 +40,9 @@ def prepare(case: Case) -> Finding:
         return Finding(Status.PASS, "no command is configured (workspace_prepare_commands)")
     for number in range(1, len(wanted) + 1):
         ran = case.command(f"prepare_{number}")
-        if not same_words(wanted[number - 1], ran.record):
-            raise Unproven(Status.INVALID, f"`{ran.record.shown}` was run, not what is configured", hint=REPLACED)
+        other = not_as_set(case, wanted[number - 1], ran.record)
+        if other:
+            raise Unproven(Status.INVALID, other, ran.record.file, REPLACED)
         if ran.exit != 0:
             raise Unproven(Status.BLOCKED, f"`{ran.record.shown}` {ran.how}", ran.record.file)
     return Finding(Status.PASS, f"{len(wanted)} commands exited 0", ("01-prepare.log",))

@@ -18,9 +18,10 @@ from promotion_gate.base.limits import Limit, whole
 from promotion_gate.base.model import Status, combined
 from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
-from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers.text import key_values, lines, reason, without_ignored_exceptions
+from promotion_gate.judge.ran import not_as_set
 
 # How many the role gate_sqlite_smoke makes.
 RUNS = 3
@@ -71,15 +72,20 @@ def smoke_runs(case: Case) -> Finding:
     failures, files, times = [], [], []
     wanted = int(case.limit("required_runs"))
     statuses: list[Status] = []
+    hint = "default"
     for number in range(1, wanted + 1):
         try:
             run = case.command(f"run_{number}")
+            other = not_as_set(case, case.settings.get("workspace_sqlite_smoke_command") or "", run.record)
+            if other:
+                raise Unproven(Status.INVALID, other, run.record.file, REPLACED)
             problem = _failure(run, case.limit("failure_patterns"))
             statuses += [run.failure if run.exit != 0 else Status.FAIL] if problem else []
             files.append(run.record.file)
             times.append({"run": number, "duration_ns": run.record.duration_ns, "exit": run.exit, "problem": problem})
         except Unproven as unproven:
             statuses.append(unproven.finding.status)
+            hint = REPLACED if unproven.finding.hint == REPLACED else hint
             problem = unproven.finding.observed
             files += unproven.finding.evidence
             times.append({"run": number, "duration_ns": None, "exit": None, "problem": problem})
@@ -88,9 +94,8 @@ def smoke_runs(case: Case) -> Finding:
     observed = f"{wanted - len(failures)} of {wanted} runs succeeded"
     details = {"runs": times, "success_count": wanted - len(failures), "required": wanted}
     if failures:
-        return Finding(
-            combined(statuses), f"{observed}: " + "; ".join(failures), tuple(dict.fromkeys(files)), details=details
-        )
+        observed = f"{observed}: " + "; ".join(failures)
+        return Finding(combined(statuses), observed, tuple(dict.fromkeys(files)), hint=hint, details=details)
     return Finding(Status.PASS, observed, tuple(files), details=details)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from promotion_gate.base.limits import whole, word
 from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy
+from promotion_gate.judge.by_hand import asked_profile
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers import git, verdi
@@ -16,11 +17,10 @@ from promotion_gate.judge.parsers.text import key_values, reason
 
 
 def target_profile(case: Case) -> str:
-    """The profile that verdi was asked about: the word behind -p, as it was really called."""
+    """The profile that verdi was asked about, as it was really called."""
     record = case.bundle.index.command(case.gate.name, "status")
-    if record and "-p" in record.argv[:-1] and record.not_run is None:
-        return record.argv[record.argv.index("-p") + 1]
-    return str(case.settings.get("aiida_vm_profile") or "")
+    asked = asked_profile(record) if record and record.not_run is None else None
+    return asked or str(case.settings.get("aiida_vm_profile") or "")
 
 
 def workspace_identity(case: Case) -> Identity | None:
