@@ -111,6 +111,8 @@ class CallbackModule(CallbackBase):
             self._backstop.closed()
         elif event == "commands" and self._recorder:
             self._recorder.trip(evidence, result.host.get_name(), _handed_in(result))
+        elif _is_probe(result.task) and self._recorder:
+            self._recorder.probe(result.host.get_name(), str(evidence["commands"][0]["output"]))
 
     def _open(self, bundle: Path) -> None:
         try:
@@ -126,6 +128,9 @@ class CallbackModule(CallbackBase):
     def _event(self, kind: str, result: Any) -> None:
         if self._recorder and not self._backstop.is_closed:
             message = failure_text(result.result)
+            if _is_probe(result.task):
+                self._recorder.probe(result.host.get_name(), kind=kind, problem=message)
+                return
             self._recorder.event(kind, _gate_of(result.task), result.host.get_name(), result.task_name, message)
 
     def _guarded(self, action: Callable[[], None]) -> None:
@@ -185,6 +190,11 @@ def _of_no_use() -> list[str]:
             "ANSIBLE_NO_LOG (no_log in ansible.cfg) hides every result, so nothing could be recorded. Unset it."
         )
     return found
+
+
+def _is_probe(task: Any) -> bool:
+    """Whether a task asks a host what it is before anything runs there."""
+    return task.args.get("event") == "probe" and bool(task.args.get("identity"))
 
 
 def _run_options() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -119,3 +120,20 @@ def test_a_slow_smoke_holds(decided: Ground) -> None:
     check = run.check("sqlite_smoke.p95")
     assert check["status"] == "FAIL"
     assert "against the known-good median" in check["observed"]
+
+
+@pytest.mark.stranger("13.8", "a VM that cannot be used was found out gate by gate, after those of the workspace")
+def test_a_vm_that_cannot_be_used_is_known_before_gate_1(ground: Ground) -> None:
+    groups = ground.groups()
+    groups["aiida_vm"]["hosts"]["vm"]["ansible_python_interpreter"] = "/nonexistent/python3"
+    ground.inventory(groups)
+    run = ground.gate()
+    assert run.status != 0 and run.word == "HOLD", run.output
+    assert run.bundle is not None
+    index = json.loads((run.bundle / "index.json").read_text(encoding="utf-8"))
+    assert index["probes"]["vm"]["kind"] == "failed" and index["probes"]["here"]["problem"] == ""
+    assert set(index["gates"]) == {"preflight", "sqlite_smoke", "contracts"}, "the other host's gates were run"
+    for gate in ("vm_bootstrap", "slurm_smoke"):
+        check = run.check(f"{gate}.host")
+        assert check["status"] == "BLOCKED" and "/nonexistent/python3" in check["observed"], check
+    assert run.output.count("/nonexistent/python3") < 8

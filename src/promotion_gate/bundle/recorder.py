@@ -65,6 +65,12 @@ class Recorder:
             self._artifacts(gate, Fields(artifact_set, "an artifact of the module's result", BundleError))
         self._save()
 
+    def probe(self, host: str, output: str = "", kind: str = "", problem: str = "") -> None:
+        """Records what `host` answered before the first gate, or why it did not (`kind`: unreachable, failed)."""
+        said, why = self._redactor.text(output)[:20_000], self._redactor.text(" ".join(problem.split()))[:2000]
+        self._index["probes"][host] = {"output": said, "kind": kind, "problem": why}
+        self._save()
+
     def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:
         """Records that something happened instead of a result (unreachable, failed, skipped)."""
         text = self._redactor.text(" ".join(message.split()))[:2000]

@@ -248,7 +248,13 @@ class HostTrouble:
 
 
 def host_trouble(bundle: Bundle, gate: str) -> HostTrouble | None:
-    """The newest event that kept a gate from being run to its end, or None."""
+    """What kept a gate from being run to its end, or from being begun: its host, or the newest event; or None."""
+    planned = bundle.index.host_of(gate)
+    probe = bundle.index.probes.get(planned or "")
+    if planned and probe and probe.problem and gate not in bundle.index.gates:
+        unreachable = probe.kind == "unreachable"
+        how = "could not be reached" if unreachable else "cannot be used"
+        return HostTrouble(planned, unreachable, f"{planned} {how}, so the gate was not run: {probe.problem}")
     for event in reversed([event for event in bundle.index.events if event.gate == gate]):
         if event.kind == "unreachable":
             return HostTrouble(event.host, True, f"{event.host} could not be reached: {event.message}")
