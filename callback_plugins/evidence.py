@@ -16,7 +16,7 @@ options: {}
 import base64
 import json
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
+from promotion_gate.run.probing import probe_of
 
 
 class CallbackModule(CallbackBase):
@@ -58,7 +59,7 @@ class CallbackModule(CallbackBase):
         decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
         if decides:
             self._backstop.arm()
-        self._stop_on([*_dropped_words(), *(_of_no_use() if decides else [])])
+        self._stop_on([*_dropped_words(), *(_of_no_use(_tags_of(playbook)) if decides else [])])
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         limit = context.CLIARGS.get("subset")
@@ -101,6 +102,9 @@ class CallbackModule(CallbackBase):
 
     def _result(self, result: Any) -> None:
         evidence = result.result.get("gate_evidence")
+        if _is_probe(result.task):
+            self._probe(result)
+            return
         if not isinstance(evidence, dict):
             return
         event = evidence.get("event")
@@ -111,8 +115,6 @@ class CallbackModule(CallbackBase):
             self._backstop.closed()
         elif event == "commands" and self._recorder:
             self._recorder.trip(evidence, result.host.get_name(), _handed_in(result))
-        elif _is_probe(result.task) and self._recorder:
-            self._recorder.probe(result.host.get_name(), str(evidence["commands"][0]["output"]))
 
     def _open(self, bundle: Path) -> None:
         try:
@@ -127,11 +129,16 @@ class CallbackModule(CallbackBase):
 
     def _event(self, kind: str, result: Any) -> None:
         if self._recorder and not self._backstop.is_closed:
-            message = failure_text(result.result)
             if _is_probe(result.task):
-                self._recorder.probe(result.host.get_name(), kind=kind, problem=message)
+                self._probe(result)
                 return
+            message = failure_text(result.result)
             self._recorder.event(kind, _gate_of(result.task), result.host.get_name(), result.task_name, message)
+
+    def _probe(self, result: Any) -> None:
+        """A resume has no recorder yet when it asks: it reads the answers before it chooses the gates."""
+        if self._recorder:
+            self._recorder.probe(result.host.get_name(), probe_of(result.result))
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Ansible turns an exception in a callback into a warning; here it stands against the decision."""
@@ -178,12 +185,24 @@ def _dropped_words() -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def _of_no_use() -> list[str]:
-    """Options that would keep the gate from deciding."""
+def _tags_of(playbook: Any) -> set[str]:
+    """The tags by which something of a playbook can be left out."""
+    found = {"all", "always", "never", "tagged", "untagged"}
+    for play in playbook.get_plays():
+        found.update(play.tags)
+        for entry in play.get_tasks():
+            for task in entry if isinstance(entry, list) else [entry]:
+                found.update(task.tags)
+    return found
+
+
+def _of_no_use(tags_of_playbook: Container[str]) -> list[str]:
+    """Options that would keep the gate from deciding. Tags that nothing has (molecule skips some always) do no harm."""
     options = context.CLIARGS
     tags = [tag for tag in options.get("tags") or () if tag != "all"]
+    skipped = [tag for tag in options.get("skip_tags") or () if tag in tags_of_playbook]
     chosen = [f"--tags {','.join(tags)}"] if tags else []
-    chosen += [f"--skip-tags {','.join(options['skip_tags'])}"] if options.get("skip_tags") else []
+    chosen += [f"--skip-tags {','.join(skipped)}"] if skipped else []
     found = [f"{option}: tags choose no gates. Use -e promotion_gates=3,4 instead." for option in chosen]
     if C.DEFAULT_NO_LOG:
         found.append(

@@ -255,7 +255,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.promotion.environment import NotRun
 from ansible.module_utils.promotion.parameters import argument_spec, parameters, problem_of, secrets
 from ansible.module_utils.promotion.redact import Redactor, secrets_of
-from ansible.module_utils.promotion.trip import make_trip
+from ansible.module_utils.promotion.trip import Unusable, make_trip
 
 
 def main() -> None:
@@ -271,6 +271,8 @@ def main() -> None:
         evidence = make_trip(parameters(module.params), module.check_mode)
     except NotRun as reason:
         module.fail_json(msg=f"environment: {reason}.", invocation=invocation)
+    except Unusable as reason:
+        module.fail_json(msg=f"{reason}.", invocation=invocation)
     except OSError as error:
         module.fail_json(
             msg=f"The gate's commands could not be run on this host: {error.strerror} ({error.filename}). "

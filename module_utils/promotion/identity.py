@@ -387,7 +387,11 @@ def config_folder(given: argparse.Namespace) -> str:
 
 
 def config_dir(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    yield "config_dir", os.path.realpath(config_folder(given))
+    """`none` where nothing names a folder: then nothing calls verdi, and the check of that folder says so."""
+    try:
+        yield "config_dir", os.path.realpath(config_folder(given))
+    except Unknown:
+        yield "config_dir", "none"
 
 
 def profile(given: argparse.Namespace) -> Iterator[tuple[str, object]]:

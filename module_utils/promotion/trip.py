@@ -39,6 +39,10 @@ from .withhold import withhold
 Result = dict[str, Any]
 
 
+class Unusable(Exception):
+    """Nothing can be run on this host; the text says what it lacks."""
+
+
 class Trip:
     """Runs the commands of one call; what stands in `results` and `evidence()` is redacted."""
 
@@ -78,6 +82,14 @@ class Trip:
         found = secrets_in_files(environment, self.params.chdir or "/")
         self.known_secrets += [value for value in found if value not in self.names]
         self.redactor = Redactor(self.known_secrets)
+
+    def require_checkout(self) -> None:
+        """Raises Unusable where no gate could run its commands: without the checkout or the environment file."""
+        directory = self.around.fill(self.params.chdir or "/")
+        if not os.path.isdir(directory):
+            raise Unusable(f"the application is not checked out: there is no folder {directory}")
+        if self.env_file and self.env_file["error"]:
+            raise Unusable(f"the environment file {self.env_file['path']}: {self.env_file['error']}")
 
     def run(self) -> None:
         """Runs all commands, batch by batch."""
@@ -323,7 +335,11 @@ def remove(scratch: str) -> None:
 
 
 def make_trip(params: Parameters, check_mode: bool) -> Result:
-    """The whole trip as plain data. Raises NotRun for a placeholder of `environment` that is not set."""
+    """The whole trip as plain data.
+
+    Raises NotRun for a placeholder of `environment` that is not set, and Unusable for a probe of a host that lacks what
+    every gate needs.
+    """
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())
     scratch = make_scratch()
@@ -331,6 +347,8 @@ def make_trip(params: Parameters, check_mode: bool) -> Result:
         own = {"identity.py": inspect.getsource(identity)} if params.identity else {}
         write_scripts({**params.scripts, **own}, scratch)
         trip = Trip(params, scratch, check_mode)
+        if params.event == "probe" and params.identity:
+            trip.require_checkout()
         trip.run()
         return trip.evidence()
     finally:

@@ -191,7 +191,7 @@ TRAPS = [
          'the task "Break off" failed on here: broken off', True, "contracts.openapi"),
     Trap("the VM is unreachable, and ignore_unreachable goes on", _vm_is_gone,
          "vm could not be reached", True, "vm_bootstrap.checkout"),
-    Trap("every host of the plays fails", _all_hosts_fail, "failed on here: ", True,
+    Trap("every host of the plays fails", _all_hosts_fail, "here cannot be used", True,
          "preflight.node", representative=True),
 ]  # fmt: skip
 

@@ -480,6 +480,19 @@ def hold_bundle(root: Path, run_id: str = RUN_ID, **variables: Any) -> Path:
     return make_bundle(root, trips_with("slurm_smoke", "ping", exit=1, output=PING_DOWN), run_id, **variables)
 
 
+def answers(workspace: str | None = None, vm: str | None = None) -> dict[str, Any]:
+    """What the probe of a resume brings back: what each host is, by default what it is in healthy_trips().
+
+    An empty text is a host that does not answer.
+    """
+    said = {
+        "workspace-local": workspace_probe() if workspace is None else workspace,
+        "aiida-vm": vm_probe() if vm is None else vm,
+    }
+    gone = {"unreachable": True, "msg": "Connection timed out"}
+    return {host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in said.items()}
+
+
 def resume_bundle(
     root: Path,
     trips: Mapping[str, Trip] | None = None,
@@ -489,8 +502,7 @@ def resume_bundle(
 ) -> Path:
     """Resumes the newest run of `root` with what both hosts are in healthy_trips(), and seals it again."""
     plan = open_run(request(root, promotion_resume="latest", **variables))
-    probes = {"workspace-local": workspace or workspace_probe(), "aiida-vm": vm_probe()}
-    run = begin_resume({"plan": plan, "probes": probes})
+    run = begin_resume({"plan": plan, "probes": answers(workspace)})
     bundle = Path(run["bundle"])
     record(bundle, {gate: (trips or healthy_trips())[gate] for gate in run["gates"]})
     if sealed:

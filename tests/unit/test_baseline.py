@@ -110,9 +110,7 @@ def test_a_resumed_promote_is_not_judged_by_its_own_baseline(tmp_path: Path) -> 
     bundle = bundles.make_bundle(tmp_path, trips)
     record_from_promote(bundle, load_bundle(bundle), decide(load_bundle(bundle)))
     plan = open_run(bundles.request(tmp_path, promotion_resume="latest", promotion_gates="5"))
-    run = begin_resume(
-        {"plan": plan, "probes": {"workspace-local": bundles.workspace_probe(), "aiida-vm": bundles.vm_probe()}}
-    )
+    run = begin_resume({"plan": plan, "probes": bundles.answers()})
     assert run["gates"] == ["contracts"]
     bundles.record(bundle, {"contracts": trips["contracts"]})
     decision = seal(bundle)

@@ -18,6 +18,7 @@ from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
 from promotion_gate.report.render import render
 from promotion_gate.report.show import text_of
+from promotion_gate.run.probing import probe_of
 
 Trips = bundles.Trips
 LOST = "slurm_load_partitions: Unable to contact slurm controller (connect failure)\n"
@@ -204,6 +205,35 @@ def test_an_unreachable_host_is_one_block(tmp_path: Path) -> None:
     assert set(found) == {"vm_bootstrap.host"} and len(found["vm_bootstrap.host"]) > 15
     terminal = text_of(json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8")))
     assert terminal.count("  unblock:  ") == 1 and "-m ansible.builtin.ping" in terminal
+
+
+@pytest.mark.stranger("13.8", "an unreachable VM: unknown key, wrong user, port or name all had one remedy")
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Host key verification failed.", "known_hosts"),
+        ("aiida@192.0.2.1: Permission denied (publickey).", "ansible_user"),
+        ("ssh: connect to host 192.0.2.1 port 2222: Connection refused", "ansible_port"),
+        ("ssh: Could not resolve hostname aiida-vn: Name or service not known", "ansible_host"),
+        ("the environment file /home/aiida/app/x.env: there is no such file.", "aiida_vm_env_file"),
+        ("the application is not checked out: there is no folder /home/aiida/ap.", "aiida_vm_repo_dir"),
+    ],
+    ids=["host-key", "user", "port", "name", "env-file", "checkout"],
+)
+def test_a_host_that_was_found_unusable_is_one_short_block_with_its_own_remedy(
+    tmp_path: Path, said: str, remedy: str
+) -> None:
+    trips = bundles.healthy_trips()
+    write_baseline(tmp_path / "baseline", bundles.known_good())
+    bundle = bundles.open_bundle(tmp_path)
+    Recorder(bundle).probe("aiida-vm", probe_of({"unreachable": True, "msg": said}))
+    bundles.record(bundle, {gate: trips[gate] for gate in ("preflight", "sqlite_smoke", "contracts")})
+    found = caused(seal(bundle))
+    assert set(found) == {"vm_bootstrap.host"} and len(found["vm_bootstrap.host"]) > 15
+    terminal = text_of(json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8")))
+    block = terminal[terminal.index("gate 3: ") :].split("\nobjection: ")[0].splitlines()
+    assert len(block) <= 8 and remedy in "\n".join(block) and said in "\n".join(block), terminal
+    assert all(len(line) < 320 for line in block)
 
 
 def test_two_faults_have_two_causes(tmp_path: Path) -> None:

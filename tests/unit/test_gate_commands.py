@@ -11,6 +11,7 @@ import importlib.util
 import json
 import locale
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,6 +180,27 @@ def test_a_folder_that_is_not_there() -> None:
     found = one("pwd", chdir="/no/such/folder")
     assert found["not_run"] == "there is no folder /no/such/folder"
     assert (found["exit"], found["output"]) == (None, "")
+
+
+@pytest.mark.stranger("13.8", "a missing checkout or environment file was found out gate by gate")
+@pytest.mark.parametrize(
+    ("chdir", "text", "lacks"),
+    [
+        ("/no/such/folder", "A=1\n", "the application is not checked out: there is no folder /no/such/folder"),
+        ("/", None, "none.env: there is no such file"),
+        ("/", "A='unclosed\n", "bash cannot read it"),
+    ],
+    ids=["checkout", "env-file", "unreadable"],
+)
+def test_a_probe_tells_what_every_gate_of_the_host_would_lack(
+    tmp_path: Path, chdir: str, text: str | None, lacks: str
+) -> None:
+    path = str(tmp_path / "none.env") if text is None else env_file(tmp_path, text)
+    asked = parameters.argument_spec()["identity"]["options"]
+    told = with_defaults(asked, {"file": "probe.log", "parts": ["machine"]})
+    with pytest.raises(trips.Unusable, match=re.escape(lacks)):
+        trip(event="probe", chdir=chdir, env_file=path, identity=told)
+    assert trip(event="probe", chdir="/", identity=told)["commands"][0]["exit"] == 0
 
 
 def test_a_nul_in_a_word_is_a_reason() -> None:

@@ -356,9 +356,10 @@ def test_the_configuration_folder_and_the_profile(tmp_path: Path) -> None:
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:
     seen = parts(tmp_path, "--env-file", "vm.env")
     assert seen.machine_id or seen.host_keys
-    assert set(seen.errors) == {"profile", "env_file", "config_dir"}
+    assert set(seen.errors) == {"profile", "env_file"}
     assert "No such file" in seen.errors["env_file"]
-    assert len(seen.unknown(("machine", "checkout", "profile", "env_file", "config_dir"))) == 4
+    assert len(seen.unknown(("machine", "checkout", "profile", "env_file", "config_dir"))) == 3
+    assert seen.config_dir == "none", "that nothing names the folder is known, and a check of its own"
     assert "not a git repository" in asked(tmp_path).errors["checkout"]
 
 

@@ -166,7 +166,7 @@ def first_run(root: Path, **variables: Any) -> None:
 
 def resume(root: Path, gates: str | None = None, **identity: str) -> list[str]:
     plan = open_run(request(root, promotion_resume="latest", promotion_gates=gates))
-    probes = {"workspace-local": bundles.workspace_probe(**identity), "aiida-vm": bundles.vm_probe(**identity)}
+    probes = bundles.answers(bundles.workspace_probe(**identity), bundles.vm_probe(**identity))
     run = begin_resume({"plan": plan, "probes": probes})
     collect_and_seal(run, **identity)
     return list(run["gates"])

@@ -44,11 +44,7 @@ def plan(root: Path, **variables: Any) -> dict[str, Any]:
 
 def begin(prepared: dict[str, Any], workspace: str | None = None, vm: str | None = None) -> dict[str, Any]:
     """Begins a resume; a host says what it said before, unless told otherwise (an empty text: it does not answer)."""
-    probes = {
-        "workspace-local": bundles.workspace_probe() if workspace is None else workspace,
-        "aiida-vm": bundles.vm_probe() if vm is None else vm,
-    }
-    return begin_resume({"plan": prepared, "probes": probes})
+    return begin_resume({"plan": prepared, "probes": bundles.answers(workspace, vm)})
 
 
 def rerun(root: Path, run: dict[str, Any], trips: bundles.Trips | None = None) -> Decision:

@@ -174,8 +174,7 @@ def test_what_the_evidence_depends_on_is_in_the_settings_of_its_gate(tmp_path: P
     assert not [name for names in settings["gate_settings"].values() for name in names if "_limit_" in name]
     bundles.make_bundle(tmp_path / "r")
     plan = open_run(bundles.request(tmp_path / "r", promotion_resume="latest", **{name: ["true"]}))
-    probes = {"workspace-local": bundles.workspace_probe(), "aiida-vm": bundles.vm_probe()}
-    run = begin_resume({"plan": plan, "probes": probes})
+    run = begin_resume({"plan": plan, "probes": bundles.answers()})
     assert run["gates"] == ["contracts"]
     assert name in run["said"].lower()
 

@@ -33,8 +33,7 @@ class Planned:
 class Probe:
     """What a host answered when the newest attempt began, or why it cannot be used.
 
-    `kind` names the reason (`unreachable`, `no_checkout`, ...), `problem` is a sentence; both are empty for a host that
-    can be used.
+    `kind` is `unreachable` or `failed`, `problem` says what was reported; both are empty for a host that can be used.
     """
 
     output: str

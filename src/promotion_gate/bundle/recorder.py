@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from promotion_gate.base.names import (
 from promotion_gate.base.policy import gate_settings
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds, stamp, utc_now
-from promotion_gate.bundle.index import parse_index
+from promotion_gate.bundle.index import Probe, parse_index
 
 MAX_ARTIFACTS = 1000
 
@@ -65,10 +66,9 @@ class Recorder:
             self._artifacts(gate, Fields(artifact_set, "an artifact of the module's result", BundleError))
         self._save()
 
-    def probe(self, host: str, output: str = "", kind: str = "", problem: str = "") -> None:
-        """Records what `host` answered before the first gate, or why it did not (`kind`: unreachable, failed)."""
-        said, why = self._redactor.text(output)[:20_000], self._redactor.text(" ".join(problem.split()))[:2000]
-        self._index["probes"][host] = {"output": said, "kind": kind, "problem": why}
+    def probe(self, host: str, probe: Probe) -> None:
+        """Records what `host` answered before the first gate, or why it cannot be used."""
+        self._index["probes"][host] = asdict(probe)
         self._save()
 
     def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:

@@ -29,11 +29,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         seconds = gate["duration_seconds"]
         time = f"{seconds:.1f} s" if seconds is not None else "not run"
         yield f"{gate['id']:>4}  {gate['status']:<8} {time:>8}  {visible(gate['title'])}"
-    followers: dict[str, list[str]] = {}
-    for gate in record["gates"]:
-        for check in gate["checks"]:
-            if check.get("cause"):
-                followers.setdefault(check["cause"], []).append(f"{check['id']} {check['status']}")
+    followers = _followers(record)
     for gate in record["gates"]:
         for check in gate["checks"]:
             if check["status"] != "PASS" and not check.get("cause"):
@@ -61,6 +57,19 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
     if record["decision"] == "HOLD":
         yield f"re-run:  {record['rerun_command']}"  # to the letter, it is pasted
+
+
+def _followers(record: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By cause, what did not pass because of it; of a host that cannot be used only how many checks of which gate."""
+    found: dict[str, list[str]] = {}
+    for gate in record["gates"]:
+        caused = [check for check in gate["checks"] if check.get("cause")]
+        for cause in dict.fromkeys(check["cause"] for check in caused):
+            kept = [check for check in caused if check["cause"] == cause]
+            names = [f"{check['id']} {check['status']}" for check in kept]
+            of_host = cause.endswith(".host")
+            found.setdefault(cause, []).extend([f"{len(kept)} checks of gate {gate['id']}"] if of_host else names)
+    return found
 
 
 def _waiver(waiver: Mapping[str, Any]) -> str:

@@ -19,7 +19,6 @@ from promotion_gate.base.files import make_folder, read_file, read_json, sha256,
 from promotion_gate.base.model import GateResult, Status
 from promotion_gate.base.names import ATTEMPTS, BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, SUMS_FILE
 from promotion_gate.base.policy import GATE_NAMES, load_policy
-from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import is_sealed, newest_folder, newest_run, remove_unfinished
@@ -31,9 +30,8 @@ from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.masking import masked
 from promotion_gate.run.plan import plan_of
+from promotion_gate.run.probing import probe_of
 from promotion_gate.run.settings import chosen_gates
-
-_LONGEST_ANSWER = 20_000
 
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
@@ -58,13 +56,15 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
 def begin_resume(request: object) -> dict[str, Any]:
     """Chooses the gates to re-run and reopens the bundle.
 
-    `request` has what plan_resume() returned as `plan`, and `probes`: what the identity program printed, by host (an
-    empty string where the host did not answer). Raises InputError where nothing is to be
-    re-run.
+    `request` has what plan_resume() returned as `plan`, and `probes`: the results of the probe, by host. Raises
+    InputError where nothing is to be re-run.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     plan = Fields(fields.mapping("plan"), "the plan of the resume", InputError)
-    probes = {str(host): _probe(answer) for host, answer in fields.mapping("probes").items()}
+    probes = {
+        str(host): probe_of(answer if isinstance(answer, Mapping) else {})
+        for host, answer in fields.mapping("probes").items()
+    }
     folder, settings = Path(plan.text("bundle")), plan.mapping("settings")
     policy = plan.mapping("policy")
     lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
@@ -94,12 +94,6 @@ def begin_resume(request: object) -> dict[str, Any]:
         "roles": plan.mapping("roles"),
         "said": said + passed_over + void_from_now(folder),
     }
-
-
-def _probe(text: object) -> Probe:
-    """What a host said of itself, as the index keeps it: bounded, and without what looks like a secret."""
-    said = Redactor().text(str(text))[:_LONGEST_ANSWER]
-    return Probe(said, "", "") if said else Probe("", "no_answer", "it did not answer when the run was resumed")
 
 
 def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str]:

@@ -27,6 +27,23 @@ _PING = "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.pi
 # In this order: the first line that is known says it, and what is more particular stands first.
 _KINDS: tuple[tuple[str, str, str], ...] = (
     (
+        "no_checkout",
+        r"the application is not checked out: ",
+        "Check the application out there on {host}, or correct in the inventory where it is (aiida_vm_repo_dir for a "
+        "VM, workspace_dir for the workspace), then re-run.",
+    ),
+    (
+        "no_env_file",
+        r"the environment file .{1,1000}: there is no such file",
+        "Write that file on {host} (the bootstrap's --copy-env makes a first one), or set aiida_vm_env_file to one "
+        "that is there, then re-run.",
+    ),
+    (
+        "env_file",
+        r"the environment file .{1,1000}: ",
+        "On {host}, correct that file as the message says, or set aiida_vm_env_file to another one, then re-run.",
+    ),
+    (
         "old_python",
         r"requires a minimum of Python|future feature annotations is not defined|SyntaxError: invalid syntax"
         r"|Python (?:2\.\d|3\.[0-8])\b.{0,60}not supported",
@@ -70,8 +87,8 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "login",
         r"Permission denied \((?:publickey|password|keyboard|gssapi|hostbased)|Too many authentication failures"
         r"|Invalid/incorrect password|Authentication failed",
-        "Give this machine's SSH key access to the account on {host} (ansible_user, ansible_ssh_private_key_file), "
-        + _PING,
+        "Give this machine's SSH key access to the account on {host} (ansible_ssh_private_key_file), or correct "
+        "ansible_user. " + _PING,
     ),
     (
         "name",
@@ -79,10 +96,15 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "Correct ansible_host of {host} in the inventory, or its name's entry in DNS. " + _PING,
     ),
     (
+        "port",
+        r"Connection refused",
+        "Correct ansible_port of {host} in the inventory, or start the SSH server there. " + _PING,
+    ),
+    (
         "network",
-        r"Connection refused|Connection timed out|No route to host|Network is unreachable|Connection reset by"
+        r"Connection timed out|No route to host|Network is unreachable|Connection reset by"
         r"|Connection closed by|kex_exchange_identification|Operation timed out|banner exchange",
-        "Start {host} and its SSH server, and open the way to its port. " + _PING,
+        "Start {host}, correct its ansible_host in the inventory, or open the way to its port. " + _PING,
     ),
     (
         "no_space",
