@@ -72,6 +72,7 @@ def test_the_fault_is_what_held(name: str) -> None:
     assert [gate["name"] for gate in record["gates"] if gate["status"] != "PASS"] == ["vm_bootstrap", "slurm_smoke"]
 
 
+@pytest.mark.slow
 def test_a_bundle_that_names_this_machine_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "01-preflight.log").write_text(f"# directory: {Path.home()}\n")
     with pytest.raises(DemoError, match=r"name this machine.*01-preflight\.log"):

@@ -210,6 +210,7 @@ def test_a_nul_in_a_word_is_a_reason() -> None:
 # Nasty commands -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_and_ignores_term_is_ended_and_its_output_kept(marker: str) -> None:
     run = f"trap 'echo asked' TERM; echo before; while :; do sleep {marker}; done"
     found = one(run, limit_seconds=LIMIT_OF_A_HANG)
@@ -219,6 +220,7 @@ def test_a_command_that_hangs_and_ignores_term_is_ended_and_its_output_kept(mark
     assert found["signal"] == signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_term_comes_first_so_that_a_command_can_clean_up(marker: str) -> None:
     found = one(f"trap 'echo cleaned; exit 7' TERM; sleep {marker} & wait", limit_seconds=LIMIT_OF_A_HANG)
     assert (found["timed_out"], found["exit"], found["output"]) == (True, 7, "cleaned\n")
@@ -230,6 +232,7 @@ def test_a_child_that_holds_the_pipe(marker: str) -> None:
     assert not found["timed_out"]
 
 
+@pytest.mark.slow
 def test_a_double_fork_into_another_session_that_ignores_term(marker: str) -> None:
     found = one(f"(setsid sh -c 'trap \"\" TERM; sleep {marker} & sleep {marker}; :' >/dev/null 2>&1 &) & sleep 0.3")
     assert (found["exit"], found["left_running"]) == (0, True)
@@ -266,6 +269,7 @@ def test_a_command_that_kills_its_parent_is_a_reason_and_leaves_nothing(marker: 
     assert second["output"] == "still here\n"
 
 
+@pytest.mark.slow
 def test_a_fork_storm_is_ended(marker: str) -> None:
     script = f"f() {{ sleep {marker} & sleep 0.01; f & }}; trap '' TERM; f; sleep {marker}"
     assert one(["bash", "-c", script], limit_seconds=0.5)["timed_out"]
@@ -283,6 +287,7 @@ def test_a_lot_of_output_is_cut_in_bounded_memory() -> None:
     assert "bytes left out" in found["output"]
 
 
+@pytest.mark.slow
 def test_output_that_never_ends_is_ended_with_what_it_printed() -> None:
     found = one(["yes"], limit_seconds=LIMIT_OF_A_HANG)
     assert (found["timed_out"], found["truncated"]) == (True, True)
@@ -731,6 +736,7 @@ def ad_hoc(tmp_path: Path, arguments: dict[str, Any], *options: str) -> tuple[in
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_through_the_real_ansible(tmp_path: Path) -> None:
     arguments = {
         "gate": "run",
@@ -747,6 +753,7 @@ def test_through_the_real_ansible(tmp_path: Path) -> None:
     assert evidence["trip_ns"] > 0
 
 
+@pytest.mark.slow
 def test_bad_parameters_through_the_real_ansible(tmp_path: Path) -> None:
     command = {"id": "a", "file": "a.log", "run": "true", "limit": 5}
     status, said = ad_hoc(tmp_path, {"gate": "run", "commands": [command]})

@@ -63,6 +63,7 @@ def works(path: Path, version: str) -> bool:
     return done.stdout.strip() == version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["this", "3.9", "3.13"])
 def test_a_play_on_this_python(version: str, tmp_path: Path, marker: str) -> None:
     python = interpreters().get(version)
@@ -107,6 +108,7 @@ def test_every_exit_status_is_its_command_s_own() -> None:
     assert sorted(command["exit"] for command in found) == list(range(1, 31))
 
 
+@pytest.mark.slow
 def test_a_command_that_stops_its_parent_ends_within_its_limit(marker: str) -> None:
     found = one(f"echo x; kill -STOP $PPID; sleep {marker}", limit_seconds=0.5)
     assert found["timed_out"]

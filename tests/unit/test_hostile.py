@@ -126,6 +126,7 @@ def test_it_is_escaped_where_it_is_shown(payload: str, first: bool, harmless: Pa
     assert not list(tmp_path.rglob("hostile"))
 
 
+@pytest.mark.slow
 def test_it_is_kept_to_the_letter(tmp_path: Path) -> None:
     for number, payload in enumerate(PAYLOADS.values()):
         bundle = bundles.closed_bundle(

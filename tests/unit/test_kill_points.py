@@ -36,6 +36,8 @@ from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.resume import begin_resume
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ("check", "verify", "show", "decide")
 KEPT_CHECKS = (
     "preflight.branch",
@@ -99,7 +101,7 @@ def child(number: int, action: Action, root: Path) -> None:
     os._exit(0)
 
 
-# Every fifth kill point while one edits, each of them in `make nightly`.
+# Every fifth kill point in `make test`, each of them in `make nightly`.
 each_or_every_fifth = pytest.mark.parametrize(
     "every", [pytest.param(5, id="every fifth"), pytest.param(1, id="each", marks=pytest.mark.nightly)]
 )
@@ -156,7 +158,7 @@ def request(root: Path, **variables: Any) -> dict[str, Any]:
 
 def collect_and_seal(run: dict[str, Any], **identity: str) -> None:
     trips = small_trips(**identity)
-    bundles.record(Path(run["bundle"]), {gate: trips[gate] for gate in run["gates"]})
+    bundles.record(Path(run["bundle"]), {gate: trips[gate] for gate in run["gates"]}, saved_each=True)
     assert main(["seal", run["bundle"]]) == 0
 
 
@@ -391,7 +393,7 @@ def test_sealing_with_a_key_is_never_seen_unsigned(
 ) -> None:
     closed = Path(shutil.copytree(start, tmp_path / "closed"))
     run = open_run(request(closed, promotion_run_id=bundles.RUN_ID, promotion_signing_key=str(key)))
-    bundles.record(Path(run["bundle"]), small_trips())
+    bundles.record(Path(run["bundle"]), small_trips(), saved_each=True)
     for root in kill_points(seal_of, closed, tmp_path, every):
         bundle = bundle_of(root)
         assert sayings(bundle, capsys) == dict.fromkeys(COMMANDS, is_sealed(bundle))

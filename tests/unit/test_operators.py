@@ -592,6 +592,7 @@ def test_every_record_shows_a_waived_check_with_its_real_status(tmp_path: Path) 
 # --- baseline -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_24_percent_slower_every_week_does_not_pass_unseen(tmp_path: Path) -> None:
     baselines = tmp_path / "baseline"
     write_baseline(baselines, bundles.known_good([bundles.SECOND] * 3))

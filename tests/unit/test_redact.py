@@ -409,6 +409,7 @@ TEXTS = st.one_of(st.text(), st.lists(FRAGMENTS, max_size=14).map("".join))
 SECRETS = st.lists(st.one_of(st.text(max_size=20), FRAGMENTS), max_size=3)
 
 
+@pytest.mark.slow
 @given(TEXTS, SECRETS)
 def test_never_raises_and_is_idempotent(text: str, secrets: list[str]) -> None:
     redactor = Redactor(secrets)

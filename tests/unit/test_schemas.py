@@ -204,6 +204,7 @@ def test_our_own_validator_agrees_with_jsonschema(
     problems(name, mutate(data, places, value, how))
 
 
+@pytest.mark.slow
 @per_bundle
 @given(FILES, PLACES, JSON, HOW)
 def test_verify_never_raises_and_finds_what_does_not_fit(

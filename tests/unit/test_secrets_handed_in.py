@@ -46,6 +46,7 @@ def results(output: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.stranger("16.10", "without ansible.cfg a token of the environment stands in the VM's journal")
 def test_no_secret_reaches_the_journal_of_the_target(tmp_path: Path) -> None:
     python, journal = listening_python(tmp_path)
@@ -62,6 +63,7 @@ def test_no_secret_reaches_the_journal_of_the_target(tmp_path: Path) -> None:
         assert TOKEN not in text and base64.b64encode(TOKEN.encode()).decode()[:-4] not in text
 
 
+@pytest.mark.slow
 @pytest.mark.stranger("16.10", "a no_log dict makes Ansible mask each of its leaves, `1` or an exit status too")
 def test_a_secret_that_looks_like_a_result_masks_no_result(tmp_path: Path) -> None:
     arguments = {

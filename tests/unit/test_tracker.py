@@ -284,6 +284,7 @@ def test_a_tool_that_is_missing_is_said(tmp_path: Path) -> None:
     assert f"{CREATE} could not be started (No such file or directory); the decision stands." in handed.said
 
 
+@pytest.mark.slow
 def test_a_tool_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     script = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print('x', flush=True)\n"
     script += f"child = os.fork()\nopen({str(tmp_path)!r} + '/pid' + str(bool(child)), 'w').write(str(os.getpid()))\n"
@@ -346,6 +347,7 @@ def test_the_tool_gets_no_input_and_no_shell(tmp_path: Path) -> None:
     assert answer.stdout == "'' $(id) ;\n"
 
 
+@pytest.mark.slow
 def test_somebody_left_behind_does_not_hold_up_the_gate(tmp_path: Path) -> None:
     answer = run_tool(["sh", "-c", "sleep 86400 & echo $!; echo done"], tmp_path, 30)
     pid, _, said = answer.stdout.partition("\n")

@@ -136,6 +136,7 @@ def test_verify_wants_a_bundle_or_a_history(tmp_path: Path) -> None:
 # --- what was changed -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @some_or_all
 def test_a_flipped_byte_in_any_file_is_found(bundle: Path, all_of_them: bool) -> None:
     for number, name in enumerate(chosen(list_files(bundle), all_of_them)):
@@ -168,6 +169,7 @@ def test_every_byte_of_the_checksums_counts(bundle: Path, all_of_them: bool) -> 
         (bundle / SUMS).write_bytes(before)
 
 
+@pytest.mark.slow
 def test_every_byte_of_the_signature_counts(bundle: Path, key: Path) -> None:
     signature = sign(bundle / SUMS, str(key))
     assert verify_bundle(bundle, require_signature=True).holds
@@ -178,6 +180,7 @@ def test_every_byte_of_the_signature_counts(bundle: Path, key: Path) -> None:
         signature.write_bytes(before)
 
 
+@pytest.mark.slow
 @some_or_all
 def test_a_deleted_file_is_found(bundle: Path, tmp_path: Path, all_of_them: bool) -> None:
     for name in chosen(list_files(bundle), all_of_them):
@@ -688,6 +691,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_the_decision_has_the_same_bytes_everywhere(bundle: Path, place: dict[str, str], tmp_path: Path) -> None:
     away = tmp_path / "away"
@@ -699,6 +703,7 @@ def test_the_decision_has_the_same_bytes_everywhere(bundle: Path, place: dict[st
     subprocess.run([*command[:3], "verify", str(bundle)], cwd=away, env=environment, capture_output=True, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [PLACES["the C locale"], {"PYTHONIOENCODING": "latin-1"}], ids=["C", "latin-1"])
 def test_a_name_that_the_locale_cannot_spell_costs_no_answer(place: dict[str, str], tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path, promotion_operator="Łukasz", promotion_reviewer="Łucja")
@@ -712,6 +717,7 @@ def test_a_name_that_the_locale_cannot_spell_costs_no_answer(place: dict[str, st
     assert "Łucja has not signed off" in said["check"].decode("utf-8")
 
 
+@pytest.mark.slow
 def test_the_decision_has_the_same_bytes_for_another_user(bundle: Path, tmp_path: Path) -> None:
     """A user whom no passwd file knows, as a stranger's account on this machine would be."""
     somebody = ["unshare", "--user", "--map-user=4242", "--map-group=4242"]
@@ -759,6 +765,7 @@ def compiled_packages(version: str, cache: pytest.Cache) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_decision_has_the_same_bytes_on_each_python(
     version: str, bundle: Path, odd: Path, tmp_path: Path, pytestconfig: pytest.Config

@@ -59,7 +59,8 @@ def named_values(text: str) -> Iterator[Span]:
 
 
 def _positions(text: str, words: Iterable[str]) -> list[int]:
-    return sorted({found.start() for word in words for found in re.finditer(re.escape(word), text)})
+    there = [word for word in words if word in text]
+    return sorted({found.start() for word in there for found in re.finditer(re.escape(word), text)})
 
 
 def _line_end(text: str, at: int) -> int:
