@@ -16,7 +16,7 @@ options: {}
 import base64
 import json
 import traceback
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,9 @@ class CallbackModule(CallbackBase):
         self._recorder: Recorder | None = None
         self._lock: RunLock | None = None
         self._backstop = Backstop()
-        if self._display.verbosity > 3:
-            mask_what_is_shown(self._display)
+        self._known: set[str] = set()  # secret values that tasks were handed
+        self._redactor = Redactor()
+        self._mask_what_is_shown()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
@@ -108,13 +109,25 @@ class CallbackModule(CallbackBase):
         if not isinstance(evidence, dict):
             return
         event = evidence.get("event")
+        handed = _handed_in(result)
+        self._learn(handed)
         if event == "open":
             self._open(Path(evidence["bundle"]))
         elif event == "close" and self._recorder:
             self._recorder.close()
             self._backstop.closed()
         elif event == "commands" and self._recorder:
-            self._recorder.trip(evidence, result.host.get_name(), _handed_in(result))
+            self._recorder.trip(evidence, result.host.get_name(), handed)
+
+    def _learn(self, values: Iterable[str]) -> None:
+        if not self._known.issuperset(values):
+            self._known.update(values)
+            self._redactor = Redactor(self._known)
+
+    def _mask_what_is_shown(self) -> None:
+        """On the terminal and in Ansible's log: results from -v on, options of the command line from -vvvv on."""
+        show = self._display.display
+        self._display.display = lambda msg, *args, **kwargs: show(self._redactor.text(str(msg)), *args, **kwargs)
 
     def _open(self, bundle: Path) -> None:
         try:
@@ -124,7 +137,7 @@ class CallbackModule(CallbackBase):
             raise
         tie_children_to_us()
         end_with_killed_children()
-        self._recorder = Recorder(bundle, _run_options())
+        self._recorder = Recorder(bundle, _run_options(), self._known)
         self._backstop.opened(bundle)
 
     def _event(self, kind: str, result: Any) -> None:
@@ -153,18 +166,12 @@ class CallbackModule(CallbackBase):
                 self._recorder.error(said)
 
 
-def mask_what_is_shown(display: Any) -> None:
-    """From -vvvv on Ansible shows its options, -e and --ssh-extra-args included, on the terminal and in its log."""
-    show, redactor = display.display, Redactor()
-    display.display = lambda msg, *args, **kwargs: show(redactor.text(str(msg)), *args, **kwargs)
-
-
 def _handed_in(result: Any) -> list[str]:
     """The secret values that a task of gate_commands was given."""
     text = result.task_fields.get("args", {}).get("secrets")
     given = json.loads(base64.b64decode(str(text))) if text else {}
     environment = {str(name): str(value) for name, value in given.get("environment", {}).items()}
-    return [value for _, value in secrets_of(environment)]
+    return [value for _, value in secrets_of(environment)] + list(map(str, given.get("known", ())))
 
 
 def _gate_of(task: Any) -> str | None:

@@ -3,26 +3,75 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from ansible._internal._datatag._tags import Origin
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import VaultHelper
 from jinja2 import Undefined
+
+from promotion_gate.base.redact import is_secret_name, secrets_in
 
 _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 
 
-def promotion_variables(hostvars: Mapping[str, Any], host: str) -> dict[str, dict[str, Any]]:
-    """Values by name, and the error of each variable that cannot be evaluated: one of them does not hide the others."""
+def promotion_variables(hostvars: Any, host: str) -> dict[str, Any]:
+    """Values by name, and the error of each variable that cannot be evaluated: one of them does not hide the others.
+
+    `secrets` are values of all variables of the host: what a vault encrypts, and what a name or a shape gives away.
+    """
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
+    secrets: set[str] = set()
     variables = hostvars[host] if host in hostvars else {}  # noqa: SIM401 (HostVars.get templates all of it)
-    for name in variables:
+    for name, raw in (hostvars.raw_get(host) if variables else {}).items():
+        secrets.update(_secrets(str(name), raw))
+        if not _OURS.match(name) and not is_secret_name(name):
+            continue
+        try:
+            value = _plain(variables[name])
+        except Exception as error:
+            errors[name] = str(error).removeprefix("A captured exception marker was tripped: ")
+            continue
+        secrets.update(_secrets(str(name), value))
         if _OURS.match(name):
-            try:
-                values[name] = _plain(variables[name])
-            except Exception as error:
-                errors[name] = str(error).removeprefix("A captured exception marker was tripped: ")
-    return {"values": values, "errors": errors}
+            values[name] = value
+    ours = {name: error for name, error in errors.items() if _OURS.match(name)}
+    return {"values": values, "errors": ours, "secrets": sorted(secrets)}
+
+
+def _secrets(name: str, value: Any) -> Iterator[str]:
+    """The secret values in a variable; of a template only the result may be one."""
+    if VaultHelper.get_ciphertext(value, with_tags=False) is not None or _of_vault_file(value):
+        with suppress(AnsibleError):  # of another vault, whose password this run does not have
+            yield str(value)
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secrets(str(key), item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets(name, item)
+    elif isinstance(value, str) and "{{" not in value:
+        yield from secrets_in(name, str(value))
+
+
+def _of_vault_file(value: Any) -> bool:
+    """Whether a string, number or date was read from a file that is encrypted as a whole."""
+    origin = None if isinstance(value, (Mapping, list, tuple)) else Origin.get_tag(value)
+    return bool(origin and origin.path and _is_encrypted(origin.path))
+
+
+@lru_cache(maxsize=1024)
+def _is_encrypted(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(16).startswith(b"$ANSIBLE_VAULT;")
+    except OSError:
+        return False
 
 
 def _plain(value: Any) -> Any:

@@ -94,18 +94,22 @@ def changed_variables(base: Mapping[str, str], data: bytes) -> dict[str, str]:
     return {name: value for name, value in found.items() if name not in ("_", "PWD", "OLDPWD", "SHLVL")}
 
 
-def secrets_in_files(environment: Mapping[str, str], chdir: str) -> list[str]:
-    """The passwords that programs find beside their environment: those of AiiDA's profiles, and of ~/.pgpass."""
+def secrets_in_files(environment: Mapping[str, str], chdir: str, config_dir: str = "") -> list[str]:
+    """The passwords that programs find beside their environment: of AiiDA's profiles, in ~/.pgpass and in ~/.netrc."""
     home = environment.get("HOME") or os.path.expanduser("~")
     folders = [folder for folder in environment.get("AIIDA_PATH", "").split(os.pathsep) if folder] or [home]
     if environment.get("AIIDA_CONFIG_DIR"):
         folders.append(os.path.join(chdir, environment["AIIDA_CONFIG_DIR"]))
+    folders += [os.path.expanduser(os.path.join(chdir, folder)) for folder in config_dir.split(os.pathsep) if folder]
     configs = [os.path.join(folder, *below, "config.json") for folder in folders for below in ([".aiida"], [])]
     found = [value for path in configs for value in secrets_in("config", read_small(path))]
     for line in read_small(environment.get("PGPASSFILE") or os.path.join(home, ".pgpass")).splitlines():
         fields = re.split(r"(?<!\\):", line)
         if len(fields) == 5 and not line.startswith("#"):
             found += {fields[4], re.sub(r"\\(.)", r"\1", fields[4])}
+    netrc = read_small(environment.get("NETRC") or os.path.join(home, ".netrc"))
+    for quoted, plain in re.findall(r'(?<!\S)password\s+(?:"((?:[^"\\\n]|\\.)*)"|(\S+))', netrc):
+        found += {quoted or plain, re.sub(r"\\(.)", r"\1", quoted or plain)}
     return found
 
 

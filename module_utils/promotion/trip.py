@@ -79,7 +79,10 @@ class Trip:
 
     def learn(self, environment: Mapping[str, str]) -> None:
         """Masks the secrets of the files, too, that programs find with this environment."""
-        found = secrets_in_files(environment, self.params.chdir or "/")
+        config_dir = ""
+        with contextlib.suppress(NotRun):
+            config_dir = self.around.fill(self.params.identity.config_dir or "") if self.params.identity else ""
+        found = secrets_in_files(environment, self.params.chdir or "/", config_dir)
         self.known_secrets += [value for value in found if value not in self.names]
         self.redactor = Redactor(self.known_secrets)
 

@@ -75,7 +75,7 @@ def make_secrets() -> Secrets:
         # Ansible would template {{ }} in the inventory, and a value there never goes through a shell.
         {"SMOKE_TOKEN": made_up(0), "S3_SECRET_ACCESS_KEY": made_up(1)},
         {"NPM_TOKEN": made_up(2), "CONVEX_DEPLOY_SECRET": made_up(5)},
-        {name: "Zq" + secrets.token_hex(8) for name in ("prepare", "smoke_args", "risk", "extra", "url")},
+        {name: "Zq" + secrets.token_hex(8) for name in ("prepare", "smoke_args", "risk", "extra", "url", "marked")},
     )
 
 
@@ -91,8 +91,10 @@ def plant(ground: Ground, planted: Secrets) -> None:
         promotion_risks=[{"risk": "rotate it", "mitigation": f"password: {planted.settings['risk']}"}],
         site_registry=f"https://robot:{planted.settings['url']}@registry.example.org/",
     )
-    on_vm = "".join(printed(value) for value in {**planted.vm_file, **planted.vm}.values())
-    here = "".join(printed(value) for value in planted.workspace.values())
+    ground.variables["promotion_secrets"] = [planted.settings["marked"]]
+    marked = f"the site's code is {planted.settings['marked']}\n"  # only the controller knows this one
+    on_vm = marked + "".join(printed(value) for value in {**planted.vm_file, **planted.vm}.values())
+    here = marked + "".join(printed(value) for value in planted.workspace.values())
     for name, text in (("bootstrap", on_vm), ("smoke", on_vm), ("openapi", here), ("generate", here), ("pytest", here)):
         before = (ground.folder / "answers" / name).read_text(encoding="utf-8")
         ground.say_text(name, text + before)

@@ -589,6 +589,32 @@ def test_given_secrets_are_masked() -> None:
     assert trip({"run": "echo x-secret-9"}, secrets=packed(known=["x-secret-9"]))["commands"][0]["output"] == "***\n"
 
 
+SECRET_FILES = {
+    ".pgpass": "vm:5432:db:aiida:pg\\:pass-1\n",
+    ".netrc": 'machine a login b password net-rc-22\nmachine c\n  login d\n  password "quoted rc 3"\n',
+    ".aiida/config.json": json.dumps({"profiles": {"p": {"storage": {"config": {"database_password": "aiida-pw-4"}}}}}),
+    "elsewhere/.aiida/config.json": json.dumps({"profiles": {"p": {"broker_password": "broker-pw-5"}}}),
+}
+
+
+@pytest.mark.stranger("16.12", "a password that only a file beside the environment holds")
+def test_passwords_of_files_beside_the_environment_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AIIDA_PATH", "AIIDA_CONFIG_DIR", "PGPASSFILE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, text in SECRET_FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    values = ["pg:pass-1", "net-rc-22", "quoted rc 3", "aiida-pw-4", "broker-pw-5"]
+    told = with_defaults(
+        parameters.argument_spec()["identity"]["options"],
+        {"file": "i.log", "parts": ["machine"], "config_dir": "elsewhere/.aiida"},
+    )
+    run = ["printf", "<%s>", *values]
+    found = trip({"run": run}, chdir=str(tmp_path), secrets=packed({"A": "b"}), identity=told)
+    assert [one["output"] for one in found["commands"] if one["id"] == "c0"] == ["<***>" * len(values)]
+
+
 # Artifacts ------------------------------------------------------------------------------------------------------
 
 

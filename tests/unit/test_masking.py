@@ -13,8 +13,10 @@ import pytest
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import to_json
+from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.run.masking import check_not_masked, masked
+from promotion_gate.run.opening import open_run
 
 SECRET = "Zq-canary'7$x y"
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -49,6 +51,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"workspace_environment": {"X_TOKEN": SECRET}, "words": {"verdi": f"run {SECRET} verdi"}},
         {"workspace_environment": {"X_TOKEN": "***"}, "words": {"verdi": "run *** verdi"}},
     ),
+    "the secret of an option elsewhere": (
+        {"aiida_vm_smoke_args": ["--api-token", SECRET], "words": {"verdi": f"run {SECRET} verdi"}},
+        {"aiida_vm_smoke_args": ["--api-token", "***"], "words": {"verdi": "run *** verdi"}},
+    ),
+    "what the operator marks": (
+        {"promotion_secrets": ["plainly-marked", "short"], "words": {"verdi": "run plainly-marked short"}},
+        {"promotion_secrets": ["***", "***"], "words": {"verdi": "run *** short"}},
+    ),
+    "what the inventory marks": (
+        {"known_secrets": ["out-of-a-vault"], "workspace_sqlite_smoke_command": "smoke --site out-of-a-vault"},
+        {"workspace_sqlite_smoke_command": "smoke --site ***"},
+    ),
     "a list of mappings": (
         {"promotion_risks": [{"risk": "a known one", "mitigation": "password: abc"}]},
         {"promotion_risks": [{"risk": "a known one", "mitigation": "password: ***"}]},
@@ -72,6 +86,30 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_what_is_kept(settings: dict[str, Any], kept: dict[str, Any]) -> None:
     assert masked(settings) == kept
     assert masked(kept) == kept
+
+
+@pytest.mark.stranger("16.12", "a value of a vault, of no telling name, in the index of an open run")
+def test_what_the_inventory_marks_is_masked_from_the_first_write_on(tmp_path: Path) -> None:
+    asked = bundles.request(tmp_path, workspace_sqlite_smoke_command="smoke --site out-of-a-vault")
+    asked["hosts"]["aiida_vm"]["secrets"] = ["out-of-a-vault"]
+    run = open_run(asked)
+    assert "out-of-a-vault" in run["settings"]["known_secrets"], "the recorder is handed it"
+    assert run["settings"]["workspace_sqlite_smoke_command"] == "smoke --site out-of-a-vault"
+    index = Path(run["bundle"]) / "index.json"
+    assert "out-of-a-vault" not in index.read_text() and "known_secrets" not in index.read_text()
+    called = {"extra_vars": ["site=out-of-a-vault"], "options": ["--ssh-extra-args=-o X=out-of-a-vault"]}
+    Recorder(Path(run["bundle"]), called, run["settings"]["known_secrets"])
+    assert json.loads(index.read_text())["run"] == {
+        "extra_vars": ["site=***"],
+        "options": ["--ssh-extra-args=-o X=***"],
+    }
+
+
+def test_a_resume_wants_the_operator_s_marks_again(tmp_path: Path) -> None:
+    bundles.hold_bundle(tmp_path, promotion_secrets=["plainly-marked"])
+    with pytest.raises(InputError, match=r"^promotion_secrets holds a secret, which .* Set it again"):
+        bundles.resume_bundle(tmp_path)
+    bundles.resume_bundle(tmp_path, promotion_secrets=["plainly-marked"])
 
 
 SETTINGS: dict[str, Any] = {

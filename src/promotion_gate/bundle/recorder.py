@@ -31,7 +31,8 @@ MAX_ARTIFACTS = 1000
 class Recorder:
     """Records into one bundle. Raises BundleError for a bundle that is not open or a result that is not ours."""
 
-    def __init__(self, folder: Path, run: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, run: Mapping[str, Any] | None = None, known: Iterable[str] = ()) -> None:
+        """`run`: how the playbook was called; `known`: the secret values that the operator's variables have."""
         self.folder = folder
         self._known: set[str] = set()  # masked wherever it stands, looked for in all that is written, never kept
         self._redactor = Redactor()
@@ -39,6 +40,7 @@ class Recorder:
         if parse_index(data).state != "open":
             raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
         self._index: dict[str, Any] = data
+        self._know(known, {})
         if run is not None:
             words = {
                 name: [self._redactor.text(str(entry)) for entry in run.get(name, ())]

@@ -6,32 +6,63 @@ resume takes what is not set again from the index, where such a value cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.policy import ENVIRONMENTS
-from promotion_gate.base.redact import MASK, Redactor, is_no_secret, is_secret_name, secrets_of
+from promotion_gate.base.redact import MASK, Redactor, is_no_secret, is_secret_name, secrets_in
 
+KNOWN = "known_secrets"  # among the settings in memory: what known_secrets() found; never kept
 _PATHS = frozenset(["promotion_signing_key"])  # names a file, whatever it is called
 
 
-def masked(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which secrets stand as `***`: by name or shape, and those of the environments anywhere."""
-    secrets = []
-    for name in ENVIRONMENTS:
-        environment = settings.get(name) or {}
-        secrets += secrets_of({str(key): str(value) for key, value in environment.items()})
+def known_secrets(settings: Mapping[str, Any], marked: Iterable[str] = ()) -> list[str]:
+    """The secret values that an operator has set: in promotion_secrets, in an environment or in any other setting.
+
+    `marked` are those of the inventory that a vault or the name of their variable marks.
+    """
+    found = {*marked, *(settings.get("promotion_secrets") or ())}
+    for name, value in settings.items():
+        if name not in _PATHS:
+            found |= set(_secrets(name, value))
     # As on the target: a secret that equals the name of something is an objection, not a mask over that name.
-    names = {value for value in settings.values() if isinstance(value, str)}
-    redactor = Redactor([value for _, value in secrets if value not in names])
-    return {name: value if name in _PATHS else _masked(name, value, redactor) for name, value in settings.items()}
+    names = {value for name, value in settings.items() if isinstance(value, str) and not is_secret_name(name, False)}
+    return sorted(found - names)
+
+
+def _secrets(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secrets(str(key), item)
+    elif isinstance(value, (list, tuple)):
+        if all(isinstance(item, str) for item in value):
+            for word, shown in zip(value, Redactor().argv(value), strict=True):  # --token S
+                before, mask, after = shown.partition(MASK)
+                if mask:
+                    yield word[len(before) : len(word) - len(after)]
+        for item in value:
+            yield from _secrets(name, item)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield from secrets_in(name, str(value))
+        yield from Redactor().seen(str(value))
+
+
+def masked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in which secrets stand as `***`: by name or shape, and all that are known anywhere."""
+    redactor = Redactor({*known_secrets(settings), *(settings.get(KNOWN) or ())})
+    return {
+        name: value if name in _PATHS else _masked(name, value, redactor)
+        for name, value in settings.items()
+        if name != KNOWN
+    }
 
 
 def _masked(name: str, value: Any, redactor: Redactor) -> Any:
     if isinstance(value, Mapping):
         return {key: _masked(str(key), item, redactor) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
+        if name == "promotion_secrets":
+            return [MASK for _ in value]
         if all(isinstance(item, str) for item in value):
             return redactor.argv(value)
         return [_masked("", item, redactor) for item in value]

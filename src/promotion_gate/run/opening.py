@@ -31,7 +31,7 @@ from promotion_gate.judge.waivers import check_waivers
 from promotion_gate.prove.signing import check_signing_key
 from promotion_gate.report.tracker import check_issue_commands
 from promotion_gate.run.lock import check_free
-from promotion_gate.run.masking import masked
+from promotion_gate.run.masking import KNOWN, known_secrets, masked
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role, find_role, name_mistakes, ran_mistakes
@@ -44,10 +44,11 @@ def open_run(request: object) -> dict[str, Any]:
     """Opens a new run or prepares a resume.
 
     `request` is what roles/gate_common hands over: `hosts` (for the groups workspace and aiida_vm the variables of
-    their host: `values`, and `errors` of those that cannot be evaluated), `groups` (lists of hosts, or null for a group
-    that does not exist), `workspace_local`, `inventory` (sources), `directory` (where the playbook is), `roles`
-    (folders that Ansible searches for roles). Returns plain data for the plays: bundle, run_id, gates to run, effective
-    settings, and for each gate the variables of its role. Raises InputError with one line per mistake, or GateError.
+    their host: `values`, `errors` of those that cannot be evaluated, and `secrets`, the values to mask), `groups`
+    (lists of hosts, or null for a group that does not exist), `workspace_local`, `inventory` (sources), `directory`
+    (where the playbook is), `roles` (folders that Ansible searches for roles). Returns plain data for the plays:
+    bundle, run_id, gates to run, effective settings, and for each gate the variables of its role. Raises InputError
+    with one line per mistake, or GateError.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     mistakes = Mistakes()
@@ -69,6 +70,7 @@ def open_run(request: object) -> dict[str, Any]:
     with mistakes.noting():
         check_group(settings["promotion_evidence_group"])
     mistakes.stop()
+    settings[KNOWN] = known_secrets(settings, given.marked)
     root = Path(settings["promotion_evidence_root"])
     _writable(root, settings["promotion_evidence_group"])
     check_free(root)
@@ -86,10 +88,12 @@ class Given:
     def __init__(self, fields: Fields, mistakes: Mistakes) -> None:
         self.of_group: dict[str, dict[str, Any]] = {}
         broken: dict[str, str] = {}
+        self.marked: set[str] = set()  # values that a vault or the name of their variable marks as secret
         for group, found in fields.mapping("hosts").items():
             host = Fields(found, f"{fields.where}: hosts.{group}", InputError)
             self.of_group[str(group)] = host.mapping("values")
             broken.update(host.mapping("errors"))
+            self.marked.update(host.texts("secrets"))
         self.broken = tuple(sorted(broken))
         self.names = sorted({name for values in self.of_group.values() for name in values} | set(broken))
         for name in self.broken:

@@ -229,6 +229,7 @@ VARIABLES: Mapping[str, Variable] = {
     "promotion_risks": Variable(risks, []),
     "promotion_waivers": Variable(entries, []),
     "promotion_signing_key": Variable(text),
+    "promotion_secrets": Variable(words, []),
     "promotion_evidence_group": Variable(text),
     "promotion_issue_command": Variable(command),
     "promotion_issue_update_command": Variable(command),

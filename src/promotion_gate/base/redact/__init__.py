@@ -82,6 +82,10 @@ class Redactor:
         """Say whether a known value can still be read in a masked text, in whatever way nobody thought of."""
         return self._known.remains(text)
 
+    def seen(self, text: str) -> list[str]:
+        """The values in a text that a name or a shape gives away: known values for whatever else is masked."""
+        return [text[start:end] for rule in _RULES.values() for start, end in rule(text) if start < end]
+
     def _mask(self, text: str) -> str:
         spans = [(*span, _KNOWN) for span in self._known.spans(text)]
         spans += [(*span, name) for name, rule in _RULES.items() for span in rule(text)]
