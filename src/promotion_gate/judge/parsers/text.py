@@ -43,7 +43,8 @@ _SHELL_NOISE = re.compile(
     r"(?:\S*/)?(?:ba|da|k|z|a)?sh: (?:line \d+: )?(?:warning: |cannot set terminal process group |no job control ).*"
     r"|(?:mesg: ttyname failed|stdin: is not a tty|tput: |manpath: can't set the locale|perl: warning: ).*"
 )
-_IGNORED = re.compile(r"Exception ignored (?:in|on|while)\b.*")
+# At exit, and where the log itself is closed already; atexit had its own words up to Python 3.9.
+_IGNORED = re.compile(r"Exception ignored (?:in|on|while)\b.*|Error in atexit\._run_exitfuncs:|--- Logging error ---")
 _TRACEBACK = "Traceback (most recent call last):"
 # The exception at a traceback's end; "Critical: ..." and "Error: ..." are what verdi logs.
 _RAISED = re.compile(r"(?!(?:Critical|Error):)[^\W\d][\w.]*(?::.*)?")

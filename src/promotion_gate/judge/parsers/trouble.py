@@ -28,7 +28,10 @@ _COULD_NOT_WORK = re.compile(
     r"(?:Corepack cannot|Cannot find matching keyid|No compatible signature|Error when performing)"
     r"|\s*ERR_PNPM_(?:NO_IMPORTER|META_FETCH_FAIL|FETCH_|NO_OFFLINE_|NO_SCRIPT|RECURSIVE_EXEC_FIRST_FAIL|UNSUPPORTED_ENGINE|BAD_PM)"
     r"|(?:npm (?:error|ERR!) )?(?:could not determine executable to run|Missing script:)"
-    r"|(?:Error: )?spawn \S+ ENOENT"
+    r"|npm (?:error|ERR!) code ENOENT|Usage Error: Couldn't find a script name"
+    r"|(?:\s*ERROR +)?(?:Error: )?spawn \S+ ENOENT"
+    # Node.js that is too large for the machine, or made for another one
+    r"|FATAL ERROR: .*JavaScript heap out of memory|\S+: \S+: version `GLIBC\S* not found"
     r"|\S*python\S*: can't open file .*"
     r"|.*\bnode_modules\b.*(?:missing|not found|not exist)"
     r"|(?:\w*Error(?: \[ERR_\w+\])?): Cannot find (?:module|package) "
