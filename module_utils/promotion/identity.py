@@ -199,12 +199,12 @@ def changes(directory: str, entries: list[Entry]) -> Iterator[Change]:
             suspects.append((entry, oid))
         elif what:
             yield Change(entry.path, what + passed_over.get(entry.path, ""), oid)
-    same = filtered(directory, [entry for entry, _ in suspects])
+    names = {entry.path for entry in entries}
+    same = filtered(directory, [entry for entry, _ in suspects], names)
     for entry, oid in suspects:
         if entry.path not in same:
             yield Change(entry.path, "modified" + passed_over.get(entry.path, ""), oid)
     staged = git(directory, "diff-index", "--cached", "--name-only", "-z", "--ignore-submodules=none", "HEAD", "--")
-    names = {entry.path for entry in entries}
     for name in sorted(os.fsdecode(word) for word in staged.split(b"\0") if word):
         index = git_line(directory, "ls-files", "--stage", "--", ":(top,literal)" + name)
         yield Change(name, "staged" if name in names else "added", index)
@@ -271,15 +271,28 @@ def file_hash(path: str, size: int, like: str) -> str:
     return hashed.hexdigest()
 
 
-def filtered(directory: str, entries: list[Entry]) -> set[str]:
-    """Those whose bytes differ from the commit only by what its .gitattributes ask for: line ends, LFS."""
+def filtered(directory: str, entries: list[Entry], names: set[str]) -> set[str]:
+    """Those whose bytes differ from the commit only by what its .gitattributes ask for: line ends, LFS.
+
+    A .gitattributes that the commit (`names`) does not have could explain anything away.
+    """
     own = git_line(directory, "rev-parse", "--git-path", "info/attributes")
     if not entries or (own and os.path.exists(os.path.join(directory, own))):
         return set()
-    named = [entry for entry in entries if "\n" not in entry.path]
+    named = [entry for entry in entries if "\n" not in entry.path and not added_rules(directory, entry.path, names)]
     paths = b"".join(os.fsencode(entry.path) + b"\n" for entry in named)
     oids = git(directory, "hash-object", "--stdin-paths", data=paths).decode().split()
     return {entry.path for entry, oid in zip(named, oids) if entry.oid == oid}
+
+
+def added_rules(directory: str, path: str, names: set[str]) -> bool:
+    """Whether a .gitattributes beside a file, or above it, is none of the commit."""
+    while path:
+        path = os.path.dirname(path)
+        rules = os.path.join(path, ".gitattributes")
+        if rules not in names and os.path.lexists(os.path.join(directory, rules)):
+            return True
+    return False
 
 
 def submodule(directory: str, entry: Entry) -> Iterator[Change]:

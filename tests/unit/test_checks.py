@@ -523,6 +523,38 @@ def test_another_storage_or_broker_is_not_the_runtime_of_the_spec(
     holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", said)
 
 
+@pytest.mark.stranger("15.1", "of two lines of one service the first counted, whatever the second said")
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("service", "line", "said"),
+    [
+        ("storage", "SqliteDosStorage[/a]: open,", "core.sqlite_dos"),
+        ("storage", "Storage for 'old' [open] @ postgresql+psycopg://u@h/d", "it is the storage of "),
+        ("broker", "ZeroMQ Broker (PID 12) @ /a", "core.zeromq"),
+    ],
+)
+def test_every_line_of_a_service_counts(tmp_path: Path, service: str, line: str, said: str, first: bool) -> None:
+    rows = STATUS.splitlines()
+    [place] = [number for number, row in enumerate(rows) if f" {service}:" in row]
+    rows.insert(place if first else place + 1, f" ✔ {service}:     {line}")
+    trips = bundles.trips_with("vm_bootstrap", "status", output="\n".join(rows) + "\n")
+    holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", said)
+
+
+@pytest.mark.stranger("15.1", "the storage of another profile counted as the target's")
+def test_the_storage_is_the_target_profiles(tmp_path: Path) -> None:
+    other = STATUS.replace("Storage for 'vm-psql'", "Storage for 'vm-psql-old'")
+    trips = bundles.trips_with("vm_bootstrap", "status", output=other)
+    holds(decided(tmp_path, trips), "vm_bootstrap.storage", "FAIL", "it is the storage of vm-psql-old, not vm-psql")
+
+
+@pytest.mark.stranger("15.3", "an answer that names no reservation, and not that there are none, counted as none")
+@pytest.mark.parametrize("said", ["slurm_load_reservations error: Unable to contact slurm controller\n", "n/a\n"])
+def test_reservations_that_are_not_told_are_not_none(tmp_path: Path, said: str) -> None:
+    trips = bundles.trips_with("slurm_smoke", "reservations", output=said)
+    holds(decided(tmp_path, trips), "slurm_smoke.node", "INVALID", "does not say which reservations there are")
+
+
 @pytest.mark.stranger("15.1", "ZeroMQ: the broker of the daemon's line counted as RabbitMQ")
 def test_the_broker_of_the_daemon_is_not_rabbitmq(tmp_path: Path) -> None:
     rows = [row for row in STATUS.splitlines() if " broker:" not in row]

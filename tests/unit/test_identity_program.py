@@ -44,7 +44,7 @@ def checkout(tmp_path: Path) -> Path:
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
     write(folder / "app.py", "print('application')\n")
-    write(folder / "scripts" / "smoke.sh", "#!/bin/sh\nexit 0\n")
+    write(folder / "scripts" / "smoke.sh", "#!/bin/sh\necho passed\n")
     (folder / "scripts" / "smoke.sh").chmod(0o755)
     (folder / "link").symlink_to("app.py")
     commit(folder)
@@ -111,6 +111,15 @@ def local_attributes(folder: Path) -> None:
     write(folder / "app.py", "print('another application')\n")
 
 
+def attributes_of_no_commit(folder: Path) -> None:
+    """Rules for git's filters that stand in the working tree alone, where an exclude hides them."""
+    write(folder / ".git" / "info" / "exclude", ".gitattributes\n")
+    write(folder / "scripts" / ".gitattributes", "smoke.sh filter=hide\n")
+    git(folder, "config", "filter.hide.clean", "git show HEAD:scripts/smoke.sh")
+    write(folder / "scripts" / "smoke.sh", "#!/bin/sh\nexit 0\n")
+    (folder / "scripts" / "smoke.sh").chmod(0o755)
+
+
 def linked_folder(folder: Path) -> None:
     (folder / "scripts").rename(folder.parent / "elsewhere")
     (folder / "scripts").symlink_to("../elsewhere")
@@ -172,6 +181,7 @@ HIDDEN = {
     "modes ignored": modes_ignored,
     "dates trusted": dates_trusted,
     "attributes of this clone": local_attributes,
+    "attributes that no commit has": attributes_of_no_commit,
     "a folder that is a link": linked_folder,
     "a replaced object": replaced_object,
     "staged, then undone on disk": staged_alone,

@@ -296,7 +296,15 @@ def test_an_owner_named_elsewhere_counts(line: str) -> None:
     assert status(f"{line}\n\n{BULLETS}") != "PASS"
 
 
+@pytest.mark.stranger("15.4", "owners below a line that is a heading to the eye alone were passed over")
+@pytest.mark.parametrize("line", ["**Ownership**", "Owners:", "**Systems of record:**", "Who owns what:", "*Owned by*"])
+def test_a_line_that_introduces_owners_is_a_heading(line: str) -> None:
+    assert status(f"{BULLETS}\n## Notes\n\n{line}\n\n- `tenant_id`: Redis\n") == "INVALID"
+    assert status(f"# Update\n\n{line}\n\n- `tenant_id`: Redis\n\n{BULLETS}") == "INVALID"
+
+
 PROSE = [
+    "**Note**",
     "Redis is only a cache.",
     "Owners of the fields: ADR-0001.",
     "The tenant owns the job.",
@@ -322,6 +330,8 @@ NAME_CELLS = [
     "message redis_lock",
     "`message`<br/>redis_lock",
     "`message` (`redis_lock`)",
+    "`message` (alias redis_lock)",
+    "message (was: redis_lock)",
     "`message` and `redis_lock`",
     "`message` or `redis_lock`",
     "`message` | x",

@@ -31,6 +31,9 @@ CHAINED = f"\nDuring handling of the above exception, another exception occurred
         f"Exception ignored while calling deallocator <function a>:\n{TRACEBACK}KeyError: 'a'\n",
         f"Exception ignored in: <function A.__del__>\n{TRACEBACK}KeyError: 'a'\n{CHAINED}OSError: b\n",
         f"Exception ignored in: <a>\n{TRACEBACK}KeyError\nException ignored in: <b>\n{TRACEBACK}OSError: b\n",
+        f"Error in atexit._run_exitfuncs:\n{TRACEBACK}OSError: gone\n",
+        f'--- Logging error ---\n{TRACEBACK}ValueError: I/O operation on closed file.\nCall stack:\n  File "/v/a.py"\n'
+        "Message: 'closing'\nArguments: ()\n",
         "Exception ignored in: <_io.TextIOWrapper name='<stdout>'>\nBrokenPipeError: [Errno 32] Broken pipe\n",
     ],
 )
@@ -112,6 +115,11 @@ def test_a_diff_is_one_with_noise_around_it(text: str, changed: int) -> None:
         "/usr/bin/env: 'node': No such file or directory",
         "sh: 1: cannot open scripts/x.sh: No such file",
         "Error: spawn openapi-typescript ENOENT",
+        " ERROR  spawn openapi-typescript ENOENT",
+        "npm error code ENOENT",
+        'Usage Error: Couldn\'t find a script name "generate" in the top-level',
+        "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+        "node: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.28' not found (required by node)",
         ' ERR_PNPM_RECURSIVE_EXEC_FIRST_FAIL  Command "openapi-typescript" not found',
         " ERR_PNPM_NO_SCRIPT  Missing script: generate",
         ' ERR_PNPM_NO_IMPORTER_MANIFEST_FOUND  No package.json was found in "/srv/app/packages/api-client".',

@@ -98,8 +98,11 @@ def schedulable_node(case: Case) -> Finding:
     power_saving = bool(case.limit("allow_power_saving"))
     shown = case.command("show_nodes")
     listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
-    in_force = slurm.reservations(case.command("reservations").succeeded("slurmctld").whole)
-    listing = slurm.with_reservations(listing, in_force)
+    reservations = case.command("reservations").succeeded("slurmctld")
+    if not slurm.tells_reservations(reservations.whole):
+        why = f"`{reservations.record.shown}` does not say which reservations there are: {reason(reservations.text)}"
+        raise Unproven(Status.INVALID, why, reservations.record.file)
+    listing = slurm.with_reservations(listing, slurm.reservations(reservations.whole))
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
     good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)
     names = sorted({node.name for node in good})

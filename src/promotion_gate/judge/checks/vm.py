@@ -181,10 +181,14 @@ def status_service(case: Case) -> Finding:
 def status_backend(case: Case) -> Finding:
     """Storage or broker: the runtime of the spec is PostgreSQL and RabbitMQ, and verdi calls other kinds up, too."""
     output, found, service = _service_up(case)
-    wanted, kind = str(case.limit("kind")), verdi.kind(service)
-    if kind != wanted:
-        observed = f"it is {kind or 'of an unknown kind'}, not {wanted}: {service.text}"
-        raise Unproven(Status.FAIL, observed, output.record.file, "kind")
+    wanted = str(case.limit("kind"))
+    kinds = verdi.kinds(found, service.name)
+    if kinds != (wanted,):
+        shown = " and ".join(kind or "of an unknown kind" for kind in kinds)
+        raise Unproven(Status.FAIL, f"it is {shown}, not {wanted}: {service.text}", output.record.file, "kind")
+    if service.name == "storage" and verdi.storage_of(found) not in ((), (target_profile(case),)):
+        others = ", ".join(verdi.storage_of(found))
+        raise Unproven(Status.FAIL, f"it is the storage of {others}, not {target_profile(case)}", output.record.file)
     warnings: tuple[str, ...] = ()
     if service.name == "broker" and found.rabbitmq_unsupported:
         warnings = (

@@ -539,7 +539,7 @@ class _Reader:
         text = flat(_inline(row.children[index]))
         if found is None:
             self.problem(row, f'the row "{_short(text)}" has no field name in its name column')
-        elif not re.fullmatch(r"\s*(?:\([^()`]*\))?\s*", found.rest):
+        elif not re.fullmatch(r"\s*(?:\([^()`]*\))?\s*", found.rest) or re.search(r"\w_\w", found.rest):
             self.problem(
                 row, f'the cell "{_short(text)}" holds more than a field name; give each name a row of its own'
             )
@@ -631,6 +631,9 @@ class _Reader:
             columns = _columns(child.children[0]).keys() if child.type == "table" else set()
             if "owner" in columns or {"name", "type"} <= columns:
                 self.problem(child, f"a table of fields {where}; move it to a section of fields or of ownership")
+            elif child.type == "paragraph" and _heads_owners(_inline(child)):
+                text = plain(flat(_inline(child)))
+                self.problem(child, f'"{_short(text)}" reads like a heading of owners; make it one (## ...)')
             elif child.type in ("paragraph", "td"):
                 for sentence in re.split(r"(?<=\.)\s+", flat(_inline(child))):
                     if self.claims.concerns(sentence, self.known):
@@ -642,6 +645,13 @@ class _Reader:
         text = flat(_inline(node)) if node.type == "paragraph" else ""
         if self.section_of.get(normal_title(text)) in FIELD_SECTIONS:
             self.problem(node, f'"{plain(text)}" reads like a heading; make it one (## ...)')
+
+
+def _heads_owners(parts: list[Piece]) -> bool:
+    """Whether a paragraph speaks of owners and introduces what comes below it: `**Ownership**`, `Owners:`."""
+    text = flat(parts).strip()
+    alone = all(part.kind == "strong" or not part.text.strip(" :") for part in parts)
+    return bool(OWNER_WORD.search(text)) and (alone or text.endswith(":")) and len(text.split()) <= 8
 
 
 def _inline(node: SyntaxTreeNode) -> list[Piece]:

@@ -369,6 +369,12 @@ def reservations(text: str) -> tuple[Reservation, ...]:
     return tuple(found)
 
 
+def tells_reservations(text: str) -> bool:
+    """Say whether ``scontrol show reservation`` answered: with reservations, or that there are none."""
+    rows = [row for row in lines(text) if row]
+    return not rows or any(row.startswith(("ReservationName=", "No reservations in")) for row in rows)
+
+
 def _in_hosts(item: str, node: str) -> bool:
     """Say whether one item of a host list ("n[01-03,7]", "n1") names the node."""
     *pieces, last = re.split(r"\[([\d,-]+)\]", item)

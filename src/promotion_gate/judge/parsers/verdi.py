@@ -105,7 +105,9 @@ def _status_lines(rows: list[str]) -> list[Service]:
 
 # How storages and brokers show themselves: str() of what is behind the entry points of aiida.storage, aiida.brokers.
 KINDS = {
-    "core.psql_dos": re.compile(r"Storage for (?:'[^']*'|\"[^\"]*\") \[open\] @ postgresql(?:\+\w+)?://.*", re.DOTALL),
+    "core.psql_dos": re.compile(
+        r"Storage for (?P<quote>['\"])(?P<profile>.*?)(?P=quote) \[open\] @ postgresql(?:\+\w+)?://.*", re.DOTALL
+    ),
     "core.sqlite_dos": re.compile(r"SqliteDosStorage\[.*", re.DOTALL),
     "core.sqlite_temp": re.compile(r"SqliteTemp storage .*", re.DOTALL),
     "core.sqlite_zip": re.compile(r"SqliteZip storage .*", re.DOTALL),
@@ -114,11 +116,23 @@ KINDS = {
 }
 
 
+def kinds(found: VerdiStatus, name: str) -> tuple[str | None, ...]:
+    """The entry points that the lines of a storage or broker that is up show, each once; None for an unknown one."""
+    shown = [service for service in found.lines if service.name == name]
+    return tuple(dict.fromkeys(kind(service) for service in shown))
+
+
 def kind(service: Service) -> str | None:
     """The entry point of a storage or broker that is up (``core.psql_dos``, ``core.rabbitmq``); None if not known."""
     if service.name not in ("storage", "broker") or service.symbol != "up":
         return None
     return next((name for name, pattern in KINDS.items() if pattern.fullmatch(service.text)), None)
+
+
+def storage_of(found: VerdiStatus) -> tuple[str, ...]:
+    """The profiles whose storage the lines show, as far as they name one."""
+    matches = (KINDS["core.psql_dos"].fullmatch(line.text) for line in found.lines if line.name == "storage")
+    return tuple(dict.fromkeys(match["profile"] for match in matches if match))
 
 
 def _settled(service: Service) -> Service:
