@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from promotion_gate import __version__
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import parse_json, to_json
@@ -83,6 +84,7 @@ def _speak_utf8() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="promotion-gate", description="Decides PROMOTE or HOLD from a bundle.")
+    parser.add_argument("--version", action="version", version=f"promotion-gate {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:

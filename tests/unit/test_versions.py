@@ -1,13 +1,16 @@
-"""`supported_versions`: none by default; outside its bounds, or a version that is not known, is an objection."""
+"""The version of the package itself, and `supported_versions`: outside its bounds, or not known, is an objection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import bundles
 import pytest
 
+import promotion_gate
+from promotion_gate.__main__ import main
 from promotion_gate.base.model import Decision
 from promotion_gate.base.policy import COMPONENTS
 from promotion_gate.bundle.load import load_bundle
@@ -117,3 +120,11 @@ def test_a_version_that_is_not_known_is_an_objection(tmp_path: Path, component: 
 def test_the_versions_are_recorded_by_gate_3(tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path)
     assert "aiida-core: 2.9.4" in (bundle / "03-vm-versions.log").read_text(encoding="utf-8")
+
+
+def test_the_package_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"promotion-gate {promotion_gate.__version__}\n"
+    assert promotion_gate.__version__ == metadata.version("promotion-gate")
