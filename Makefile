@@ -35,7 +35,8 @@ check: lint unit ## the edit loop: lint and the quick unit tests
 
 test: lint all-units integration molecule some-faults ## everything that CI runs
 
-nightly: $(STAMP) ## the long forms: every kill point, property tests at length, megabytes of input
+nightly: $(STAMP) ## the long forms: every kill point, property tests at length, megabytes of input, a scanner for credentials
+	$(VENV)/bin/pip install --quiet --editable '.[dev,nightly]'
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit -m 'nightly or hypothesis' --hypothesis-profile=nightly
 	$(VENV)/bin/python benchmarks/linear.py
 
