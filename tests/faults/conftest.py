@@ -42,6 +42,20 @@ def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
         live_vm.heal()
 
 
+@pytest.fixture(scope="session")
+def grown_vm() -> LiveVm:
+    """A VM of its own with the grown application: a fault of one application's daemon must not be the other's."""
+    return LiveVm(f"{VM_NAME}-grown", application="grown")
+
+
+@pytest.fixture
+def grown(grown_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
+    failed_before = request.session.testsfailed
+    yield grown_vm
+    if request.session.testsfailed > failed_before:
+        grown_vm.heal()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     grounds.pytest_collection_modifyitems(items)
 

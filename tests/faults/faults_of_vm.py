@@ -42,6 +42,7 @@ class Fault:
     when: str = BEFORE
     extra: dict[str, Any] = field(default_factory=dict)
     representative: bool = False
+    silent: bool = False  # something accepts connections and never answers
 
 
 def aiida(command: str) -> str:
@@ -126,7 +127,8 @@ SERVICES = (
     Fault(
         "PostgreSQL frozen (SIGSTOP)",
         "systemctl kill --kill-whom=all --signal=SIGSTOP 'postgresql@*'",
-        "vm_bootstrap.storage", "BLOCKED", says="did not end within", also=STORAGE,
+        "vm_bootstrap.storage", "BLOCKED", says="did not end within", also=STORAGE, silent=True,
+        representative=True,
     ),
     Fault(
         # Everything but a calculation calls this VM healthy: verdi status, the daemon with its worker, the computer. A

@@ -20,11 +20,14 @@ OUTCOMES = ROWS / "outcomes.json"
 TABLE = PROJECT / "docs" / "fault-matrix.md"
 PARTS = {
     "vm": "On the VM (real services)",
+    "grown": "On a VM with the grown application (real services)",
     "workspace": "On the workspace",
     "bundle": "On the bundle",
     "controller": "On the controller",
     "healthy": "Healthy variants, which must promote",
 }
+# Of these the sentences' commands are pasted into a shell of the VM.
+PASTED = ("vm", "grown")
 TIME_CHECK = "sqlite_smoke.p95"
 BY_COMMANDS, BY_A_PERSON, NOT_TRIED = "its commands", "a person", "-"
 
@@ -132,7 +135,7 @@ def render(found: Sequence[Row], versions: str, tests: int) -> str:
 def _head(found: Sequence[Row], versions: str, tests: int) -> Iterator[str]:
     faults = [row for row in found if row.wanted == "HOLD"]
     healthy = [row for row in found if row.wanted == "PROMOTE"]
-    tried = [row for row in faults if row.part == "vm"]
+    tried = [row for row in faults if row.part in PASTED]
     yield "# The fault matrix"
     yield ""
     yield "Each fault is injected by itself; its row is written from the record of the run, before a test judges it."
@@ -164,7 +167,7 @@ def _tables(found: Sequence[Row]) -> Iterator[str]:
         mine = [row for row in found if row.part == part]
         if not mine:
             continue
-        mended = part == "vm"
+        mended = part in PASTED
         yield ""
         yield f"## {title}"
         yield ""

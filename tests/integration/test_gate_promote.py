@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 
+import pytest
 from ground import GATES, PROJECT, Ground, Run
 
 FILES = [
@@ -53,6 +56,18 @@ KEYS = [
 ]
 GATE_KEYS = ["id", "name", "title", "status", "attempt", "duration_seconds", "checks"]
 CHECK_KEYS = ["id", "title", "status", "expected", "observed", "evidence", "unblock", "waived"]
+
+
+@pytest.mark.stranger("13.9", "no bound of a run was stated, and a frozen PostgreSQL took over four minutes")
+def test_the_documented_bound_of_each_gate_is_the_sum_of_its_limits(promoted: Run) -> None:
+    assert promoted.bundle is not None
+    index = json.loads((promoted.bundle / "index.json").read_text(encoding="utf-8"))
+    sums = dict.fromkeys(GATES, 0.0)
+    for command in index["commands"]:
+        sums[command["gate"]] += command["limit_seconds"]
+    page = (PROJECT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| [1-5] (\w+) \| (\d+) s \|$", page, re.MULTILINE)
+    assert {name: float(seconds) for name, seconds in documented} == sums
 
 
 def test_it_promotes(promoted: Run) -> None:

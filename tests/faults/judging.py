@@ -1,0 +1,80 @@
+"""What a fault of a VM must come to: HOLD with the right check named, and its sentences' commands repair it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from fnmatch import fnmatch
+
+import outcomes
+from faults_of_vm import Fault
+from ground import Run
+from live import LiveVm, commands_of
+from matrix import BY_COMMANDS, NOT_TRIED
+
+MOST_RESUMES = 3
+
+
+def judge(live: LiveVm, fault: Fault, held: Run, restore: Callable[[], object], table: str = "vm") -> None:
+    """Records the row, mends the VM, resumes, and only then says what was wrong with the gate.
+
+    Where commands mend, nothing else is put back before the resume, so that it is they who did it.
+    """
+    outcomes.record(table, fault.name, held, fault.check)
+    failing = held.failing() if held.decision else []
+    named = held.check(fault.check) if fault.check in failing else None
+    if named and fault.mended_by == BY_COMMANDS:
+        mended, said = follow(live, fault, held)
+        restore()
+    else:
+        restore()
+        mended, said = live.resume(**fault.extra), []
+    promoted = mended.word == "PROMOTE" and mended.status == 0
+    outcomes.record(table, fault.name, held, fault.check, unblocked=fault.mended_by if promoted else NOT_TRIED)
+
+    assert held.status == 2, held.output
+    assert held.word == "HOLD", held.output
+    assert named is not None, f"{fault.check} is not among {failing}"
+    assert named["status"] == fault.status, named
+    assert fault.says in str(named["observed"]), named["observed"]
+    expected = (fault.check, *fault.also, "*.host")
+    others = [name for name in failing if not any(fnmatch(name, pattern) for pattern in expected)]
+    assert others == [], [(name, held.check(name)["observed"]) for name in others]
+    assert promoted, "\n".join([*said, mended.output])
+
+
+def follow(live: LiveVm, fault: Fault, held: Run) -> tuple[Run, list[str]]:
+    """Pastes every command of every unblock sentence into a login shell of the VM, and resumes; what is said then, too.
+
+    Each must exit 0, and none may break what worked before. A sentence may have no command: a cluster that is busy with
+    what the fault left wants a re-run and nothing else.
+    """
+    said, run = [], held
+    for _ in range(MOST_RESUMES):
+        broken = set(run.failing())
+        for command in (c for name in run.failing() for c in commands_of(str(run.check(name)["unblock"]))):
+            done = live.shell(command)
+            said.append(f"$ {command}\n{done.stdout}{done.stderr}")
+            assert done.returncode == 0, "\n".join(said)
+        run = live.resume(**fault.extra)
+        if run.status == 0 or run.decision is None:
+            break
+        worse = [name for name in run.failing() if name not in broken]
+        assert not worse, "\n".join([*said, run.output])
+    return run, said
+
+
+def waited_once(held: Run) -> None:
+    """What does not answer costs one limit: the calls that waited for it did so side by side, and none came later."""
+    assert held.bundle is not None
+    index = json.loads((held.bundle / "index.json").read_text(encoding="utf-8"))
+    late = [command for command in index["commands"] if command["timed_out"]]
+    assert {command["gate"] for command in late} == {"vm_bootstrap"}, late
+    begins = [datetime.fromisoformat(command["started"].replace("Z", "+00:00")) for command in late]
+    ends = [began + timedelta(microseconds=c["duration_ns"] / 1000) for began, c in zip(begins, late, strict=True)]
+    assert max(begins) < min(ends), late
+    asked = [command for command in index["commands"] if command["id"] in ("script", "computer_test", "calculation")]
+    assert asked and all("is not asked again" in str(command["not_run"]) for command in asked), asked
+    limits = sum(command["limit_seconds"] for command in index["commands"] if command["gate"] == "vm_bootstrap")
+    assert index["gates"]["vm_bootstrap"]["duration_ns"] <= limits * 1e9, "the bound that docs/runbook.md states"
