@@ -57,7 +57,7 @@ all-units: $(STAMP) ## the unit tests with the slow ones; fails below the covera
 integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration
 
-molecule: $(STAMP) ## a promote and a hold against the container VM
+molecule: $(STAMP) ## promotes and a hold against the container VM
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all
 
 some-faults: $(STAMP) ## a representative part of the fault matrix

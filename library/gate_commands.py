@@ -183,10 +183,10 @@ options:
         status too, in everything that the module returns.
     type: str
 notes:
-  - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}), C({scratch}) and
-    C({said:ID:KEY}) are filled in, the last one with what the command ID printed on its line C(KEY) C(:) C(value).
-    C({scratch}) is a private folder of this trip, removed afterwards; a string in C(run) finds it as
-    C(PROMOTION_SCRATCH).
+  - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}), C({scratch}),
+    C({python}) and C({said:ID:KEY}) are filled in, the last one with what the command ID printed on its line
+    C(KEY) C(:) C(value). C({python}) runs this module. C({scratch}) is a private folder of this trip, removed
+    afterwards; a string in C(run) finds it as C(PROMOTION_SCRATCH).
   - GIT_DIR and whatever else would make git look at another repository is not given to the commands;
     GIT_OPTIONAL_LOCKS is 0, so that git takes no lock in the checkout just to look at it.
   - In check mode nothing is run, and each command says so.

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +17,7 @@ from .redact import secrets_in, secrets_that_are_names
 from .running import run_together, start
 
 ENV_FILE_SECONDS = 10.0
-PLACEHOLDER = re.compile(r"\{(scratch|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?|said:(\w+):(\w+))\}")
+PLACEHOLDER = re.compile(r"\{(scratch|python|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?|said:(\w+):(\w+))\}")
 # Variables whose value is a name that the evidence is about; a secret must not equal one of them.
 NAME_VARIABLE = re.compile(
     r"(?:^|_|PG)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
@@ -183,6 +184,8 @@ def fill(text: object, environment: Mapping[str, str], scratch: str, said: Mappi
     def value(match: re.Match[str]) -> str:
         if match.group(1) == "scratch":
             return scratch
+        if match.group(1) == "python":
+            return sys.executable
         if match.group(4):
             answer = key_value((said or {}).get(match.group(4), ""), match.group(5))
             if not answer:

@@ -387,22 +387,52 @@ def env_file(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
     yield "env_file_digest", slow_digest(data)
 
 
-def config_folder(given: argparse.Namespace) -> str:
-    """The folder that verdi reads: as given, else by AIIDA_PATH, else by AIIDA_CONFIG_DIR."""
-    named = given.config_dir or os.environ.get("AIIDA_PATH", "")
-    entries = [entry for entry in str(named).split(":") if entry]
-    entries = entries or [entry for entry in [os.environ.get("AIIDA_CONFIG_DIR", "")] if entry]
-    if not entries:
-        raise Unknown("neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set; set aiida_vm_config_dir")
-    folders = [os.path.abspath(os.path.expanduser(entry)) for entry in entries]
-    folders = [path if os.path.basename(path) == ".aiida" else os.path.join(path, ".aiida") for path in folders]
-    return next((path for path in folders if os.path.isdir(path)), folders[-1])
+class Folder(NamedTuple):
+    """Where verdi keeps its configuration, and what it is given for that as AIIDA_PATH."""
+
+    source: str
+    aiida_path: str
+    config: str
+
+
+def verdi_folder(configured: str) -> Folder:
+    """The folder that verdi reads: by aiida_vm_config_dir, else by AIIDA_PATH, else by AIIDA_CONFIG_DIR."""
+    named = {"aiida_vm_config_dir": configured}
+    named.update((name, os.environ.get(name, "")) for name in ("AIIDA_PATH", "AIIDA_CONFIG_DIR"))
+    for source, value in named.items():
+        entries = [os.path.abspath(os.path.expanduser(entry)) for entry in value.split(":") if entry]
+        if entries:
+            # As aiida-core does: of the entries the first whose .aiida is there, else the last one.
+            folders = [path if os.path.basename(path) == ".aiida" else os.path.join(path, ".aiida") for path in entries]
+            config = next((path for path in folders if os.path.isdir(path)), folders[-1])
+            return Folder(source, ":".join(entries), config)
+    raise Unknown(
+        "aiida_vm_config_dir is not set, and neither AIIDA_PATH nor AIIDA_CONFIG_DIR is in the environment file"
+    )
+
+
+def tell_verdi_folder(configured: str) -> int:
+    """Prints that folder as lines, for the gates that call verdi; the environment file was read before.
+
+    Returns 3 if nothing names a folder, 4 if it holds no configuration: verdi would make one, so it is not called.
+    """
+    try:
+        found = verdi_folder(configured)
+    except Unknown as reason:
+        print(reason, file=sys.stderr)
+        return 3
+    for key, value in zip(found._fields, found):
+        print("{}: {}".format(key, shown(value)))
+    if not os.path.isfile(os.path.join(found.config, "config.json")):
+        print("there is no configuration in {} ({})".format(shown(found.config), found.source), file=sys.stderr)
+        return 4
+    return 0
 
 
 def config_dir(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
     """`none` where nothing names a folder: then nothing calls verdi, and the check of that folder says so."""
     try:
-        yield "config_dir", os.path.realpath(config_folder(given))
+        yield "config_dir", os.path.realpath(verdi_folder(given.config_dir).config)
     except Unknown:
         yield "config_dir", "none"
 
@@ -414,7 +444,7 @@ def profile(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
         raise Unknown("no profile is named: AIIDA_PROFILE of the environment file and aiida_vm_profile are not set")
     yield "profile", name
     try:
-        with open(os.path.join(config_folder(given), "config.json"), "rb") as stream:
+        with open(os.path.join(verdi_folder(given.config_dir).config, "config.json"), "rb") as stream:
             found = json.load(stream)["profiles"][name]
     except (OSError, ValueError, LookupError, TypeError, Unknown):
         yield "profile_digest", "none"
@@ -450,8 +480,12 @@ def main(words: Optional[list[str]] = None) -> int:
     parser.add_argument("--part", action="append", dest="parts", choices=PARTS, default=[])
     for name in ("revision", "target-branch", "evidence", "baseline", "env-file", "profile", "config-dir"):
         parser.add_argument("--" + name, default="")
+    parser.add_argument("--verdi-folder", metavar="CONFIGURED", help="tell nothing but where verdi's configuration is")
+    given = parser.parse_args(words)
+    if given.verdi_folder is not None:
+        return tell_verdi_folder(given.verdi_folder)
     failed = False
-    for key, value in identity(parser.parse_args(words)):
+    for key, value in identity(given):
         failed = failed or key.endswith("_error")
         print("{}: {}".format(key, value))
     return 1 if failed else 0

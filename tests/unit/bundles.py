@@ -268,7 +268,7 @@ def vm_bootstrap() -> Trip:
             command("identity", checkout, IDENTITY, vm_probe()),
             command("env_profile", log, ["printf", "%s\\n", "vm-psql"], "vm-psql\n"),
             command("bootstrap", log, script, "==> would check profile vm-psql\n==> done\n"),
-            command("config_dir", log, ["config-dir.sh", ""], CONFIG_DIR),
+            command("config_dir", log, ["python3", "-I", "identity.py", "--verdi-folder", ""], CONFIG_DIR),
             command("profile_list", "03-verdi-profile-list.log", [*VERDI, "profile", "list"], PROFILE_LIST),
             command("status", status, [*VERDI, "-p", "vm-psql", "status"], STATUS),
             command("daemon_status", status, [*VERDI, "-p", "vm-psql", "daemon", "status"], DAEMON_STATUS),

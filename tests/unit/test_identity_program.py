@@ -363,6 +363,39 @@ def test_the_configuration_folder_and_the_profile(tmp_path: Path) -> None:
     assert parts(tmp_path, AIIDA_PATH=str(tmp_path), AIIDA_PROFILE="other").profile_digest == "none"
 
 
+def told(folder: Path, configured: str, **environment: str) -> tuple[int, str]:
+    """What the gates that call verdi are told of its folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIIDA_")}
+    done = subprocess.run(
+        [sys.executable, "-I", str(PROGRAM), "--verdi-folder", configured],
+        cwd=folder,
+        env={**kept, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_the_folder_that_verdi_is_given_is_the_one_of_the_identity(tmp_path: Path) -> None:
+    write(tmp_path / "b" / ".aiida" / "config.json", "{}")
+    here = f"{tmp_path}/b"
+    both = f"source: AIIDA_PATH\naiida_path: {tmp_path}/a:{here}\nconfig: {here}/.aiida\n"
+    assert told(tmp_path, "", AIIDA_PATH=f"{tmp_path}/a:{here}") == (0, both)
+    relative = f"source: AIIDA_CONFIG_DIR\naiida_path: {here}\nconfig: {here}/.aiida\n"
+    assert told(tmp_path, "", AIIDA_CONFIG_DIR="./b/") == (0, relative)
+    itself = f"source: aiida_vm_config_dir\naiida_path: {here}/.aiida\nconfig: {here}/.aiida\n"
+    assert told(tmp_path, "b/.aiida", AIIDA_PATH="/elsewhere") == (0, itself)
+    assert parts(tmp_path, "--config-dir", "b/.aiida").config_dir == f"{here}/.aiida"
+
+
+def test_without_a_folder_or_a_configuration_in_it_verdi_is_not_called(tmp_path: Path) -> None:
+    assert told(tmp_path, "")[0] == 3
+    status, said = told(tmp_path, "", AIIDA_PATH="~/none", HOME=str(tmp_path))
+    assert status == 4 and f"there is no configuration in {tmp_path}/none/.aiida (AIIDA_PATH)" in said
+
+
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:
     seen = parts(tmp_path, "--env-file", "vm.env")
     assert seen.machine_id or seen.host_keys

@@ -259,7 +259,7 @@ def test_a_first_run_on_the_vm_stays_one_while_its_evidence_is_kept(tmp_path: Pa
     bootstrap = {"argv": ["scripts/aiida-vm-bootstrap.sh", "--apply", *env_file, "--init-profile", "--sanity-check"]}
     trips["vm_bootstrap"] = bundles.changed(trips["vm_bootstrap"], "bootstrap", **bootstrap)
     before = bundles.command("profile_list_before", "03-vm-bootstrap.log", [*bundles.VERDI, "profile", "list"], "")
-    there = bundles.command("config_dir_before", "03-vm-bootstrap.log", ["config-dir.sh", ""], bundles.CONFIG_DIR)
+    there = bundles.command("config_dir_before", "03-vm-bootstrap.log", ["identity.py"], bundles.CONFIG_DIR)
     trips["vm_bootstrap"]["commands"] += [there, before]
     bundles.make_bundle(tmp_path, trips, aiida_vm_first_run=True)
     run = begin(plan(tmp_path, promotion_gates=gates))

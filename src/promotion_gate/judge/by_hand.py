@@ -51,7 +51,7 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
     profile = _profile(bundle)
     target = shlex.quote(profile) if profile else '"$AIIDA_PROFILE"'
     folder = _config(bundle)
-    # What config-dir.sh does, for a run that did not get as far.
+    # What `identity.py --verdi-folder` does, for a run that did not get as far.
     given = str(settings.get("aiida_vm_config_dir") or "")
     named = shlex.quote(given) if given else '"${AIIDA_PATH:-${AIIDA_CONFIG_DIR:?set aiida_vm_config_dir}}"'
     configured = folder or f"$(realpath -ms -- {named})"
