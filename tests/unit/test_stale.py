@@ -221,9 +221,8 @@ def test_a_host_is_its_inventory_name_too(tmp_path: Path) -> None:
     bundles.make_bundle(tmp_path, healthy_trips())
     request = bundles.request(tmp_path, promotion_resume="latest")
     request["groups"]["aiida_vm"] = ["clone"]
-    run = begin_resume(
-        {"plan": open_run(request), "probes": {"workspace-local": workspace_probe(), "clone": vm_probe()}}
-    )
+    answers = bundles.answers()
+    run = begin_resume({"plan": open_run(request), "probes": {**answers, "clone": answers["aiida-vm"]}})
     assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
     assert "It was collected on aiida-vm, and the gate's host is clone now, so gates 3, 4 are run again" in run["said"]
     bundle = Path(run["bundle"])
