@@ -94,6 +94,13 @@ class Trip:
         if self.env_file and self.env_file["error"]:
             raise Unusable(f"the environment file {self.env_file['path']}: {self.env_file['error']}")
 
+    def require_repository(self) -> None:
+        """Raises Unusable where the folder is no checkout at all; that Git refuses one is what a check says."""
+        rows = self.printed.get("identity", "").splitlines()
+        why = next((row.partition(": ")[2] for row in rows if row.startswith("checkout_error: ")), "")
+        if "not a git repository" in why or "is not the top level" in why:
+            raise Unusable(f"the application is not checked out: {self.redactor.text(why)}")
+
     def run(self) -> None:
         """Runs all commands, batch by batch."""
         for batch in batches(self.commands()):
@@ -353,6 +360,8 @@ def make_trip(params: Parameters, check_mode: bool) -> Result:
         if params.event == "probe" and params.identity:
             trip.require_checkout()
         trip.run()
+        if params.event == "probe":
+            trip.require_repository()
         return trip.evidence()
     finally:
         remove(scratch)

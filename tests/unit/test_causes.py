@@ -10,6 +10,7 @@ from typing import Any
 import bundles
 import pytest
 
+from promotion_gate.base.files import read_json, to_json
 from promotion_gate.base.model import Decision, Status
 from promotion_gate.bundle.baseline import write_baseline
 from promotion_gate.bundle.load import load_bundle
@@ -249,3 +250,19 @@ def test_a_healthy_run_has_no_causes(tmp_path: Path) -> None:
     _, decision = decided(tmp_path, lambda trips: None)
     assert decision.decision == "PROMOTE"
     assert not [check for gate in decision.gates for check in gate.checks if check.cause]
+
+
+@pytest.mark.stranger("15.11", "a host that cannot be used: its gates were MISSING, with a remedy for each check")
+@pytest.mark.parametrize("problem", ["The module interpreter '/nowhere/python3' was not found.", "no route to host"])
+def test_the_gates_of_a_host_that_cannot_be_used_are_blocked_by_one_check(tmp_path: Path, problem: str) -> None:
+    bundle = bundles.open_bundle(tmp_path)
+    index = read_json(bundle / "index.json")
+    told = {"output": "", "kind": "failed", "problem": problem}
+    (bundle / "index.json").write_text(to_json({**index, "probes": {"aiida-vm": told}}), encoding="utf-8")
+    trips = bundles.healthy_trips()
+    bundles.record(bundle, {name: trips[name] for name in ("preflight", "sqlite_smoke", "contracts")})
+    decision = decide(load_bundle(bundle))
+    of_vm = {check.id: check for gate in decision.gates[2:4] for check in gate.checks}
+    assert [gate.status for gate in decision.gates[2:4]] == [Status.BLOCKED, Status.BLOCKED]
+    assert {check.cause for name, check in of_vm.items() if name != "vm_bootstrap.host"} == {"vm_bootstrap.host"}
+    assert of_vm["vm_bootstrap.host"].observed.endswith(problem)

@@ -203,6 +203,20 @@ def test_a_probe_tells_what_every_gate_of_the_host_would_lack(
     assert trip(event="probe", chdir="/", identity=told)["commands"][0]["exit"] == 0
 
 
+@pytest.mark.stranger("15.11", "a folder on the VM that is no Git checkout: 13 checks with a remedy each")
+def test_a_probe_of_a_folder_that_is_no_checkout_says_so(tmp_path: Path) -> None:
+    asked = parameters.argument_spec()["identity"]["options"]
+    told = with_defaults(asked, {"file": "probe.log", "parts": ["machine", "checkout"]})
+    with pytest.raises(trips.Unusable, match=r"the application is not checked out: .*not a git repository"):
+        trip(event="probe", chdir=str(tmp_path), identity=told)
+    (tmp_path / "below").mkdir()
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    with pytest.raises(trips.Unusable, match="is not the top level of its Git checkout"):
+        trip(event="probe", chdir=str(tmp_path / "below"), identity=told)
+    first, *_ = trip({"run": "true"}, chdir=str(tmp_path / "below"), identity=told)["commands"]
+    assert "checkout_error: " in first["output"], "in a gate it is a check that says so"
+
+
 def test_a_nul_in_a_word_is_a_reason() -> None:
     assert "null" in one(["echo", "a\0b"])["not_run"]
 

@@ -41,7 +41,8 @@ def _rests(gate: GatePolicy, results: Results, findings: Findings, hosts: dict[s
     """For each check of a gate the checks that it rests on, the surest first. `hosts`: the first check of each host."""
     host, evidence = f"{gate.name}.host", f"{gate.name}.evidence"
     ids = [check.id for check in gate.checks if check.id in results]
-    rests = {evidence: [host, *ids] if results[evidence].status is Status.MISSING else []}
+    lost = results[evidence].status in (Status.MISSING, Status.BLOCKED)
+    rests = {evidence: [host, *ids] if lost else []}
     if host in results:
         # One machine that cannot be used keeps all its gates from running, for one reason.
         rests[host] = [hosts.setdefault(results[host].observed, host)]

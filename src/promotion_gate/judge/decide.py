@@ -313,8 +313,12 @@ def _evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
     recorded = [file for file in bundle.index.files if file.startswith(f"0{gate.id}-") and file not in gate.evidence]
     problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]
     skipped = why_skipped(bundle.index, gate.name)
-    if skipped and all(status is Status.MISSING for status, _ in problems):
-        problems = [(Status.SKIPPED, skipped)]
+    trouble = host_trouble(bundle, gate.name) if gate.name not in bundle.index.gates else None
+    if all(status is Status.MISSING for status, _ in problems):
+        if trouble:
+            problems = [(Status.BLOCKED, f"nothing was run: {trouble.message}")]
+        elif skipped:
+            problems = [(Status.SKIPPED, skipped)]
     status = combined(status for status, _ in problems) if problems else Status.PASS
     return CheckResult(
         id=f"{gate.name}.evidence",
