@@ -40,6 +40,7 @@ from promotion_gate.run.roles import ran_mistakes, role_folders, roles_of
 from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
+MAX_PATH = 4096  # of Linux, in bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,9 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         ("decide", _decide, "compute the decision of a closed bundle and print it as JSON; writes nothing"),
         ("show", _show, "print the decision of a sealed bundle for people"),
     ):
-        add(name, run, help_).add_argument("bundle", type=Path, help="the folder of a run")
+        add(name, run, help_).add_argument("bundle", type=_path, help="the folder of a run")
     sealing = add("seal", _seal, "decide a closed bundle, write the records, and seal it with SHA256SUMS")
-    sealing.add_argument("bundle", type=Path, help="the folder of a run")
+    sealing.add_argument("bundle", type=_path, help="the folder of a run")
     sealing.add_argument("--of-this-run", action="store_true", help="the plays say so: the recorder looked for secrets")
     _add_verify(add("verify", _verify, "check a sealed bundle, or the chain of all runs, without VM and network"))
     _add_check(add("check", _check, "say whether a decision counts today: 0 PROMOTE, 1 HOLD, 3 no valid decision"))
@@ -113,16 +114,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _path(text: str) -> Path:
+    """A file or folder that is named on the command line; what can be none is a mistake of usage."""
+    try:
+        name = os.fsencode(text)
+        possible = 0 < len(name) < MAX_PATH and b"\0" not in name and all(len(part) < 256 for part in name.split(b"/"))
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise argparse.ArgumentTypeError(f'"{harmless(text[:120])}" cannot be the name of a file or folder')
+    return Path(text)
+
+
+def _name(text: str) -> str:
+    _path(text)
+    return text
+
+
 def _add_verify(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", type=Path, nargs="?", help="the folder of a run")
-    command.add_argument("--history", type=Path, metavar="DIR", help="check the chain of an evidence root")
+    command.add_argument("bundle", type=_path, nargs="?", help="the folder of a run")
+    command.add_argument("--history", type=_path, metavar="DIR", help="check the chain of an evidence root")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     _add_signature(command)
 
 
 def _add_check(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", help="the folder of a run, or `latest` with --root")
-    command.add_argument("--root", type=Path, metavar="DIR", help="the evidence root for `latest`")
+    command.add_argument("bundle", type=_name, help="the folder of a run, or `latest` with --root")
+    command.add_argument("--root", type=_path, metavar="DIR", help="the evidence root for `latest`")
     command.add_argument("--commit", metavar="SHA", help="the commit that the decision must be about")
     command.add_argument("--vm", metavar="FINGERPRINT", help="the fingerprint of the VM that it must be about")
     command.add_argument("--ticket", metavar="NAME", help="the ticket that it must be about")
@@ -133,18 +151,19 @@ def _add_check(command: argparse.ArgumentParser) -> None:
 
 
 def _add_issue(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", type=Path, help="the folder of a run")
+    command.add_argument("bundle", type=_path, help="the folder of a run")
     command.add_argument("--command", help="your promotion_issue_command; one that only the bundle names is not run")
     command.add_argument("--update-command", help="your promotion_issue_update_command, likewise")
+    command.add_argument("--directory", type=_path, default=Path(), help="where it runs, by default here")
 
 
 def _add_signature(command: argparse.ArgumentParser) -> None:
     command.add_argument("--require-signature", action="store_true", help="want SHA256SUMS to be signed")
-    command.add_argument("--allowed-signers", type=Path, metavar="FILE", help="whose keys count, as in ssh-keygen(1)")
+    command.add_argument("--allowed-signers", type=_path, metavar="FILE", help="whose keys count, as in ssh-keygen(1)")
 
 
 def _add_sign_off(command: argparse.ArgumentParser) -> None:
-    command.add_argument("bundle", type=Path, help="the folder of a run")
+    command.add_argument("bundle", type=_path, help="the folder of a run")
     command.add_argument("--name", required=True, help="the reviewer, as the record names them")
     command.add_argument("--key", help="an SSH key, or its public half with the key in the agent; signs the sign-off")
     command.add_argument("--statement", default=STATEMENT, help="what is signed off, in the reviewer's words")
@@ -155,30 +174,34 @@ def _add_policy(command: argparse.ArgumentParser) -> None:
     help_ = "say what a run would refuse, with file, line and column; exit status 0 or 2"
     lint = actions.add_parser("lint", help=help_, description=help_)
     lint.set_defaults(run=_policy_lint)
-    lint.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
+    lint.add_argument("files", type=_path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
     help_ = "print a checklist for people: gates, checks, limits, remedies"
     show = actions.add_parser("show", help=help_, description=help_)
     show.set_defaults(run=_policy_show)
-    show.add_argument("file", type=Path, metavar="FILE")
+    show.add_argument("file", type=_path, metavar="FILE")
     show.add_argument("--markdown", action="store_true", help="as a Markdown page")
     help_ = "say what the second checklist drops, adds, tightens, loosens or changes against the first"
     diff = actions.add_parser("diff", help=help_, description=help_)
     diff.set_defaults(run=_policy_diff)
-    diff.add_argument("files", type=Path, nargs=2, metavar="FILE")
+    diff.add_argument("files", type=_path, nargs=2, metavar="FILE")
 
 
 def _status(decision: Decision) -> int:
     return PROMOTE if decision.decision == "PROMOTE" else HOLD
 
 
-def _verified(bundle: Path) -> Decision:
-    """The decision of a sealed bundle, which is verified before anything in it is believed."""
+def _verified(bundle: Path, lost: bool = False) -> Decision:
+    """The decision of a sealed bundle, which is verified before anything in it is believed.
+
+    With `lost` a HOLD counts although something of its earlier attempts is gone, as it is sealed all the same.
+    """
     if not is_sealed(bundle):
         raise BundleError(
             f"{bundle} is not sealed, so there is no decision: it is running, or was cut off. Finish it with a resume."
         )
     report = verify_bundle(bundle)
-    if not report.holds or report.decision is None:
+    holds = report.decision is not None and report.decision.decision == "HOLD" and lost and report.holds_but("attempts")
+    if not (report.holds or holds) or report.decision is None:
         raise BundleError(f"{bundle} does not verify, so it decides nothing: {report.problem}")
     return report.decision
 
@@ -220,7 +243,8 @@ def _share(bundle: Path) -> None:
 
 
 def _issue(options: argparse.Namespace) -> int:
-    handed = hand_over(options.bundle, Commands(options.command, options.update_command))
+    _verified(options.bundle, lost=True)
+    handed = hand_over(options.bundle, Commands(options.command, options.update_command, options.directory))
     _share(options.bundle)
     if handed.said:
         print(visible(handed.said))

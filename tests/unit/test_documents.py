@@ -110,3 +110,23 @@ def test_nothing_that_is_shipped_goes_on_without_a_host_key() -> None:
 )
 def test_the_search_finds_it(line: str) -> None:
     assert UNCHECKED.search(line)
+
+
+PROMISES = [row for row in EVIDENCE.splitlines() if row.startswith("| ") and re.search(r"`[\w/]*test_\w+\.py`", row)]
+
+
+@pytest.mark.parametrize("row", PROMISES, ids=[row[2:42] for row in PROMISES])
+def test_each_promise_names_a_test_that_exists(row: str) -> None:
+    named = row.rpartition("|")[0].rpartition("|")[2]
+    files = re.findall(r"`((?:tests/\w+/)?)(test_\w+\.py)`((?:(?:: |, )`\w+`)*)", named)
+    assert files
+    for folder, file, parts in files:
+        text = (PROJECT / (folder or "tests/unit/") / file).read_text(encoding="utf-8")
+        tests = re.findall(r"^ *def (test_\w+)", text, re.M)
+        assert tests
+        for part in re.findall(r"\w+", parts):
+            assert any(part in name for name in tests), f"{file} has no test {part}"
+
+
+def test_there_are_promises() -> None:
+    assert len(PROMISES) > 10

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +20,10 @@ import yaml
 from promotion_gate import __main__ as command
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
-from promotion_gate.base.files import MAX_JSON_BYTES, list_files
+from promotion_gate.base.files import MAX_JSON_BYTES, list_files, parse_json, read_file
 from promotion_gate.base.names import OWN_NAMES, archived_by, evidence_name, name_problem
 from promotion_gate.base.times import parse_duration, parse_stamp, utc_now
+from promotion_gate.bundle.history import seals
 from promotion_gate.bundle.index import parse_index
 from promotion_gate.bundle.load import MAX_EVIDENCE_BYTES, load_bundle
 from promotion_gate.prove import sound
@@ -180,6 +182,33 @@ def test_earlier_seals_are_looked_up_not_searched(promote: Path, monkeypatch: py
     assert len(calls) <= 4 * len(list_files(promote))
 
 
+@pytest.mark.stranger("16.2", "a duplicate key behind 300,000 others in a JSON file: keys squared")
+def test_a_duplicate_key_is_found_in_linear_time() -> None:
+    keys = ",".join(f'"{number}":0' for number in range(300_000))
+    with pytest.raises(ValueError, match='duplicate key "299999"'):
+        parse_json(f'{{{keys},"299999":0}}')
+
+
+@pytest.mark.stranger("16.2", "a file that says it is empty, as those of /proc do, is read for ever")
+def test_no_more_is_read_than_the_limit() -> None:
+    assert read_file(Path("/proc/self/maps"), 10).problem == "is larger than 10 bytes"
+
+
+@pytest.mark.stranger("16.2", "the seals of sixty earlier attempts, sparse ones, are all in memory at once")
+def test_earlier_seals_are_not_kept_in_memory(promote: Path) -> None:
+    for number in range(1, 6):
+        seal_file = promote / "attempts" / f"{number:02d}" / "SHA256SUMS"
+        seal_file.parent.mkdir(parents=True)
+        seal_file.touch()
+        os.truncate(seal_file, MAX_SUMS_BYTES)
+    tracemalloc.start()
+    try:
+        assert len(seals(promote)) == 6
+        assert tracemalloc.get_traced_memory()[1] < MAX_SUMS_BYTES
+    finally:
+        tracemalloc.stop()
+
+
 # --- 16.3: an exit status of 1 means HOLD and nothing else ---------------------------------------------------------
 
 
@@ -231,6 +260,33 @@ def test_the_unforeseen_is_a_sentence_with_the_right_status(
     assert main(arguments) == status
     said = capsys.readouterr().err
     assert type(error).__name__ in said and "Nothing was decided" in said and "Traceback" not in said
+
+
+@pytest.mark.stranger("16.3", "NUL, lone surrogates and endless names on the command line")
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "x" * 300, "x/" * 3000])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["verify"], ["check"], ["show"], ["decide"], ["seal"], ["issue"], ["check", "latest", "--root"]),
+        *(["verify", "--history"], ["policy", "lint"], ["check", "x", "--allowed-signers"]),
+    ],
+    ids=" ".join,
+)
+def test_what_can_be_no_name_is_a_mistake_of_usage(
+    arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, name])
+    assert ended.value.code == 2
+    assert "cannot be the name of a file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.stranger("16.3", "options of the run in index.json that are no list, in an unsealed bundle")
+def test_how_a_run_was_called_is_typed(promote: Path) -> None:
+    index = index_of(promote)
+    index["run"]["options"] = -1
+    with pytest.raises(BundleError, match="options"):
+        parse_index(index)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "\x00", '{"a": ' + "1" * 5000 + "}", "NaN", '"\\ud800"'])
@@ -304,6 +360,11 @@ def below_baseline(root: Path) -> None:
     (root / NEWER).rename(root / "baseline" / NEWER)
 
 
+def deep_below(root: Path) -> None:
+    (root / "baseline" / "kept" / "of" / "old").mkdir(parents=True)
+    (root / NEWER).rename(root / "baseline" / "kept" / "of" / "old" / NEWER)
+
+
 def unfinished(root: Path) -> None:
     (root / NEWER).rename(root / f".unfinished-{NEWER}")
 
@@ -328,11 +389,11 @@ def of_another_ticket(root: Path) -> None:
     "attack",
     [
         *(dated_back, lambda root: dated_back(root, again=True), unreadable, records_removed, below_baseline),
-        *(unfinished, of_another_root, of_another_root_alone, of_another_ticket),
+        *(deep_below, unfinished, of_another_root, of_another_root_alone, of_another_ticket),
     ],
     ids=[
-        *("dated back", "dated back and resealed", "unreadable", "records removed", "below baseline", "unfinished"),
-        *("of another root", "of another root alone", "of another ticket"),
+        *("dated back", "dated back and resealed", "unreadable", "records removed", "below baseline"),
+        *("deep below baseline", "unfinished", "of another root", "of another root alone", "of another ticket"),
     ],
 )
 def test_latest_asks_the_whole_chain(

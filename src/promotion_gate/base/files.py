@@ -79,10 +79,11 @@ def parse_json(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f'duplicate key "{next(name for name in names if names.count(name) > 1)}"')
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f'duplicate key "{name[:200]}"')
+        found[name] = value
     return found
 
 
@@ -117,14 +118,21 @@ class Content:
 
 def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> Content:
     """Reads a regular file of at most `limit` bytes without following a link; never raises for what is on disk."""
-    found = _opened(path, limit, lambda stream: stream.read())
-    return found if isinstance(found, Content) else Content(found)
+    found = _opened(path, limit, lambda stream: stream.read(limit + 1))
+    if isinstance(found, Content):
+        return found
+    # Some files say that they are empty and are not: those of /proc, say.
+    return Content(problem=_too_large(limit)) if len(found) > limit else Content(found)
 
 
 def digest_of(path: Path, limit: int = MAX_FILE_BYTES) -> tuple[str, str]:
     """The SHA-256 of a file, read in pieces, and what is wrong with it; one of the two is empty."""
     found = _opened(path, limit, lambda stream: hashlib.file_digest(stream, "sha256").hexdigest())
     return ("", found.problem) if isinstance(found, Content) else (found, "")
+
+
+def _too_large(limit: int) -> str:
+    return f"is larger than {limit} bytes"
 
 
 def size_of(path: Path) -> int:
@@ -150,7 +158,7 @@ def _opened(path: Path, limit: int, use: Callable[[BufferedReader], T]) -> T | C
         if not stat.S_ISREG(status.st_mode):
             return Content(problem="is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file")
         if status.st_size > limit:
-            return Content(problem=f"is larger than {limit} bytes")
+            return Content(problem=_too_large(limit))
         with os.fdopen(os.dup(descriptor), "rb") as stream:
             return use(stream)
     except OSError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.files import read_file, read_json, sha256
+from promotion_gate.base.files import digest_of, read_file, read_json
 from promotion_gate.base.names import (
     ARCHIVED,
     ATTEMPTS,
@@ -25,6 +25,7 @@ from promotion_gate.base.names import (
     DECISION_MD,
     INDEX_FILE,
     MAP_FILE,
+    MAX_NAME_DEPTH,
     OWN_NAMES,
     POLICY_FILE,
     SHIPPED_POLICY_FILE,
@@ -151,8 +152,8 @@ def seals(folder: Path) -> list[str]:
     attempts = folder / ATTEMPTS
     found = attempts.glob(f"[0-9]*/{SUMS_FILE}") if attempts.is_dir() else []
     earlier = sorted(found, key=lambda path: (len(path.parent.name), path.parent.name), reverse=True)
-    contents = [read_file(path) for path in (folder / SUMS_FILE, *earlier)]
-    return [sha256(content.data) for content in contents if not content.problem]
+    found_digests = (digest_of(path) for path in (folder / SUMS_FILE, *earlier))
+    return [digest for digest, problem in found_digests if not problem]
 
 
 def remove_unfinished(folder: Path, files: Collection[str]) -> None:
@@ -224,18 +225,20 @@ def strays(root: Path) -> list[Path]:
 
     A folder that a killed opening left (UNFINISHED) has the first files of a run and nothing else.
     """
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink()]
     known = set(run_folders(root))
-    inside = [path for folder in folders if folder not in known for path in sorted(folder.iterdir()) if path.is_dir()]
-    candidates = [path for path in (*folders, *inside) if path not in known]
-    return [path for path in candidates if any(map(_is_evidence, set(_listed(path)) - _first_files(path)))]
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError:
-        return []
+    found: list[Path] = []
+    waiting = [(root, 1)]
+    while waiting:
+        folder, depth = waiting.pop()
+        inside = sorted(folder.iterdir())
+        if folder != root and any(map(_is_evidence, {path.name for path in inside} - _first_files(folder))):
+            found.append(folder)
+            continue  # what is below it is of it
+        if depth > MAX_NAME_DEPTH:
+            raise BundleError(f"{root} has folders more than {MAX_NAME_DEPTH} deep; that is not an evidence root.")
+        below = [path for path in inside if path not in known and path.is_dir() and not path.is_symlink()]
+        waiting += [(path, depth + 1) for path in reversed(below)]
+    return found
 
 
 def _first_files(folder: Path) -> frozenset[str]:

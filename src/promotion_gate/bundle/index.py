@@ -211,6 +211,9 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         str(name): _gate(Fields(value, f"{where}: gates.{name}", BundleError))
         for name, value in fields.mapping("gates").items()
     }
+    run = fields.below("run")
+    for name in ("extra_vars", "options"):
+        run.texts(name)  # they are printed as words of a command
     commands, artifacts = fields.each("commands", _command), fields.each("artifacts", _artifact)
     attempt = fields.integer("attempt")
     if not 0 < attempt <= MAX_ATTEMPTS:

@@ -33,6 +33,7 @@ PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {CREATE: _WORDS, UPDATE: (*_WORDS,
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _URL = re.compile(r"https?://[^\s<>\"']+")
 MAX_ISSUE_LENGTH = 300
+DEFAULT_SECONDS, MAX_SECONDS = 60, 86_400  # as the settings bound promotion_issue_limit_seconds
 
 # When a record was decided: moments of one second are told apart by run and attempt.
 Moment = tuple[str, str, int]
@@ -95,8 +96,15 @@ def check_issue_commands(settings: Mapping[str, Any]) -> None:
         raise InputError(f"{UPDATE} is set without {CREATE}: there would never be an issue to update.")
 
 
-def _words(command: str | Sequence[str] | None) -> list[str]:
-    return shlex.split(command) if isinstance(command, str) else list(command or ())
+def _words(command: object) -> list[str]:
+    """The words of a command. Raises InputError for one that is none: a bundle's may be anything."""
+    try:
+        words = shlex.split(command) if isinstance(command, str) else command or ()
+    except ValueError as error:
+        raise InputError(f"This command for a tracker cannot be read ({error}): {str(command)[:120]}") from None
+    if not isinstance(words, (list, tuple)):
+        raise InputError(f"A command for a tracker is a string or a list of words, not {str(command)[:120]}.")
+    return [str(word) for word in words]
 
 
 # --- handing over -------------------------------------------------------------------------------------------------
@@ -109,10 +117,12 @@ def issue_file(bundle: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The operator's own commands. A bundle may come from a stranger: what it names is never run."""
+    """The operator's own commands, and where they run. A bundle may come from a stranger: what it names is never run,
+    and no tool is started in a folder that it names, as git and its like run what such a folder configures."""
 
     create: str | Sequence[str] | None = None
     update: str | Sequence[str] | None = None
+    directory: Path = Path()
 
     def of(self, name: str) -> list[str]:
         return _words(self.create if name == CREATE else self.update)
@@ -178,7 +188,7 @@ def _call(
         unnamed = "The open follow-up issue cannot be updated: the tool's answer did not name it."
         return _written(bundle, record, issue, calls, Handed(f"{unnamed} {_by_hand(bundle, commands)}", True))
     started = stamp(utc_now())
-    filled, answer = _run(bundle, record, issue, words, settings)
+    filled, answer = _run(bundle, record, issue, words, commands.directory, settings)
     if not earlier and not answer.problem:
         issue = _named(answer)
     call = {
@@ -201,10 +211,16 @@ def _call(
 
 
 def _run(
-    bundle: Path, record: _Record, issue: str | None, words: Sequence[str], settings: Mapping[str, Any]
+    bundle: Path,
+    record: _Record,
+    issue: str | None,
+    words: Sequence[str],
+    directory: Path,
+    settings: Mapping[str, Any],
 ) -> tuple[list[str], Answer]:
     """Runs the command with a copy of the file: a tool that edits what it is given must not break the seal."""
-    checkout = Path(str(settings.get("workspace_dir")))
+    limit = settings.get("promotion_issue_limit_seconds")
+    seconds = limit if isinstance(limit, int) and 0 < limit <= MAX_SECONDS else DEFAULT_SECONDS
     with tempfile.TemporaryDirectory(prefix="promotion-gate-") as folder:
         file = Path(folder) / FOLLOW_UP
         values = {"file": str(file), "title": record.title, "ticket": record.ticket, "vm": record.vm}
@@ -214,9 +230,10 @@ def _run(
             shutil.copyfile(bundle / FOLLOW_UP, file)
         except OSError as error:
             return filled, Answer(f"was not run: {FOLLOW_UP} cannot be copied ({error.strerror})")
-        # There a tool such as gh finds the application's repository.
-        directory = checkout if checkout.is_dir() else bundle.resolve().parent
-        return filled, run_tool(filled, directory, int(settings.get("promotion_issue_limit_seconds") or 60))
+        options = [word for word, made in zip(words, filled, strict=True) if word[:1] != "-" and made[:1] == "-"]
+        if options:
+            return filled, Answer(f"was not run: {options[0]} is filled in by an option, which the tool would obey")
+        return filled, run_tool(filled, directory, seconds)
 
 
 def _named(answer: Answer) -> str | None:
@@ -244,6 +261,7 @@ def _said(bundle: Path, record: _Record, name: str, commands: Commands, answer: 
 
 def _by_hand(bundle: Path, commands: Commands) -> str:
     options = [("--command", commands.of(CREATE)), ("--update-command", commands.of(UPDATE))]
+    options += [("--directory", [str(commands.directory)])] if commands.directory != Path() else []
     words = [word for option, own in options if own for word in (option, shlex.join(own))]
     again = shlex.join(["promotion-gate", "issue", str(bundle), *words])
     return f"Hand over {bundle / FOLLOW_UP} yourself, or again with: {again}"
