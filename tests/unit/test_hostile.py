@@ -103,6 +103,7 @@ def harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundles.make_bundle(tmp_path_factory.mktemp("harmless"), everywhere("payload", first=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_it_is_escaped_where_it_is_shown(payload: str, first: bool, harmless: Path, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Status]
     }
 
 
+@pytest.mark.slow
 @pytest.mark.stranger("15.5", "a password that is a word of the evidence masked the failure line: PROMOTE, or HOLD")
 @pytest.mark.parametrize(
     ("word", "state"), [*((word, "healthy") for word in words()), *((word, "failing") for word in words()[:20])]

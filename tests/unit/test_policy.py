@@ -253,7 +253,9 @@ def test_gates_3_and_4_are_never_waivable(gate: str) -> None:
         ('a: "\\ud800"', "line 1, column 4: "),
         ("a: 1\n---\nb: 2", "line 2, column 1: not valid YAML"),
         ("a: " + "x" * 300_000, "too large (300003 characters, the limit is 262144)"),
-        ("[" * 5000, "nested too deeply"),
+        ("a: " + "[" * 5000, "line 1, column 68: nested too deeply"),
+        ("a: " + "{b: " * 5000, "line 1, column 260: nested too deeply"),
+        ("- " * 5000, "nested too deeply"),
     ],
 )
 def test_what_the_yaml_loader_refuses_is_named_with_line_and_column(text: str, said: str) -> None:

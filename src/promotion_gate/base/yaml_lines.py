@@ -1,7 +1,7 @@
 """The one YAML loader for files that people write: plain data, and for each value the line and column it stands on.
 
 Refused, with the place: a duplicate key, anchors and aliases (they can make a small file enormous), tags, more than
-MAX_CHARACTERS.
+MAX_CHARACTERS, more than MAX_BRACKETS in each other.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from promotion_gate.base.errors import InputError
 
 # The shipped checklist has 25 kB.
 MAX_CHARACTERS = 256 * 1024
+# Of [ and {; the shipped checklist has 2. PyYAML's time grows with the square of it.
+MAX_BRACKETS = 64
 
 # Where a value is: the keys and list positions that lead to it.
 Path = tuple[str | int, ...]
@@ -83,6 +85,11 @@ class _Loader(yaml.SafeLoader):
 
     def fetch_tag(self) -> None:
         raise self.error(self.get_mark(), "tags are not allowed; write the plain value.")
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        if self.flow_level >= MAX_BRACKETS:
+            raise self.error(self.get_mark(), "nested too deeply.")
+        super().fetch_flow_collection_start(token_class)
 
     def error(self, mark: Any, sentence: str) -> InputError:
         return InputError(f"{self.name}, line {mark.line + 1}, column {mark.column + 1}: {sentence}")
