@@ -106,7 +106,7 @@ class LiveVm:
 
     def _started(self, extra: Mapping[str, Any]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self._command("promotion-gate.yml", {**SHORT_LIMITS, **extra}), cwd=PROJECT, env=self._environment(),
+            self._command("promotion-gate.yml", {**SHORT_LIMITS, **extra}), cwd=PROJECT, env=self.environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
@@ -167,7 +167,7 @@ class LiveVm:
         done = self.shell(command)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         frozen = {"UV_FROZEN": "1"} if self.application.name == "plain" else {}
         return {
@@ -177,7 +177,7 @@ class LiveVm:
 
     def _checked(self, command: list[str], cwd: Path = PROJECT) -> None:
         done = subprocess.run(
-            command, cwd=cwd, env=self._environment(),
+            command, cwd=cwd, env=self.environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}"

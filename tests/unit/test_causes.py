@@ -237,6 +237,19 @@ def test_a_host_that_was_found_unusable_is_one_short_block_with_its_own_remedy(
     assert all(len(line) < 320 for line in block)
 
 
+@pytest.mark.stranger("13.7", "a gate whose setting changed was shown once for each of its checks, 13 times alike")
+def test_checks_of_one_reason_and_one_remedy_are_one_block(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    write_baseline(tmp_path / "baseline", bundles.known_good())
+    bundle = bundles.open_bundle(tmp_path, promotion_gates="1,2,3,4")
+    bundles.record(bundle, {gate: trip for gate, trip in trips.items() if gate != "contracts"})
+    decision = seal(bundle)
+    skipped = [check.id for check in decision.gate("contracts").checks]
+    terminal = text_of(json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8")))
+    assert len(skipped) > 4 and all(check_id in terminal for check_id in skipped)
+    assert terminal.count("gate 5: SKIPPED") <= 2 and terminal.count("  unblock:  ") <= 2, terminal
+
+
 def test_two_faults_have_two_causes(tmp_path: Path) -> None:
     def both(trips: Trips) -> None:
         stopped_slurmctld(trips)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from promotion_gate.base.escape import harmless, visible
@@ -31,16 +31,21 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{gate['id']:>4}  {gate['status']:<8} {time:>8}  {visible(gate['title'])}"
     followers = _followers(record)
     for gate in record["gates"]:
+        blocks = _blocks(gate["checks"])
         for check in gate["checks"]:
-            if check["status"] != "PASS" and not check.get("cause"):
+            alike = blocks.get(check["id"])
+            if alike:
                 waived = ", waived" if check["waived"] else ""
                 yield ""
                 yield f"gate {gate['id']}: {check['status']}{waived} {visible(check['title'])} ({check['id']})"
                 yield f"  expected: {visible(check['expected'])}"
                 yield f"  observed: {visible(check['observed'])}"
                 yield f"  unblock:  {visible(check['unblock'])}"
-                if check["id"] in followers:
-                    yield f"  because of it: {visible(', '.join(followers[check['id']]))}"
+                if alike[1:]:
+                    yield f"  so are:   {visible(', '.join(alike[1:]))}"
+                because = [name for check_id in alike for name in followers.get(check_id, ())]
+                if because:
+                    yield f"  because of it: {visible(', '.join(because))}"
             for item in check.get("replaced", ()):
                 yield f"  replaced: {visible(check['id'])} ran `{visible(item['ran'])}` for `{visible(item['meant'])}`"
             for warning in check.get("warnings", ()):
@@ -57,6 +62,17 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
     if record["decision"] == "HOLD":
         yield f"re-run:  {record['rerun_command']}"  # to the letter, it is pasted
+
+
+def _blocks(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What is shown of a gate: by the first check of each reason and remedy the checks that have both in common."""
+    found: dict[tuple[object, ...], list[str]] = {}
+    for check in checks:
+        if check["status"] != "PASS" and not check.get("cause"):
+            found.setdefault(tuple(check[key] for key in ("status", "waived", "observed", "unblock")), []).append(
+                check["id"]
+            )
+    return {alike[0]: alike for alike in found.values()}
 
 
 def _followers(record: Mapping[str, Any]) -> dict[str, list[str]]:
