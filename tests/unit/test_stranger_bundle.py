@@ -327,6 +327,13 @@ def test_show_and_decide_verify_first(root: Path, capsys: pytest.CaptureFixture[
         assert "PROMOTE" not in capsys.readouterr().out
 
 
+@pytest.mark.stranger("16.6", "a link that leads nowhere in the place of SHA256SUMS is sealed over")
+def test_a_link_in_the_place_of_the_seal_is_no_unsealed_bundle(promote: Path) -> None:
+    (promote / "SHA256SUMS").unlink()
+    (promote / "SHA256SUMS").symlink_to("nowhere")
+    assert main(["seal", str(promote)]) == 3
+
+
 @pytest.mark.stranger("16.6", "`decide` exits 0 on an unsealed bundle beside a SHA256SUMS of one character")
 @pytest.mark.parametrize("sums", ["x", "", None])
 def test_a_seal_of_nothing_is_no_seal(tmp_path: Path, sums: str | None) -> None:

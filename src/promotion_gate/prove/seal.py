@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def seal(folder: Path) -> Decision:
     Raises BundleError for a bundle that cannot be decided, that verify would refuse, or that is sealed already, and
     GateError if a file cannot be written or signed; in each case there is no seal, which is no decision.
     """
-    if (folder / SUMS_FILE).exists():
+    if os.path.lexists(folder / SUMS_FILE):
         raise BundleError(
             f"{folder} is sealed already; nothing in it changes any more. Look at it with: promotion-gate show {folder}"
         )
