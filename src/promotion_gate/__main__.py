@@ -17,7 +17,7 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import parse_json, to_json
 from promotion_gate.base.model import Decision
-from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
+from promotion_gate.base.names import DECISION_JSON, SUMS_FILE, is_path
 from promotion_gate.base.policy import policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
@@ -40,7 +40,6 @@ from promotion_gate.run.roles import ran_mistakes, role_folders, roles_of
 from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
-MAX_PATH = 4096  # of Linux, in bytes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,12 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _path(text: str) -> Path:
     """A file or folder that is named on the command line; what can be none is a mistake of usage."""
-    try:
-        name = os.fsencode(text)
-        possible = 0 < len(name) < MAX_PATH and b"\0" not in name and all(len(part) < 256 for part in name.split(b"/"))
-    except UnicodeEncodeError:
-        possible = False
-    if not possible:
+    if not is_path(text):
         raise argparse.ArgumentTypeError(f'"{harmless(text[:120])}" cannot be the name of a file or folder')
     return Path(text)
 

@@ -53,6 +53,18 @@ def test_a_required_variable_that_is_unset_is_named(name: str, value: str | None
     assert refused(**{name: value}).startswith(f"{name} is not set. ")
 
 
+@pytest.mark.stranger("16.3", "NUL, lone surrogates, endless names and numbers in a variable are tracebacks")
+@pytest.mark.parametrize("value", ["a\0b", "/\ud800", ["a\0"], {"A": "\ud800"}, {"A\0": "b"}])
+@pytest.mark.parametrize("name", ["promotion_signing_key", "workspace_environment", "workspace_dir", "promotion_risks"])
+def test_what_no_argument_can_hold_is_refused(name: str, value: Any) -> None:
+    assert refused(**{name: value}) == f"{name} has a NUL or half of a surrogate pair in it; remove it."
+
+
+def test_endless_names_and_numbers_are_refused() -> None:
+    assert "cannot be the name of a folder" in refused(promotion_baseline_dir="/" + "a" * 300)
+    assert "there is no gate" in refused(promotion_gates="9" * 5000)
+
+
 def test_a_caller_can_do_without_a_required_variable() -> None:
     found = effective({**GIVEN, "aiida_vm_repo_dir": None}, optional=("aiida_vm_repo_dir",))
     assert found["aiida_vm_repo_dir"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePosixPath
 
@@ -27,6 +28,7 @@ ATTEMPTS = "attempts"
 UNFINISHED = ".unfinished-"
 MAX_NAME_BYTES = 1024
 MAX_NAME_DEPTH = 16
+MAX_PATH_BYTES, MAX_PART_BYTES = 4096, 255
 # What the gate itself writes, and what an earlier attempt left: evidence from a host never takes these names.
 OWN_NAMES = frozenset(
     [
@@ -48,9 +50,19 @@ def name_problem(name: str) -> str:
         return "is not a relative, normalised path"
     if name != harmless(name) or "\\" in name:
         return "has a character that is invisible, reorders text, or cannot be listed in SHA256SUMS"
-    if len(path.parts) > MAX_NAME_DEPTH or any(len(part.encode()) > 255 for part in path.parts):
-        return f"is deeper than {MAX_NAME_DEPTH} folders, or a part of it is longer than 255 bytes"
+    if len(path.parts) > MAX_NAME_DEPTH or any(len(part.encode()) > MAX_PART_BYTES for part in path.parts):
+        return f"is deeper than {MAX_NAME_DEPTH} folders, or a part of it is longer than {MAX_PART_BYTES} bytes"
     return "" if len(name.encode()) <= MAX_NAME_BYTES else f"is longer than {MAX_NAME_BYTES} bytes"
+
+
+def is_path(text: str) -> bool:
+    """Whether a file or folder of this machine can be called that: Linux bounds names, and has none with a NUL."""
+    try:
+        name = os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    parts = name.split(b"/")
+    return 0 < len(name) < MAX_PATH_BYTES and b"\0" not in name and all(len(part) <= MAX_PART_BYTES for part in parts)
 
 
 def safe_name(name: str, where: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of
+from promotion_gate.base.names import is_path
 from promotion_gate.base.people import person, same_person
 from promotion_gate.base.policy import GATE_NAMES
 from promotion_gate.base.times import parse_duration
@@ -60,6 +61,8 @@ def text(value: object, name: str) -> str:
 
 def folder(value: object, name: str) -> str:
     path = text(value, name)
+    if not is_path(path):
+        raise InputError(f'{name} is "{path[:120]}", which cannot be the name of a folder.')
     if not Path(path).is_absolute():
         raise InputError(f'{name} must be an absolute path, not "{path}".')
     return path
@@ -279,7 +282,19 @@ def _value(name: str, variable: Variable, value: Any, kept: Mapping[str, Any] | 
         if name in optional:
             return None
         raise InputError(f"{name} is not set. Set it in the inventory's group_vars or with -e {name}=....")
+    _check_characters(value, name)
     return None if value is None else variable.kind(value, name)
+
+
+def _check_characters(value: Any, name: str) -> None:
+    """Refuses what no argument, file name or JSON text can hold."""
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        _check_characters(str(key), name)
+        _check_characters(item, name)
+    for item in value if isinstance(value, (list, tuple)) else ():
+        _check_characters(item, name)
+    if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
+        raise InputError(f"{name} has a NUL or half of a surrogate pair in it; remove it.")
 
 
 def unset(value: object) -> bool:
@@ -312,7 +327,7 @@ def chosen_gates(value: object) -> tuple[str, ...]:
     words = value if isinstance(value, (list, tuple)) else str(value).split(",")
     chosen = []
     for word in (str(item).strip() for item in words):
-        if word.isascii() and word.isdigit() and 1 <= int(word) <= len(GATE_NAMES):
+        if word.isascii() and word.isdigit() and len(word) < 5 and 1 <= int(word) <= len(GATE_NAMES):
             chosen.append(GATE_NAMES[int(word) - 1])
         elif word in GATE_NAMES:
             chosen.append(word)
