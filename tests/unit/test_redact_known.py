@@ -105,6 +105,11 @@ def readable(text: str, value: str) -> list[str]:
     return [how for how, is_readable in found.items() if is_readable]
 
 
+@pytest.mark.parametrize("value", ["Abcdefghij", "Aaaaaaaaaa", "horses-12"])
+def test_a_value_twice_in_a_row_is_no_longer_word(value: str) -> None:
+    assert Redactor([value]).text(f"it is {value}{value} here") == "it is *** here"
+
+
 @pytest.mark.stranger("16.11", "hex, upper case, tmp_S_x, S twice in a row, base64 of user:S are readable")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @given(

@@ -261,7 +261,10 @@ def _places(text: str, word: str) -> Iterator[Span]:
 
 
 def _is_apart(text: str, start: int, end: int) -> bool:
-    """Whether start:end is no part of a longer word; the letter of an option before it (-p) is none."""
+    """Whether start:end is no part of a longer word; an option's letter before it (-p) is none, nor is it twice."""
+    word = text[start:end]
+    end += len(word) if text.startswith(word, end) else 0
+    start -= len(word) if text.endswith(word, 0, start) else 0
     if re.match(r"\w", text[end : end + 1]):
         return False
     return start == 0 or re.search(r"(?:\W|(?:^|\W)-[a-z])\Z", text[max(0, start - 3) : start]) is not None
