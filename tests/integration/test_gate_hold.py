@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from ground import SCHEMA_TS, Ground, Run, copy_of, free_port
+from ground import SCHEMA_TS, Ground, Run, copy_of, free_port, git
 
 VM_GATES = {"vm_bootstrap", "slurm_smoke"}
 
@@ -137,3 +137,42 @@ def test_a_vm_that_cannot_be_used_is_known_before_gate_1(ground: Ground) -> None
         check = run.check(f"{gate}.host")
         assert check["status"] == "BLOCKED" and "/nonexistent/python3" in check["observed"], check
     assert run.output.count("/nonexistent/python3") < 8
+
+
+@pytest.mark.stranger("13.8", "an unknown host key and a wrong user, port or name were one sentence")
+@pytest.mark.parametrize(
+    ("right", "wrong", "variable"),
+    [
+        ("/known_hosts", "/unknown_hosts", "known_hosts"),
+        ("  User ", "  User nobody-", "ansible_user"),
+        ("  Port ", "  Port 1\n  Port ", "ansible_port"),
+        ("HostName 127.0.0.1", "HostName vm.invalid", "ansible_host"),
+    ],
+    ids=["host-key", "user", "port", "name"],
+)
+def test_why_a_vm_is_not_reached_has_its_own_remedy(ground: Ground, right: str, wrong: str, variable: str) -> None:
+    config = ground.folder / "ssh_config"
+    config.write_text(config.read_text(encoding="utf-8").replace(right, wrong), encoding="utf-8")
+    run = ground.gate(promotion_gates="3")
+    assert_hold(run)
+    check = run.check("vm_bootstrap.host")
+    assert check["status"] == run.gate("vm_bootstrap")["status"] == "BLOCKED"
+    assert variable in check["unblock"], check
+
+
+@pytest.mark.stranger("13.3", "uv rewrote its lock in gate 2, and the gates after it ran on something else")
+@pytest.mark.parametrize("checkout", ["in_place", "worktree"])
+def test_a_tracked_file_that_the_smoke_changes_is_named_once(ground: Ground, checkout: str) -> None:
+    ground.hook("sqlite", "echo '# changed' >>scripts/aiida-vm-bootstrap.sh\n")
+    run = ground.gate(promotion_gates="1,2", workspace_checkout=checkout)
+    assert_hold(run)
+    check = run.check("sqlite_smoke.tracked")
+    assert run.check("sqlite_smoke.runs")["status"] == "PASS"
+    if checkout == "worktree":
+        assert check["status"] == "PASS" and "scripts/aiida-vm-bootstrap.sh" in check["warnings"][0], check
+        assert git(ground.workspace, "status", "--porcelain", "--untracked-files=no") == ""
+    else:
+        assert check["status"] == "FAIL" and "scripts/aiida-vm-bootstrap.sh" in check["observed"], check
+        assert "workspace_checkout=worktree" in check["unblock"]
+        named = [c["id"] for c in run.gate("sqlite_smoke")["checks"] if "aiida-vm-bootstrap.sh" in c["observed"]]
+        assert named == ["sqlite_smoke.tracked"]
