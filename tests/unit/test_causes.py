@@ -55,6 +55,18 @@ def misspelt_env_file(trips: Trips) -> None:
     trips["slurm_smoke"]["artifacts"] = []
 
 
+def no_folder_of_verdi(trips: Trips) -> None:
+    said = "aiida_vm_config_dir is not set, and neither AIIDA_PATH nor AIIDA_CONFIG_DIR is in the environment file\n"
+    none = {"exit": None, "output": "", "not_run": "needs config_dir, which exited 3", "duration_ns": 0}
+    seen = bundles.vm_probe().replace("config_dir: /home/aiida/.aiida", "config_dir: none")
+    for gate in ("vm_bootstrap", "slurm_smoke"):
+        changed(trips, gate, identity={"output": seen}, identity_end={"output": seen})
+    changed(trips, "vm_bootstrap", config_dir={"exit": 3, "output": said})
+    changed(trips, "vm_bootstrap", **dict.fromkeys(("profile_list", "status", "daemon_status", "versions"), none))
+    changed(trips, "slurm_smoke", **dict.fromkeys(("script", "computer_test", "computer_show"), none))
+    trips["slurm_smoke"]["artifacts"] = []
+
+
 def absent_profile(trips: Trips) -> None:
     gone = {"exit": 1, "output": "Critical: profile `vm-psql` does not exist\n"}
     changed(
@@ -100,6 +112,15 @@ FAULTS: list[tuple[Callable[[Trips], None], dict[str, set[str]]]] = [
         {
             "vm_bootstrap.env_file": {
                 *(f"vm_bootstrap.{word}" for word in (*GATE_3, "script", "config_dir", "profile")),
+                *(f"slurm_smoke.{word}" for word in ("script", "computer_test", "artifacts", "evidence")),
+            }
+        },
+    ),
+    (
+        no_folder_of_verdi,
+        {
+            "vm_bootstrap.config_dir": {
+                *(f"vm_bootstrap.{word}" for word in (*GATE_3, "profile")),
                 *(f"slurm_smoke.{word}" for word in ("script", "computer_test", "artifacts", "evidence")),
             }
         },
