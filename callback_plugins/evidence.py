@@ -15,6 +15,7 @@ options: {}
 
 import base64
 import json
+import re
 import traceback
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from ansible import context
 from ansible.errors import AnsibleParserError
 from ansible.parsing.splitter import split_args
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.vars import load_extra_vars
 
 from promotion_gate import __version__
 from promotion_gate.base.errors import GateError
@@ -38,6 +40,7 @@ from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
 from promotion_gate.run.probing import probe_of
+from promotion_gate.run.roles import name_mistakes
 
 
 class CallbackModule(CallbackBase):
@@ -60,7 +63,8 @@ class CallbackModule(CallbackBase):
         decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
         if decides:
             self._backstop.arm()
-        self._stop_on([*_dropped_words(), *(_of_no_use(_tags_of(playbook)) if decides else [])])
+        replaced = _replaced_checks(load_extra_vars(playbook._loader))
+        self._stop_on([*_dropped_words(), *replaced, *(_of_no_use(_tags_of(playbook)) if decides else [])])
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         limit = context.CLIARGS.get("subset")
@@ -201,6 +205,11 @@ def _tags_of(playbook: Any) -> set[str]:
             for task in entry if isinstance(entry, list) else [entry]:
                 found.update(task.tags)
     return found
+
+
+def _replaced_checks(extra_vars: Mapping[str, Any]) -> list[str]:
+    """The variables of -e that would replace what roles/gate_common asks, and checks all others with."""
+    return name_mistakes((name for name in extra_vars if re.match("(?:__)?gate_common_", name)), ())
 
 
 def _of_no_use(tags_of_playbook: Container[str]) -> list[str]:

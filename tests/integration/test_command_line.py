@@ -5,6 +5,7 @@ No host is needed: these runs end before one is reached.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -70,6 +71,15 @@ def test_a_limit_that_leaves_the_controller_out_is_named() -> None:
 def test_results_that_are_hidden_cannot_be_recorded() -> None:
     output = play(GATE, ANSIBLE_NO_LOG="1")
     assert "HOLD: ANSIBLE_NO_LOG (no_log in ansible.cfg) hides every result" in output
+    assert "TASK" not in output
+
+
+@pytest.mark.stranger("14.3", "-e of the request itself: the check of all variables looked at what -e said")
+@pytest.mark.parametrize("playbook", [GATE, BASELINE])
+@pytest.mark.parametrize("name", ["__gate_common_request", "gate_common_run", "gate_common_python"])
+def test_what_the_check_of_variables_is_made_of_cannot_be_replaced(playbook: str, name: str) -> None:
+    output = play(playbook, "-e", json.dumps({name: {"hosts": {}}}))
+    assert f'HOLD: "{name}" is internal to the gate; it cannot be set.' in output
     assert "TASK" not in output
 
 

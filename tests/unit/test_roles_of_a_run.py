@@ -11,6 +11,7 @@ import pytest
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import read_json
 from promotion_gate.run.opening import open_run
+from promotion_gate.run.recording import check_request
 from promotion_gate.run.resume import begin_resume
 from promotion_gate.run.roles import Role, find_role, name_mistakes
 from promotion_gate.run.settings import VARIABLES, Mistakes
@@ -91,6 +92,17 @@ def test_a_misspelt_variable_is_named_with_the_nearest(name: str, nearest: str) 
 def test_known_and_foreign_names_are_left_alone() -> None:
     names = [*VARIABLES, *PUBLIC, "ansible_host", "demo_vm", "my_promotion_note", "gate_sqlite_smoke_result"]
     assert name_mistakes(names, OURS.values()) == []
+
+
+@pytest.mark.stranger("14.3", "-e of what a role registers: timings that nobody measured became known-good")
+@pytest.mark.parametrize("name", ["gate_sqlite_smoke_result", "gate_vm_bootstrap_result"])
+def test_what_a_role_registers_cannot_be_there_before_it_ran(tmp_path: Path, name: str) -> None:
+    request = bundles.request(tmp_path, **{name: {"gate_evidence": {}}}, promotion_reason="good")
+    for ask in (open_run, check_request):
+        with pytest.raises(InputError) as caught:
+            ask(request)
+        assert f'"{name}" is internal to the gate; it cannot be set.' in str(caught.value)
+    assert check_request({**request, "trip": {"commands": []}})
 
 
 @pytest.mark.stranger("15.11", "of several mistakes one was reported per run")

@@ -141,7 +141,8 @@ def checked_settings(
     mistakes.add(*(ran_mistakes(policy, roles) if policy else ()))
     known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
     # Without all roles nobody can say which variables they have.
-    mistakes.add(*name_mistakes((n for n in given.names if known or not n.startswith("gate_")), roles.values()))
+    names = (name for name in given.names if known or not name.startswith("gate_"))
+    mistakes.add(*name_mistakes(names, roles.values(), ran=fields.has("trip")))
     for gate in policy.gates if policy else ():
         if gate.name in roles:
             settings.update(roles[gate.name].settings(given.of_group.get(gate.hosts, {}), mistakes, kept))

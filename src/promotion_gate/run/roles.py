@@ -37,7 +37,7 @@ from promotion_gate.run.settings import (
 _TAKEN = re.compile(r"\{\{ (gate_common_run\.settings\.)?(\w+)(?: \| default\(.*\))? \}\}")
 _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 _INTERNAL = re.compile(r"__gate_|gate_(?:common|decision)_")
-# Registered by a role, so it is there when another playbook of ours looks.
+# Registered by a role.
 _RESULT = re.compile(r"gate_\w+_result")
 
 
@@ -225,15 +225,18 @@ def _parsed(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def name_mistakes(defined: Iterable[str], roles: Iterable[Role]) -> list[str]:
-    """One sentence for each variable with one of our prefixes that an operator may not set, or that nobody reads."""
+def name_mistakes(defined: Iterable[str], roles: Iterable[Role], ran: bool = True) -> list[str]:
+    """One sentence for each variable with one of our prefixes that an operator may not set, or that nobody reads.
+
+    `ran`: a role may have registered its result; before one was run, only an operator can have set it.
+    """
     known = list(roles)
     taken = {name: setting for role in known for name, setting in role.taken.items()}
     public = {*VARIABLES, *(name for role in known for name in role.public)}
     return [
         _mistake(name, taken, public)
         for name in sorted(set(defined))
-        if _OURS.match(name) and name not in public and not _RESULT.fullmatch(name)
+        if _OURS.match(name) and name not in public and not (ran and _RESULT.fullmatch(name))
     ]
 
 
@@ -242,6 +245,6 @@ def _mistake(name: str, taken: Mapping[str, str], public: Iterable[str]) -> str:
         instead = taken[name] if taken[name] in VARIABLES else ""
         hint = f" Set {instead} instead." if instead else " Remove it where it is set."
         return f'"{name}" is what the run hands to its role; it cannot be set.{hint}'
-    if _INTERNAL.match(name):
+    if _INTERNAL.match(name) or _RESULT.fullmatch(name):
         return f'"{name}" is internal to the gate; it cannot be set. Remove it (docs/inventory.md has what can be set).'
     return f'There is no variable "{name}"{nearest(name, public)} Correct or remove it where it is set.'
