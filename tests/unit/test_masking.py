@@ -105,6 +105,13 @@ def test_what_the_inventory_marks_is_masked_from_the_first_write_on(tmp_path: Pa
     }
 
 
+def test_an_input_error_does_not_quote_what_the_inventory_marks(tmp_path: Path) -> None:
+    asked = bundles.request(tmp_path, promotion_ticket="no ticket: out-of-a-vault")
+    asked["hosts"]["workspace"]["secrets"] = ["out-of-a-vault"]
+    with pytest.raises(InputError, match=r'promotion_ticket names a folder.*not "no ticket: \*\*\*"'):
+        open_run(asked)
+
+
 def test_a_resume_wants_the_operator_s_marks_again(tmp_path: Path) -> None:
     bundles.hold_bundle(tmp_path, promotion_secrets=["plainly-marked"])
     with pytest.raises(InputError, match=r"^promotion_secrets holds a secret, which .* Set it again"):

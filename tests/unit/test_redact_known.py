@@ -19,7 +19,11 @@ from promotion_gate.base.redact import Redactor, secrets_in, secrets_of
 SECRET = "Tr0ub4dor&3@x/y"
 LETTERS = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 VALUES = st.text(LETTERS + "$&+/=?#%@:.,-_ '\"\\!<>{}ü€", min_size=10, max_size=40).filter(
-    lambda value: value == value.strip() and len(re.sub(r"[^A-Za-z]", "", value)) >= 8
+    lambda value: (
+        value == value.strip()
+        and len(re.sub(r"[^A-Za-z]", "", value)) >= 8
+        and (len(value) > 10 or not value.isalpha())
+    )
 )
 WORDS = st.text(LETTERS, min_size=11, max_size=40).filter(lambda value: not value.isdigit())
 

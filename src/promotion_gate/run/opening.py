@@ -21,6 +21,7 @@ from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy import GATE_NAMES, Policy, load_policy, policy_text
+from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
@@ -94,6 +95,7 @@ class Given:
             self.of_group[str(group)] = host.mapping("values")
             broken.update(host.mapping("errors"))
             self.marked.update(host.texts("secrets"))
+        mistakes.redactor = Redactor(self.marked)
         self.broken = tuple(sorted(broken))
         self.names = sorted({name for values in self.of_group.values() for name in values} | set(broken))
         for name in self.broken:

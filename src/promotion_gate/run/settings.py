@@ -20,6 +20,7 @@ from promotion_gate.base.fields import kind_of
 from promotion_gate.base.names import is_path
 from promotion_gate.base.people import person, same_person
 from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import parse_duration
 from promotion_gate.run.masking import check_not_masked
 
@@ -28,10 +29,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
 class Mistakes:
-    """Collects input errors, so that an operator corrects them at once instead of one per run."""
+    """Collects input errors, so that an operator corrects them at once instead of one per run.
+
+    A sentence quotes what was set: `redactor` knows what of it is secret.
+    """
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
+        self.redactor = Redactor()
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -41,7 +46,8 @@ class Mistakes:
             self.add(str(error))
 
     def add(self, *sentences: str) -> None:
-        self.sentences += [sentence for sentence in sentences if sentence not in self.sentences]
+        for sentence in map(self.redactor.text, sentences):
+            self.sentences += [] if sentence in self.sentences else [sentence]
 
     def stop(self) -> None:
         """Raises InputError with all of them, one a line, if there are any."""
