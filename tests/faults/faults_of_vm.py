@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from live import VERDI
+from live import IMPATIENT, VERDI
 from matrix import BY_A_PERSON, BY_COMMANDS, PROJECT
 
 AS_AIIDA = "runuser -l aiida -c"
@@ -103,7 +103,7 @@ SERVICES = (
     Fault(
         "RabbitMQ frozen",
         "systemctl kill --kill-whom=all --signal=SIGSTOP rabbitmq-server",
-        "vm_bootstrap.broker", "FAIL", also=BROKER,
+        "vm_bootstrap.broker", "FAIL", also=BROKER, extra=IMPATIENT,
     ),
     Fault(
         "wrong broker password",
@@ -128,7 +128,7 @@ SERVICES = (
         "PostgreSQL frozen (SIGSTOP)",
         "systemctl kill --kill-whom=all --signal=SIGSTOP 'postgresql@*'",
         "vm_bootstrap.storage", "BLOCKED", says="did not end within", also=STORAGE, silent=True,
-        representative=True,
+        representative=True, extra=IMPATIENT,
     ),
     Fault(
         # Everything but a calculation calls this VM healthy: verdi status, the daemon with its worker, the computer. A
