@@ -114,6 +114,15 @@ def test_a_value_twice_in_a_row_is_no_longer_word(value: str) -> None:
     assert Redactor([value]).text(f"it is {value}{value} here") == "it is *** here"
 
 
+@pytest.mark.stranger(
+    "16.11", "a value with a quote in it and a backslash at its end is readable where a shell quotes it"
+)
+@pytest.mark.parametrize("value", ["abcdefg'h\\", "Zq7xWk'3v\\", "a'b'cdefghi\\\\"])
+def test_a_backslash_at_the_end_hides_nothing(value: str) -> None:
+    assert Redactor([value]).text(f"A_B={shlex.quote(value)} next").count("***") == 1
+    assert readable(Redactor([value]).text(f"A_B={shlex.quote(value)} next"), value) == []
+
+
 @pytest.mark.stranger("16.11", "hex, upper case, tmp_S_x, S twice in a row, base64 of user:S are readable")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @given(

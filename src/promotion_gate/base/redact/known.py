@@ -224,8 +224,12 @@ def _letters(text: str) -> str:
 
 
 def _forms(value: str, rewrite: Callable[[str], str]) -> set[str]:
-    """As it is, as a query has blanks, as SQL and YAML double a quote; and rewritten as the view was."""
+    """As it is, as a query has blanks, as SQL and YAML double a quote; and rewritten as the view was.
+
+    A backslash at its end may have been read together with what stands behind the value, so it need not be there.
+    """
     forms = {value, value.replace(" ", "+"), value.replace("'", "''"), rewrite(value)}
+    forms |= {form.rstrip("\\") for form in forms}
     return {_folded(form) for form in forms if len(form) >= MIN_MIXED_LENGTH}
 
 
