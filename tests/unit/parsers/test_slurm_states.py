@@ -113,6 +113,7 @@ RESERVATION = (
         ("n[1-", "ACTIVE", True),
         ("(null)", "ACTIVE", False),
         ("n10", "ACTIVE", False),
+        ("ALL", "ACTIVE", True),
     ],
 )
 def test_a_reservation_in_force_takes_its_nodes(nodes: str, state: str, covers: bool) -> None:

@@ -347,7 +347,7 @@ class Reservation:
     def covers(self, node: str) -> bool:
         """Say whether the node is in the list; a list that cannot be read covers every node."""
         items = re.split(r",(?![^\[]*\])", self.nodes)
-        return any(_in_hosts(item, node) for item in items)
+        return self.nodes.upper() == "ALL" or any(_in_hosts(item, node) for item in items)
 
 
 _RESERVATION = re.compile(r"ReservationName=(\S+)(?= |$)(.*)")
