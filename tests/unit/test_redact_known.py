@@ -11,7 +11,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from promotion_gate.base.redact import Redactor, secrets_in, secrets_of
@@ -141,6 +141,7 @@ def test_a_known_value_is_readable_in_no_usual_form(
 
 
 @given(st.lists(st.sampled_from(list(FORMS.values())), min_size=1, max_size=6), VALUES)
+@example([FORMS["raw"], FORMS["zero width"]], ">0AAAAAAAA")
 def test_several_forms_in_one_text(forms: list[Callable[[str], str]], value: str) -> None:
     shown = Redactor([value]).text("\n".join(form(value) for form in forms))
     assert readable(shown, value) == []

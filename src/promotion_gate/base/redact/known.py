@@ -36,12 +36,13 @@ _SPELLED = (
 )
 ANSI = "(?:" + _REAL + "|" + _SPELLED + ")"
 _ESCAPES = re.compile(ANSI)
+_UNSEEN = "\\x00\\u00ad\\u200b-\\u200d\\u2060\\ufeff"
 # Where a line was wrapped: blanks and one border before the end of the line, borders and blanks behind it. It begins at
 # the first blank alone, so that a text of blanks is walked through once. And what moves the cursor back, or is unseen.
 _WRAP = re.compile(
     r"(?:(?<![ \t])[ \t]{1,400}(?:[|│┃║][ \t]{0,80})?|(?<![ \t])[│┃║])?"
     r"(?:\\?(?:\r{0,3}\n|\r)|(?:\\r)?\\n)[ \t|│┃║>]{0,80}"
-    r"|([^\s\x08])\x08(?=\1)| ?\x08|[\x00\u00ad\u200b-\u200d\u2060\ufeff]"
+    r"|([^\s\x08])\x08(?=\1)| ?\x08|[" + _UNSEEN + "]"
 )
 # One character as a URL, a string literal, HTML or a shell's quotes write it; bytes of one UTF-8 sequence together.
 _CODED = re.compile(
@@ -51,7 +52,7 @@ _CODED = re.compile(
     re.I,
 )
 _HEX_GAP = re.compile(r"(?<=[0-9a-f]{2})(?:[ :,-]|,? ?0x|\\x)(?=[0-9a-f]{2})", re.I)
-_BLANKS = re.compile(r"(?:" + ANSI + r"|[\s|│┃║>\\\x08])+")
+_BLANKS = re.compile(r"(?:" + ANSI + r"|[\s|│┃║>\\\x08" + _UNSEEN + "])+")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
 _BASE64_BEFORE, _BASE64_AFTER = re.compile(r"[A-Za-z0-9+/_-]*\Z"), re.compile(r"[A-Za-z0-9+/_-]{0,200}")
 
