@@ -97,6 +97,12 @@ def frozen_postgresql(trips: Trips) -> None:
     changed(trips, "slurm_smoke", computer_test={**late, "output": ""}, script={**late, "output": ""})
 
 
+def frozen_postgresql_that_the_bootstrap_asks(trips: Trips) -> None:
+    frozen_postgresql(trips)
+    late = {"exit": None, "signal": 9, "timed_out": True, "duration_ns": 120 * bundles.SECOND}
+    changed(trips, "vm_bootstrap", bootstrap={**late, "output": "==> dry run\n"})
+
+
 GATE_3 = ("status_profile", "storage", "broker", "daemon", "workers")
 FAULTS: list[tuple[Callable[[Trips], None], dict[str, set[str]]]] = [
     (
@@ -138,6 +144,16 @@ FAULTS: list[tuple[Callable[[Trips], None], dict[str, set[str]]]] = [
         frozen_postgresql,
         {
             "vm_bootstrap.storage": {
+                *("vm_bootstrap.broker", "vm_bootstrap.daemon", "vm_bootstrap.workers"),
+                *("slurm_smoke.script", "slurm_smoke.computer_test"),
+            }
+        },
+    ),
+    (
+        frozen_postgresql_that_the_bootstrap_asks,
+        {
+            "vm_bootstrap.storage": {
+                *("vm_bootstrap.script", "vm_bootstrap.first_run"),
                 *("vm_bootstrap.broker", "vm_bootstrap.daemon", "vm_bootstrap.workers"),
                 *("slurm_smoke.script", "slurm_smoke.computer_test"),
             }

@@ -6,6 +6,8 @@ status is one check among many; what counts is what verdi prints about the targe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from promotion_gate.base.limits import whole, word
 from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy
@@ -113,7 +115,7 @@ def _config_read(case: Case) -> str | None:
 
 @check("bootstrap", "the bootstrap command of the spec exits 0", hints="not_executable first_run")
 def bootstrap(case: Case) -> Finding:
-    output = case.command("bootstrap")
+    output = _bootstrap(case)
     if output.exit == 126:
         raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, "not_executable")
     output.succeeded("first_run" if case.settings.get("aiida_vm_first_run") else "default")
@@ -212,6 +214,18 @@ def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
     if output.exit != 0 and not _judged_elsewhere(case, found):
         raise Unproven(Status.FAIL, f"{service.text}, but verdi status {output.ending}", output.record.file)
     return output, found, service
+
+
+def _bootstrap(case: Case) -> Output:
+    """What the bootstrap printed. One that did not end waited for the service that verdi status did not get past."""
+    try:
+        return case.command("bootstrap")
+    except Unproven as late:
+        records = [case.bundle.index.command(case.gate.name, name) for name in ("bootstrap", "status")]
+        first = _first_missing(case, verdi.status(case.bundle.output(case.gate.name, "status") or ""))
+        if first and all(record and record.timed_out for record in records):
+            late.finding = replace(late.finding, because=first.id)
+        raise
 
 
 def _first_missing(case: Case, found: verdi.VerdiStatus) -> CheckPolicy | None:
