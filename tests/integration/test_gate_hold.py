@@ -131,7 +131,7 @@ def test_a_vm_that_cannot_be_used_is_known_before_gate_1(ground: Ground) -> None
     assert run.status != 0 and run.word == "HOLD", run.output
     assert run.bundle is not None
     index = json.loads((run.bundle / "index.json").read_text(encoding="utf-8"))
-    assert index["probes"]["vm"]["kind"] == "failed" and index["probes"]["here"]["problem"] == ""
+    assert index["probes"]["vm"]["kind"] == "no_python" and index["probes"]["here"]["problem"] == ""
     assert set(index["gates"]) == {"preflight", "sqlite_smoke", "contracts"}, "the other host's gates were run"
     for gate in ("vm_bootstrap", "slurm_smoke"):
         check = run.check(f"{gate}.host")

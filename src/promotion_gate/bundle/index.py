@@ -33,7 +33,8 @@ class Planned:
 class Probe:
     """What a host answered when the newest attempt began, or why it cannot be used.
 
-    `kind` is `unreachable` or `failed`, `problem` says what was reported; both are empty for a host that can be used.
+    `kind` names the reason (`unreachable`, `no_checkout`, ..., `failed` for one without a name), `problem` is what was
+    reported; both are empty for a host that can be used.
     """
 
     output: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from promotion_gate.base.redact import Redactor
 from promotion_gate.bundle.index import Probe
-from promotion_gate.judge.parsers.failures import failure_text
+from promotion_gate.judge.parsers.failures import failure_text, trouble
 
 _LONGEST_ANSWER, _LONGEST_PROBLEM = 20_000, 2_000
 
@@ -21,5 +21,7 @@ def probe_of(result: Mapping[str, Any]) -> Probe:
     commands = evidence.get("commands") if isinstance(evidence, Mapping) else None
     if commands:
         return Probe(redactor.text(str(commands[0]["output"]))[:_LONGEST_ANSWER], "", "")
-    kind = "unreachable" if result.get("unreachable") else "failed"
-    return Probe("", kind, redactor.text(" ".join(failure_text(result).split()))[:_LONGEST_PROBLEM])
+    said = failure_text(result)
+    known = trouble(said)
+    kind = "unreachable" if result.get("unreachable") else known.kind if known else "failed"
+    return Probe("", kind, redactor.text(" ".join(said.split()))[:_LONGEST_PROBLEM])
