@@ -323,7 +323,7 @@ def _policy_diff(options: argparse.Namespace) -> int:
 def _request() -> object:
     try:
         return parse_json(sys.stdin.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The request on standard input is not JSON ({error}).") from None
 
 
