@@ -124,7 +124,6 @@ def test_commits_that_differ_only_in_evidence_are_equal(tmp_path: Path) -> None:
     assert begin(plan(tmp_path), bundles.workspace_probe(B), bundles.vm_probe(B))["gates"] == ["slurm_smoke"]
 
 
-@pytest.mark.stranger("14.8", "a resume that never began, or was refused, took the sealed decision away")
 @pytest.mark.parametrize("end", ["in the probe", "refused", "of a gate that is not there"])
 def test_a_resume_revokes_nothing_before_its_probes_are_in(tmp_path: Path, end: str) -> None:
     bundle = bundles.make_bundle(tmp_path)
