@@ -20,6 +20,7 @@ STORAGE = (
     "slurm_smoke.computer_test",
     "slurm_smoke.calculation",
     "slurm_smoke.artifacts",
+    "slurm_smoke.evidence",  # the script is not run where verdi did not answer
 )
 DAEMON = ("vm_bootstrap.daemon", "vm_bootstrap.workers", "slurm_smoke.calculation")
 SLURM = ("slurm_smoke.*",)
