@@ -33,8 +33,8 @@ LIMITS = {
     "gate_slurm_smoke_verdi_limit_seconds": 180,
     "gate_vm_bootstrap_verdi_limit_seconds": 180,
 }
-# Where something never answers, that is waited for.
-IMPATIENT = {"gate_slurm_smoke_verdi_limit_seconds": 30, "gate_vm_bootstrap_verdi_limit_seconds": 40}
+# Where something never answers, its limit is waited for; the resume has the same ones.
+IMPATIENT = {"gate_slurm_smoke_verdi_limit_seconds": 90, "gate_vm_bootstrap_verdi_limit_seconds": 90}
 RUN_SECONDS = 900
 
 
