@@ -70,7 +70,7 @@ def _user(ground: Ground) -> None:
 @pytest.mark.parametrize(
     ("break_it", "check_id", "status", "observed"),
     [
-        (_no_env_file, "vm_bootstrap.env_file", "BLOCKED", "ops/aiida-vm/aiida-vm.env"),
+        (_no_env_file, "vm_bootstrap.host", "BLOCKED", "ops/aiida-vm/aiida-vm.env"),
         (_no_profile, "vm_bootstrap.env_file", "BLOCKED", "does not set AIIDA_PROFILE"),
         (_no_script, "vm_bootstrap.script", "BLOCKED", "scripts/aiida-vm-bootstrap.sh"),
         (_not_executable, "vm_bootstrap.script", "BLOCKED", "ermission denied"),
