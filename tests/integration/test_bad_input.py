@@ -74,8 +74,8 @@ def _user(ground: Ground) -> None:
         (_no_profile, "vm_bootstrap.env_file", "BLOCKED", "does not set AIIDA_PROFILE"),
         (_no_script, "vm_bootstrap.script", "BLOCKED", "scripts/aiida-vm-bootstrap.sh"),
         (_not_executable, "vm_bootstrap.script", "BLOCKED", "ermission denied"),
-        (_host_key, "vm_bootstrap.checkout", "BLOCKED", "REMOTE HOST IDENTIFICATION HAS CHANGED"),
-        (_user, "vm_bootstrap.checkout", "BLOCKED", "Permission denied"),
+        (_host_key, "vm_bootstrap.host", "BLOCKED", "REMOTE HOST IDENTIFICATION HAS CHANGED"),
+        (_user, "vm_bootstrap.host", "BLOCKED", "Permission denied"),
     ],
     ids=["no-env-file", "no-profile", "no-script", "not-executable", "host-key-changed", "wrong-user"],
 )
