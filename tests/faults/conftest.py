@@ -33,13 +33,17 @@ def live_vm() -> LiveVm:
     return LiveVm(VM_NAME)
 
 
-@pytest.fixture
-def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
+def healed(vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
     """The VM, healed if the test that had it failed: the next fault must be the only one."""
     failed_before = request.session.testsfailed
-    yield live_vm
+    yield vm
     if request.session.testsfailed > failed_before:
-        live_vm.heal()
+        vm.heal()
+
+
+@pytest.fixture
+def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
+    yield from healed(live_vm, request)
 
 
 @pytest.fixture(scope="session")
@@ -50,10 +54,7 @@ def grown_vm() -> LiveVm:
 
 @pytest.fixture
 def grown(grown_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
-    failed_before = request.session.testsfailed
-    yield grown_vm
-    if request.session.testsfailed > failed_before:
-        grown_vm.heal()
+    yield from healed(grown_vm, request)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
