@@ -26,6 +26,7 @@ from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
+from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report.show import text_of
 from promotion_gate.run.extra_vars import repeated_extra_vars
 from promotion_gate.run.lock import LOCK_FILE, RunLock
@@ -124,19 +125,35 @@ def test_commits_that_differ_only_in_evidence_are_equal(tmp_path: Path) -> None:
     assert begin(plan(tmp_path), bundles.workspace_probe(B), bundles.vm_probe(B))["gates"] == ["slurm_smoke"]
 
 
-@pytest.mark.parametrize("end", ["in the probe", "refused", "of a gate that is not there"])
-def test_a_resume_revokes_nothing_before_its_probes_are_in(tmp_path: Path, end: str) -> None:
+def test_a_resume_revokes_before_it_asks_a_host(tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path)
-    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
-    if end == "of a gate that is not there":
-        with pytest.raises(InputError, match="there is no gate"):
-            plan(tmp_path, promotion_gates="7")
-    else:
-        prepared = plan(tmp_path)
-        if end == "refused":
-            with pytest.raises(InputError, match="Nothing of run"):
-                begin(prepared)
-    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
+    plan(tmp_path)  # and killed in the probe
+    assert main(["check", "latest", "--root", str(tmp_path)]) == 3
+    assert not [path.name for path in bundle.iterdir() if path.name.startswith(("promotion-decision", "SHA256SUMS"))]
+    run = begin(plan(tmp_path))
+    assert run["gates"] == [] and "cut off" in run["said"], "nothing failed: the next resume decides again"
+    rerun(tmp_path, run)
+    seal(bundle)
+    assert main(["check", "latest", "--root", str(tmp_path)]) == 0 and verify_bundle(bundle).holds
+
+
+@pytest.mark.parametrize("gates", ["7", None])
+def test_a_resume_that_is_refused_leaves_the_decision_as_it_was(tmp_path: Path, gates: str | None) -> None:
+    """The choice of a gate that is not there before it revoked, a resume with nothing to re-run once it knows."""
+    bundle = bundles.make_bundle(tmp_path)
+    before = {path.name: path.read_bytes() if path.is_file() else None for path in bundle.iterdir()}
+    with pytest.raises(InputError, match="there is no gate" if gates else "Nothing of run"):
+        begin(plan(tmp_path, promotion_gates=gates))
+    assert {path.name: path.read_bytes() if path.is_file() else None for path in bundle.iterdir()} == before
+    assert verify_bundle(bundle).holds
+
+
+def test_what_was_sealed_again_during_the_probe_is_revoked_as_well(tmp_path: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path, HELD)
+    prepared = plan(tmp_path)
+    seal(bundle)
+    begin(prepared)
+    assert main(["check", "latest", "--root", str(tmp_path)]) == 3
 
 
 def test_another_machine_runs_its_own_gates_again(tmp_path: Path) -> None:
@@ -448,13 +465,13 @@ def test_two_that_prepare_the_same_resume_do_not_both_reopen_it(tmp_path: Path) 
 
 
 def test_a_resume_ends_where_somebody_opened_the_next_run(tmp_path: Path) -> None:
-    """The next run has named the seal that stands: nobody may take it away under it."""
+    """The next run has noted that this one has no decision, so none may come back."""
     bundle = bundles.hold_bundle(tmp_path, "20261101T000000Z")
     prepared = plan(tmp_path)
     bundles.open_bundle(tmp_path, "20261102T000000Z")
     with pytest.raises(GateError, match="Run 20261102T000000Z was opened by somebody else a moment ago"):
         begin(prepared)
-    assert is_sealed(bundle)
+    assert not is_sealed(bundle)
 
 
 def test_a_run_that_began_while_both_hosts_were_asked_is_named(tmp_path: Path) -> None:

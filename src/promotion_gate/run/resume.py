@@ -1,14 +1,15 @@
 """Resume: re-run what did not pass, into the same bundle; what passed is kept while it counts.
 
-First act: the seal moves to attempts/NN/, and with it the earlier decision is gone. Then the index says `open`, and
-the records and the evidence that is replaced follow the seal. Killed anywhere in between, the bundle stays readable
-and decides nothing, and a resume ends it.
+First act, before any host is connected to: the seal and the record of the decision move to attempts/NN/, and with them
+the earlier decision is gone. Once the hosts were probed, the index says `open`, and the other records and the evidence
+that is replaced follow. Killed anywhere in between, the bundle stays readable and decides nothing, and a resume ends
+it. Only where the probes leave nothing to re-run, seal and record are put back as they were.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,17 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import make_folder, read_file, read_json, sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.model import GateResult, Status
-from promotion_gate.base.names import ATTEMPTS, BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, SUMS_FILE
+from promotion_gate.base.names import (
+    ATTEMPTS,
+    BASELINE_FILE,
+    DECISION_JSON,
+    DECISION_MD,
+    INDEX_FILE,
+    POLICY_FILE,
+    RENDERED,
+    SHIPPED_POLICY_FILE,
+    SUMS_FILE,
+)
 from promotion_gate.base.policy import GATE_NAMES, load_policy
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -33,19 +44,31 @@ from promotion_gate.run.plan import plan_of
 from promotion_gate.run.probing import probe_of
 from promotion_gate.run.settings import chosen_gates
 
+# What makes a decision; the seal goes first, since nobody is to believe what it has left.
+REVOKED = (SUMS_FILE, DECISION_JSON, DECISION_MD, *RENDERED)
+
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
-    """Checks the choice of gates; the gates themselves are chosen by begin_resume(), once both hosts were probed."""
+    """Checks the choice of gates and revokes the decision; begin_resume() chooses, once both hosts were probed."""
     run = newest_run(root, str(settings["promotion_resume"]))
     read_baseline_dir(
         Path(settings["promotion_baseline_dir"]), root, utc_now()
     )  # what cannot be read is said before it is needed
     if settings["promotion_gates"] is not None:
         chosen_gates(settings["promotion_gates"])
+    lock = RunLock(root, run.folder.name)
+    try:
+        _still_planned(run.folder, run.index.attempt)
+        revoked = _revoke(run.folder, _archive(run.folder, run.index.attempt))
+    except OSError as error:
+        raise _not_reopened(run.folder, error) from None
+    finally:
+        lock.release()
     return {
         "bundle": str(run.folder),
         "run_id": run.folder.name,
         "attempt": run.index.attempt,
+        "revoked": revoked,
         "gates": None,
         "settings": settings,
         "policy": {"text": policy_text, "name": policy_name},
@@ -75,14 +98,15 @@ def begin_resume(request: object) -> dict[str, Any]:
             reopen(folder, settings, policy["text"], policy["name"], (), probes)
         needed = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
         reasons, passed_over = _chosen(needed, settings["promotion_gates"])
-        if not reasons and is_sealed(folder):
+        if not reasons and plan.boolean("revoked"):
+            _restore(folder, _archive(folder, plan.integer("attempt")))
             raise InputError(
                 f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
                 f"`promotion-gate check {folder}` whether the decision still holds."
             )
         reopen(folder, settings, policy["text"], policy["name"], tuple(reasons), probes)
     except OSError as error:
-        raise GateError(f"The bundle {folder} cannot be reopened ({error.strerror}).") from None
+        raise _not_reopened(folder, error) from None
     finally:
         lock.release()
     said = sentence(reasons) if reasons else "All gates had passed; what was cut off is the decision alone."
@@ -94,6 +118,10 @@ def begin_resume(request: object) -> dict[str, Any]:
         "roles": plan.mapping("roles"),
         "said": said + passed_over + void_from_now(folder),
     }
+
+
+def _not_reopened(folder: Path, error: OSError) -> GateError:
+    return GateError(f"The bundle {folder} cannot be reopened ({error.strerror}).")
 
 
 def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str]:
@@ -110,8 +138,8 @@ def _still_planned(folder: Path, attempt: int) -> None:
     newest = newest_folder(folder.parent).name
     if newest != folder.name:
         raise GateError(
-            f"Run {newest} was opened by somebody else a moment ago, and only the newest can be resumed; "
-            f"{folder.name} stays as it is."
+            f"Run {newest} was opened by somebody else a moment ago, and only the newest can be resumed: "
+            f"{folder.name} has no decision any more."
         )
     found = _index(folder).attempt
     if found != attempt:
@@ -206,9 +234,10 @@ def reopen(
     kept = _kept_settings(data["settings"], settings, again)
     index = parse_index(data)
     number = index.attempt if _has_begun(index) else index.attempt - 1
-    archive = folder / ATTEMPTS / f"{number:02d}"
+    archive = _archive(folder, number)
     if _has_begun(index):
-        data["attempts"] = [*data["attempts"], {"number": number, "sha256": _unseal(folder, archive)}]
+        _revoke(folder, archive)  # what was sealed again while the hosts were asked
+        data["attempts"] = [*data["attempts"], {"number": number, "sha256": _digest_of_seal(archive)}]
         for name in _inputs(folder):  # written anew below
             write_atomically(archive / name, read_file(folder / name).data)
     data.update(_without(data, again))
@@ -253,16 +282,39 @@ def _inputs(folder: Path) -> list[str]:
     return [name for name in names if os.path.lexists(folder / name)]
 
 
-def _unseal(folder: Path, archive: Path) -> str:
-    """Moves the seal away and returns its digest, an empty text if there is none.
+def _archive(folder: Path, attempt: int) -> Path:
+    return folder / ATTEMPTS / f"{attempt:02d}"
 
-    One rename ends the earlier decision; killed right after it, the seal is in `archive` already.
+
+def _revoke(folder: Path, archive: Path) -> bool:
+    """Moves the seal and the record of the decision away; whether the bundle was sealed.
+
+    The first rename ends the earlier decision.
     """
+    sealed = is_sealed(folder)
     make_folder(archive)
-    if os.path.lexists(folder / SUMS_FILE):
-        (folder / SUMS_FILE).replace(archive / SUMS_FILE)
-        sync_folder(archive)
-        sync_folder(folder)
+    _move(REVOKED, folder, archive)
+    return sealed
+
+
+def _restore(folder: Path, archive: Path) -> None:
+    """Undoes _revoke(), the seal last."""
+    _move(reversed(REVOKED), archive, folder)
+    for made in (archive, archive.parent):
+        if not any(made.iterdir()):
+            made.rmdir()
+
+
+def _move(names: Iterable[str], source: Path, target: Path) -> None:
+    for name in names:
+        if os.path.lexists(source / name):
+            (source / name).replace(target / name)
+            sync_folder(target)
+            sync_folder(source)
+
+
+def _digest_of_seal(archive: Path) -> str:
+    """The digest of an attempt's seal, an empty string if it was never sealed."""
     sums = read_file(archive / SUMS_FILE)
     return "" if sums.problem else sha256(sums.data)
 
@@ -287,9 +339,7 @@ def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
 def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
     """Moves everything that the open index does not name to attempts/NN/: records, seal, replaced evidence."""
     stay = {INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, ATTEMPTS}
-    # The decision goes first: nobody is to read a record that its seal has left.
-    names = sorted(folder.iterdir(), key=lambda path: (not path.name.startswith("promotion-decision"), path.name))
-    for path in names:
+    for path in sorted(folder.iterdir()):
         if path.name in stay or path.name in keep:
             continue
         if path.is_dir() and not path.is_symlink():
