@@ -36,7 +36,7 @@ from promotion_gate.report.tracker import Commands, hand_over, said_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
 from promotion_gate.run.resume import begin_resume
-from promotion_gate.run.roles import ran_mistakes, role_folders, roles_of
+from promotion_gate.run.roles import command_mistakes, role_folders, roles_of
 from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
@@ -290,7 +290,7 @@ def _policy_lint(options: argparse.Namespace) -> int:
         try:
             policy = read_policy(policy_text(path), str(path))
             roles, unknown = roles_of(policy, role_folders(path))
-            if mistakes := ran_mistakes(policy, roles):
+            if mistakes := command_mistakes(policy, roles):
                 raise InputError("\n".join(mistakes))
         except InputError as error:
             refused = True

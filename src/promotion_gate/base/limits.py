@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from promotion_gate.base.expressions import BadExpression, check_expression
 from promotion_gate.base.fields import kind_of, nearest
 from promotion_gate.base.patterns import BadPattern, check_pattern
 
-Kind = Literal["whole", "number", "flag", "word", "path", "paths", "patterns", "pattern", "value"]
+Kind = Literal[
+    "whole", "number", "flag", "word", "path", "paths", "patterns", "pattern", "value", "command", "expression"
+]
 # Which way a limit is tighter: a larger or a smaller number, true or false, more entries. None: it is no threshold,
 # it says what is judged.
 Tighter = Literal["larger", "smaller", "true", "false", "more"]
@@ -49,6 +52,8 @@ class Limit:
             "patterns": "a list of regular expressions",
             "pattern": "a regular expression",
             "value": "a string, a number, or true or false",
+            "command": "the id of a command of its gate",
+            "expression": "a JMESPath expression",
         }[self.kind]
 
     def problem(self, value: object) -> str | None:
@@ -63,8 +68,10 @@ class Limit:
                 return None if ok and math.isfinite(value) and self.low <= value <= self.high else wrong  # type: ignore[arg-type, operator]
             case "flag":
                 return None if isinstance(value, bool) else wrong
-            case "word":
+            case "word" | "command":
                 return self._word_problem(value, wrong)
+            case "expression":
+                return _expression_problem(value) if isinstance(value, str) else wrong
             case "path":
                 empty = value == "" and not self.required  # as good as not there
                 return None if empty or (isinstance(value, str) and _inside(value)) else wrong
@@ -97,6 +104,14 @@ def _pattern_problem(pattern: str) -> str | None:
         check_pattern(pattern)
     except BadPattern as error:
         return f'holds "{pattern[:60]}", which cannot be used: {error}.'
+    return None
+
+
+def _expression_problem(expression: str) -> str | None:
+    try:
+        check_expression(expression)
+    except BadExpression as error:
+        return f'is "{expression[:60]}", which cannot be used: {error}.'
     return None
 
 

@@ -57,3 +57,14 @@ def first_match(patterns: Sequence[str], text: str) -> str | None:
     _, end = min(ends)
     begin = data.rfind(b"\n", 0, max(0, end - 1)) + 1
     return data[begin:].partition(b"\n")[0].decode("utf-8", "replace").strip()
+
+
+def groups(pattern: str) -> int:
+    """How many groups a pattern has that capture."""
+    return int(_compiled(pattern).groups)
+
+
+def captured(pattern: str, text: str) -> list[str]:
+    """What the only group of a pattern holds in each of its matches; an empty string where it took no part."""
+    found = _compiled(pattern).finditer(text.encode("utf-8", "replace"))
+    return [(match.group(1) or b"").decode("utf-8", "replace") for match in found]

@@ -195,6 +195,9 @@ def _limit(what: str, limit: Limit, old: Any, new: Any) -> Iterator[Difference]:
     if limit.tighter is None:
         yield Difference("changed", what, _shown(old), _shown(new))
         return
+    if old is None or new is None:
+        yield Difference("tighter" if old is None else "looser", what, _shown(old), _shown(new))
+        return
     tighter = new > old if limit.tighter == "larger" else new < old if limit.tighter == "smaller" else None
     if tighter is None:
         tighter = new is (limit.tighter == "true")

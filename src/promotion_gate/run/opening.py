@@ -35,7 +35,7 @@ from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.resume import plan_resume
-from promotion_gate.run.roles import Role, find_role, name_mistakes, ran_mistakes
+from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
 from promotion_gate.run.roots import check_holds_no_tracked_file
 from promotion_gate.run.settings import VARIABLES, Mistakes, check_run_id, effective, text
 from promotion_gate.run.sharing import check_group, let_in, share
@@ -140,7 +140,7 @@ def checked_settings(
     with mistakes.noting():
         policy = read_policy(_policy_text(settings, fields), str(settings["promotion_policy"]))
     roles = _roles(policy, fields, mistakes)
-    mistakes.add(*(ran_mistakes(policy, roles) if policy else ()))
+    mistakes.add(*(command_mistakes(policy, roles) if policy else ()))
     known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
     # Without all roles nobody can say which variables they have.
     names = (name for name in given.names if known or not name.startswith("gate_"))

@@ -19,7 +19,8 @@ import yaml
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of, nearest
-from promotion_gate.base.policy import Policy
+from promotion_gate.base.policy import CheckPolicy, Policy
+from promotion_gate.judge.checks.registry import registered
 from promotion_gate.run.masking import check_not_masked
 from promotion_gate.run.settings import (
     VARIABLES,
@@ -186,21 +187,30 @@ def _command_ids(found: Any) -> Iterator[str]:
             yield re.escape(name) + (".*" if made else "")
 
 
-def ran_mistakes(policy: Policy, roles: Mapping[str, Role]) -> list[str]:
-    """One sentence for each id in a `ran:` that no command of its gate has."""
+def _named_commands(check: CheckPolicy) -> Iterator[tuple[str, str]]:
+    """The command ids that a check names, each with its key: those of `ran:` and of its limits."""
+    yield from (("ran", command_id) for command_id in check.ran)
+    known = registered().get(check.check)
+    for limit in known.limits if known else ():
+        if limit.kind == "command" and limit.name in check.limits:
+            yield "limits", str(check.limits[limit.name])
+
+
+def command_mistakes(policy: Policy, roles: Mapping[str, Role]) -> list[str]:
+    """One sentence for each id in a `ran:` or a limit that no command of its gate has."""
     found = []
     for gate in policy.gates:
         own = {command.id for command in gate.commands}
         role = roles.get(gate.name)
         for check in gate.checks:
-            for command_id in check.ran:
+            for key, command_id in _named_commands(check):
                 if command_id in own or (gate.role and (role is None or role.can_run(command_id))):
                     continue
                 known = own or {re.sub(r"\\(.)", r"\1", i) for i in (role.commands if role else ()) if "*" not in i}
                 hint = nearest(command_id, known) or "."
                 where = f"the role {gate.role}" if gate.role else f"the gate {gate.name}"
-                place = (*check.path, "ran", command_id)
-                found.append(str(policy.fail(f'ran: {where} has no command "{command_id}"{hint}', place)))
+                place = (*check.path, key, command_id) if key == "ran" else (*check.path, key)
+                found.append(str(policy.fail(f'{key}: {where} has no command "{command_id}"{hint}', place)))
     return found
 
 

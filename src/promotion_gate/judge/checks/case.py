@@ -270,7 +270,8 @@ Function = Callable[[Case], Finding]
 class Registered:
     """A kind of check: its limits, the hints that it gives, and the words that it offers to unblock sentences.
 
-    An `optional` one passes, or is not judged, unless an operator asks for it.
+    An `optional` one passes, or is not judged, unless an operator asks for it. `together` says what is wrong with
+    limits that are each right.
     """
 
     name: str
@@ -280,6 +281,7 @@ class Registered:
     hints: frozenset[str]
     placeholders: frozenset[str]
     optional: bool
+    together: Callable[[Mapping[str, Any]], str | None]
 
     def subject(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """The limits that say what is judged, as opposed to how strictly."""
@@ -292,7 +294,13 @@ CHECKS: dict[str, Registered] = {}
 
 
 def check(
-    name: str, expected: str, *limits: Limit, hints: str = "", placeholders: str = "", optional: bool = False
+    name: str,
+    expected: str,
+    *limits: Limit,
+    hints: str = "",
+    placeholders: str = "",
+    optional: bool = False,
+    together: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
 ) -> Callable[[Function], Function]:
     """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in.
 
@@ -301,9 +309,10 @@ def check(
     """
 
     def register(function: Function) -> Function:
-        CHECKS[name] = Registered(
-            name, function, expected, limits, frozenset(hints.split()), frozenset(placeholders.split()), optional
-        )
+        if name in CHECKS:
+            raise ValueError(f'there is a check "{name}" already')
+        words, offered = frozenset(hints.split()), frozenset(placeholders.split())
+        CHECKS[name] = Registered(name, function, expected, limits, words, offered, optional, together)
         return function
 
     return register

@@ -1,15 +1,35 @@
-"""Every check there is, and whether a policy names only those, with limits that they accept."""
+"""Every check there is, and whether a policy names only those, with limits that they accept.
+
+Another package adds checks with an entry point of the group `promotion_gate.checks`: a module whose import registers
+them. It is imported only where a policy names a check that is not one of ours.
+"""
 
 from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
 from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy
-from promotion_gate.judge.checks import contracts, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
+from promotion_gate.judge.checks import contracts, generic, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
 from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
+
+GROUP = "promotion_gate.checks"
+
+
+@cache
+def load_others() -> None:
+    """Imports the checks of other packages. Raises InputError for one that cannot be imported."""
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:  # whatever a package of somebody else does
+            raise InputError(
+                f"The checks of {point.value} cannot be loaded: {error}. Correct or uninstall that package."
+            ) from None
 
 
 def registered() -> Mapping[str, Registered]:
@@ -59,6 +79,8 @@ def _check_entry(policy: Policy, entry: CheckPolicy, judged: dict[tuple[str, str
 
 def _known(policy: Policy, entry: CheckPolicy) -> Registered:
     if entry.check not in CHECKS:
+        load_others()
+    if entry.check not in CHECKS:
         raise policy.fail(f'there is no check "{entry.check}"{nearest(entry.check, CHECKS)}', (*entry.path, "check"))
     return CHECKS[entry.check]
 
@@ -81,6 +103,9 @@ def _check_limits(policy: Policy, entry: CheckPolicy, known: Registered) -> None
         said = entry.id.rpartition(".")[2]
         if said in limit.choices and said != entry.limits[limit.name]:
             raise policy.fail(f"{entry.id}: {limit.name} is {entry.limits[limit.name]}, its id says {said}.", place)
+    problem = known.together(entry.limits)
+    if problem:
+        raise policy.fail(f"{entry.id}: {problem}.", (*entry.path, "limits"))
 
 
 def _check_unblock(policy: Policy, entry: CheckPolicy, known: Registered) -> None:

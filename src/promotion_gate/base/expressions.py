@@ -1,0 +1,74 @@
+"""JMESPath expressions from a checklist: they pick one value, or a list of values, out of JSON that a host printed.
+
+A checklist may come from a stranger. What builds new values (multi-selects, functions but a few) is refused: doubled
+again and again, a short expression would fill the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+MAX_EXPRESSION = 1000
+_FUNCTIONS = (
+    "length",
+    "max",
+    "min",
+    "sum",
+    "avg",
+    "keys",
+    "values",
+    "contains",
+    "starts_with",
+    "ends_with",
+    "to_number",
+)
+
+
+class BadExpression(ValueError):
+    """An expression that cannot be used; the message says why."""
+
+
+class NoValue(ValueError):
+    """The expression cannot be evaluated on this data; the message says why."""
+
+
+def check_expression(expression: str) -> None:
+    """Raises BadExpression for one that cannot be used."""
+    _compiled(expression)
+
+
+def search(expression: str, data: object) -> Any:
+    """What the expression picks; None where nothing is there. Raises NoValue."""
+    try:
+        return _compiled(expression).search(data)
+    except (JMESPathError, RecursionError, TypeError, ValueError) as error:
+        raise NoValue(" ".join(str(error).split())) from None
+
+
+@lru_cache(maxsize=256)
+def _compiled(expression: str) -> Any:
+    if len(expression) > MAX_EXPRESSION:
+        raise BadExpression(f"longer than {MAX_EXPRESSION} characters")
+    try:
+        compiled = jmespath.compile(expression)
+    except (JMESPathError, RecursionError) as error:
+        raise BadExpression(" ".join(str(error).partition("\n")[0].split()) or "it is empty") from None
+    for node in _nodes(compiled.parsed):
+        if node["type"] in ("multi_select_list", "multi_select_dict"):
+            raise BadExpression("it builds a list or an object; pick what is there")
+        if node["type"] == "function_expression" and node["value"] not in _FUNCTIONS:
+            raise BadExpression(f"the function {node['value']} is not allowed (allowed: {', '.join(_FUNCTIONS)})")
+    return compiled
+
+
+def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += node.get("children", [])

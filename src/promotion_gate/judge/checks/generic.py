@@ -1,0 +1,184 @@
+"""Kinds of check that need no Python: a checklist says which command or artifact, and what about it must hold.
+
+They obey the laws of all checks: a command that was not run, not recorded or cut short proves nothing, and what is
+absent is only concluded from a whole output of a command that succeeded.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from promotion_gate.base.expressions import NoValue, search
+from promotion_gate.base.files import parse_json
+from promotion_gate.base.limits import Limit
+from promotion_gate.base.model import Status
+from promotion_gate.base.patterns import captured, first_match, groups
+from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+
+COMMAND = Limit("command", "command")
+MOST = 10**15  # bytes, say
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
+@check(
+    "command_succeeds",
+    "`{command}` exits 0",
+    COMMAND,
+    Limit("status", "whole", low=0, high=255, required=False),
+)
+def command_succeeds(case: Case) -> Finding:
+    """The command exits 0, or with `status`."""
+    wanted = case.limit("status") or 0
+    output = case.command(case.limit("command"))
+    if output.exit != wanted:
+        raise Unproven(output.failure, f"`{output.record.shown}` {output.how}", output.record.file)
+    _ = output.whole
+    return Finding(
+        Status.PASS, output.ending, (output.record.file,), expected=f"`{output.record.shown}` exits {wanted}"
+    )
+
+
+@check("output_matches", "the output of {command} matches `{pattern}`", COMMAND, Limit("pattern", "pattern"))
+def output_matches(case: Case) -> Finding:
+    """The command exits 0 and prints what matches."""
+    output = case.command(case.limit("command")).succeeded()
+    line = first_match([case.limit("pattern")], output.whole)
+    if line is None:
+        raise Unproven(Status.FAIL, f"nothing in the output of `{output.record.shown}` matches", output.record.file)
+    return Finding(Status.PASS, line, (output.record.file,))
+
+
+@check("output_lacks", "nothing in the output of {command} matches `{pattern}`", COMMAND, Limit("pattern", "pattern"))
+def output_lacks(case: Case) -> Finding:
+    """The command exits 0 and prints nothing that matches; its output is whole."""
+    output = case.command(case.limit("command")).succeeded()
+    line = first_match([case.limit("pattern")], output.whole)
+    if line is not None:
+        raise Unproven(Status.FAIL, line, output.record.file)
+    return Finding(Status.PASS, f"nothing in the output of `{output.record.shown}` matches", (output.record.file,))
+
+
+def _bounds_problem(limits: Mapping[str, Any]) -> str | None:
+    """What is wrong with the limits of number_within together, as a sentence."""
+    if ("pattern" in limits) == ("json" in limits):
+        return "give either pattern or json: where the number stands"
+    if "pattern" in limits and groups(limits["pattern"]) != 1:
+        return "pattern needs exactly one group, `(...)`, around the number"
+    if "min" not in limits and "max" not in limits:
+        return "give min, max or both; without a bound nothing could fail"
+    if limits.get("min", -math.inf) > limits.get("max", math.inf):
+        return "min is larger than max, so nothing could pass"
+    return None
+
+
+@check(
+    "number_within",
+    "the number in the output of {command} is within its bounds",
+    COMMAND,
+    Limit("pattern", "pattern", required=False),
+    Limit("json", "expression", required=False),
+    Limit("min", "number", "larger", low=-MOST, high=MOST, required=False),
+    Limit("max", "number", "smaller", low=-MOST, high=MOST, required=False),
+    Limit("unit", "word", required=False),
+    together=_bounds_problem,
+)
+def number_within(case: Case) -> Finding:
+    """Every number that the pattern or the expression finds in the output is within the bounds, these included."""
+    output = case.command(case.limit("command")).succeeded()
+    numbers = _numbers_of_json(case, output) if case.limit("json") else _numbers_of_text(case, output)
+    if not numbers:
+        raise Unproven(Status.MISSING, f"there is no such number in `{output.record.shown}`", output.record.file)
+    low, high, unit = case.limit("min"), case.limit("max"), f" {case.limit('unit')}" if case.limit("unit") else ""
+    outside = [n for n in numbers if (low is not None and n < low) or (high is not None and n > high)]
+    shown = ", ".join(f"{number:.15g}" for number in (outside or numbers)[:10]) + unit
+    bounds = [f"at least {low:.15g}{unit}"] if low is not None else []
+    bounds += [f"at most {high:.15g}{unit}"] if high is not None else []
+    expected = f"{' and '.join(bounds)} in the output of `{output.record.shown}`"
+    return Finding(Status.FAIL if outside else Status.PASS, shown, (output.record.file,), expected=expected)
+
+
+def _numbers_of_text(case: Case, output: Output) -> list[float]:
+    found = []
+    for text in captured(case.limit("pattern"), output.whole):
+        if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(number := float(text)):
+            raise Unproven(Status.INVALID, f'"{text[:60]}" is not a number', output.record.file)
+        found.append(number)
+    return found
+
+
+def _numbers_of_json(case: Case, output: Output) -> list[float]:
+    value = _picked(case, output)
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    for item in values:
+        if isinstance(item, bool) or not isinstance(item, (int, float)) or not abs(item) <= MOST:  # NaN is not
+            raise Unproven(Status.INVALID, f"{_shown(item)} is not a number up to {MOST:g}", output.record.file)
+    return [float(item) for item in values]
+
+
+@check("json_value", "{json} in the JSON of {command} is {equals}", COMMAND, Limit("json", "expression"),
+       Limit("equals", "value"))  # fmt: skip
+def json_value(case: Case) -> Finding:
+    """The expression picks exactly this value: a string is no number, and true is not 1."""
+    output = case.command(case.limit("command")).succeeded()
+    value, wanted = _picked(case, output), case.limit("equals")
+    if value is None:
+        raise Unproven(Status.MISSING, f"{case.limit('json')} is not there", output.record.file)
+    same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
+    expected = f"{case.limit('json')} of `{output.record.shown}` is {_shown(wanted)}"
+    return Finding(Status.PASS if same else Status.FAIL, _shown(value), (output.record.file,), expected=expected)
+
+
+def _picked(case: Case, output: Output) -> Any:
+    try:
+        data = parse_json(output.whole)
+    except (ValueError, RecursionError):
+        raise Unproven(Status.INVALID, f"`{output.record.shown}` did not print JSON", output.record.file) from None
+    try:
+        return search(case.limit("json"), data)
+    except NoValue as error:
+        raise Unproven(Status.INVALID, f"{case.limit('json')}: {error}", output.record.file) from None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"a list of {len(value)}"
+    return "an object" if isinstance(value, Mapping) else f'"{value[:200]}"' if isinstance(value, str) else str(value)
+
+
+@check(
+    "artifact_present",
+    "{artifact} was brought back and is not empty",
+    Limit("artifact", "path"),
+    Limit("min_bytes", "whole", "larger", low=1, high=10**9, unit="bytes", required=False),
+)
+def artifact_present(case: Case) -> Finding:
+    """The file was brought back from the host and holds at least `min_bytes`, 1 where that is not set."""
+    name, wanted = case.limit("artifact"), case.limit("min_bytes") or 1
+    found = [item for item in case.bundle.index.artifacts if item.gate == case.gate.name and item.file == name]
+    if not found:
+        case.artifact_set(name.partition("/")[0])  # says why where the gate asked for nothing, or could not
+        raise Unproven(Status.MISSING, f"{name} was not brought back")
+    size = len(case.file(name))
+    expected = f"{name} with at least {wanted} bytes"
+    status = Status.PASS if size >= wanted else Status.FAIL
+    return Finding(status, f"{size} bytes", (name,), expected=expected)
+
+
+@check(
+    "duration_within",
+    "{command} exits 0 within {max_seconds} s",
+    COMMAND,
+    Limit("max_seconds", "number", "smaller", low=0.001, high=86400, unit="s"),
+)
+def duration_within(case: Case) -> Finding:
+    """The command exits 0, and took at most so long by the monotonic clock of its host."""
+    output = case.command(case.limit("command")).succeeded()
+    seconds, limit = output.record.duration_ns / 1e9, case.limit("max_seconds")
+    expected = f"`{output.record.shown}` exits 0 within {limit:g} s"
+    status = Status.PASS if output.record.duration_ns <= limit * 1e9 else Status.FAIL
+    return Finding(status, f"{seconds:.3f} s", (output.record.file,), expected=expected)
