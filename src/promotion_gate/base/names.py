@@ -89,11 +89,6 @@ def archived_by(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def archive_name(attempt: int, name: str) -> str:
-    """Where the resume that replaced `attempt` moved a file of the bundle to."""
-    return f"{ATTEMPTS}/{attempt:02d}/{name}"
-
-
 MAX_POLICY_NAME = 120
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
 

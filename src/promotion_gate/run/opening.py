@@ -100,9 +100,7 @@ class Given:
         self.names = sorted({name for values in self.of_group.values() for name in values} | set(broken))
         for name in self.broken:
             mistakes.add(_not_evaluated(name, str(broken[name])))
-        self.values = {
-            name: self._of("aiida_vm" if name.startswith("aiida_vm_") else "workspace", name) for name in VARIABLES
-        }
+        self.values = {name: self._of(_group(name), name) for name in VARIABLES}
 
     def _of(self, group: str, name: str) -> Any:
         return self.of_group.get(group, {}).get(name)

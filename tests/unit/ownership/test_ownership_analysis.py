@@ -18,7 +18,9 @@ SUBMIT = "docs/contracts/command-submit-job.md"
 
 @pytest.fixture
 def documents() -> dict[str, str | None]:
-    return {name: (SURFACES / name).read_text(encoding="utf-8") for name in shipped_map().documents}
+    return {
+        name: (SURFACES / name).read_text(encoding="utf-8") for name in (s.document for s in shipped_map().surfaces)
+    }
 
 
 def edited(documents: dict[str, str | None], name: str, before: str, after: str) -> dict[str, str | None]:

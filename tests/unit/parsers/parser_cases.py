@@ -20,7 +20,6 @@ def _sinfo(text: str) -> dict[str, Any]:
     return {
         **asdict(listing),
         "schedulable": [f"{node.partition}/{node.name}" for node in slurm.schedulable_nodes(listing)],
-        "free": [f"{node.partition}/{node.name}" for node in listing.nodes if slurm.is_free(node)],
         "why_not": {name: reason for name, reason in why_not.items() if reason},
     }
 
@@ -43,12 +42,11 @@ READERS: dict[str, Callable[[str], Any]] = {
     "profile_list": lambda text: asdict(verdi.profile_list(text)),
     "reason": _reason,
     "sbatch": lambda text: asdict(slurm.submission(text)),
-    "scontrol_nodes": lambda text: asdict(slurm.shown_nodes(text)),
-    "scontrol_ping": lambda text: asdict(slurm.ping(text)),
+    "scontrol_nodes": lambda text: [asdict(node) for node in slurm.shown_nodes(text)],
+    "scontrol_ping": lambda text: [asdict(controller) for controller in slurm.ping(text)],
     "sinfo": _sinfo,
     "tool_version": lambda text: {tool: version for tool in tools.TOOLS if (version := tools.version(tool, text))},
     "verdi_status": lambda text: asdict(verdi.status(text)),
-    "verdi_version": verdi.version,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from parser_cases import cases
 
-from promotion_gate.judge.parsers import junit, slurm, tools
+from promotion_gate.judge.parsers import junit, slurm
 
 SINFO = "debug*|up|n1|mixed|none\nbatch|up|n1|mixed|none\nbatch|up|n2|idle~|none\ndown|down|n3|idle|none\n"
 
@@ -51,18 +51,6 @@ def test_lines_about_other_jobs_are_left_out() -> None:
 @pytest.mark.parametrize("state", ["COMPLETING", "RUNNING", "completed", "COMPLETED+", "FAILED", "NEW_STATE"])
 def test_only_completed_is_completed(state: str) -> None:
     assert not slurm.job(f"42|{state}|0:0|None\n").completed
-
-
-@pytest.mark.parametrize(
-    ("version", "numbers"),
-    [("24.11.5", (24, 11, 5)), ("18beta1", (18,)), ("2.9.0rc1", (2, 9, 0)), ("", ()), ("x1", ()), ("٣.1", ())],
-)
-def test_numbers_of_a_version(version: str, numbers: tuple[int, ...]) -> None:
-    assert tools.numbers(version) == numbers
-
-
-def test_an_unknown_tool_has_no_version() -> None:
-    assert tools.version("emacs", "30.1.0\n") is None
 
 
 def test_a_junit_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def test_a_computer_test_passes_only_with_its_verdict_and_without_failures(text:
 @given(text=texts)
 def test_a_controller_is_up_only_where_its_lines_say_so(text: str) -> None:
     rows = [row.rstrip(" \t") for row in plain(text).split("\n")]
-    for controller in slurm.ping(text).controllers:
+    for controller in slurm.ping(text):
         line = f"Slurmctld({controller.role}) at {controller.host} is "
         if controller.up:
             assert line + "UP" in rows
@@ -129,7 +129,6 @@ def test_tests_pass_only_where_the_file_has_them(text: str) -> None:
 def test_a_version_is_a_word_of_the_text(text: str, tool: str) -> None:
     version = tools.version(tool, text)
     assert version is None or version in plain(text)
-    assert all(number >= 0 for number in tools.numbers(version or ""))
 
 
 @pytest.mark.parametrize("service", ["profile", "storage", "broker", "daemon"])

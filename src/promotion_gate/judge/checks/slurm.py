@@ -72,12 +72,11 @@ def _passed(case: Case) -> bool:
 def controller(case: Case) -> Finding:
     output = case.command("ping")
     found = slurm.ping(output.whole)
-    up = [item for item in found.controllers if item.up]
-    if output.exit != 0 or not up:
-        shown = ", ".join(f"{item.role} at {item.host} is DOWN" for item in found.controllers if not item.up)
+    if output.exit != 0 or not any(item.up for item in found):
+        shown = ", ".join(f"{item.role} at {item.host} is DOWN" for item in found if not item.up)
         status = output.failure
         raise Unproven(status, shown or f"scontrol {output.how}", output.record.file)
-    shown = ", ".join(f"{item.role} at {item.host} is {'UP' if item.up else 'DOWN'}" for item in found.controllers)
+    shown = ", ".join(f"{item.role} at {item.host} is {'UP' if item.up else 'DOWN'}" for item in found)
     return Finding(Status.PASS, shown, (output.record.file,))
 
 

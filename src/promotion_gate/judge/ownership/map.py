@@ -64,11 +64,6 @@ class OwnershipMap:
     sections: Mapping[str, tuple[str, ...]]
     adr_digests: Mapping[str, str]
 
-    @property
-    def documents(self) -> tuple[str, ...]:
-        """The contract documents to collect, relative to the repository's root."""
-        return tuple(surface.document for surface in self.surfaces)
-
 
 @lru_cache(maxsize=4)  # by content
 def load_map(text: str, name: str) -> OwnershipMap:

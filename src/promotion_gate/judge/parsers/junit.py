@@ -22,11 +22,10 @@ _COUNTS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 class JUnit:
     """Counts of a test run. ``problem`` says in one sentence why the file cannot be believed, else None.
 
-    ``tests`` and ``passed`` count names, so that the attempts of a test that was run again are one test; ``failing``
-    names the tests that failed or are in error, as "classname::name".
+    ``passed`` counts names, so that the attempts of a test that was run again are one test; ``failing`` names the
+    tests that failed or are in error, as "classname::name".
     """
 
-    tests: int
     passed: int
     failures: int
     errors: int
@@ -116,7 +115,6 @@ def _counted(reader: _Reader) -> JUnit:
     bad = {outcome: max(count, reader.claimed[outcome]) for outcome, count in counts.items()}
     names = {case.name for case in reader.cases}
     return JUnit(
-        tests=len(names),
         passed=len(names.difference(case.name for case in reader.cases if case.outcomes)),
         failures=bad["failure"],
         errors=bad["error"],
@@ -131,4 +129,4 @@ def _failing(reader: _Reader) -> tuple[str, ...]:
 
 
 def _unbelievable(reader: _Reader, problem: str) -> JUnit:
-    return JUnit(0, 0, 0, 0, 0, _failing(reader), problem)
+    return JUnit(0, 0, 0, 0, _failing(reader), problem)

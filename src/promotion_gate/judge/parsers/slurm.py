@@ -34,27 +34,21 @@ class Controller:
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """``scontrol ping``; a controller that is named twice is up only if both lines say so."""
-
-    controllers: tuple[Controller, ...]
-    errors: tuple[str, ...]
-
-
 _PING = re.compile(r"Slurmctld\((primary|backup\d*)\) at (\S+) is (UP|DOWN)")
 
 
-def ping(text: str) -> Ping:
-    """Read ``scontrol ping`` ("Slurmctld(primary) at HOST is UP", 20.02 and newer)."""
-    rows = lines(text)
+def ping(text: str) -> tuple[Controller, ...]:
+    """Read ``scontrol ping`` ("Slurmctld(primary) at HOST is UP", 20.02 and newer).
+
+    A controller that is named twice is up only if both lines say so.
+    """
     found: dict[str, Controller] = {}
-    for row in rows:
+    for row in lines(text):
         if match := _PING.fullmatch(row):
             role, host, up = match[1], match[2], match[3] == "UP"
             known = found.get(role)
             found[role] = Controller(role, host, up and (known is None or known.up))
-    return Ping(tuple(found.values()), _errors(rows))
+    return tuple(found.values())
 
 
 # ---------------------------------------------------------------- nodes
@@ -151,7 +145,6 @@ class Node:
     """
 
     partition: str
-    default: bool
     partition_state: str
     name: str
     state: str
@@ -161,12 +154,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """Nodes as listed; ``empty`` are partitions without nodes, ``unreadable`` the lines that are neither."""
+    """Nodes as listed; ``empty`` are partitions without nodes."""
 
     nodes: tuple[Node, ...]
     empty: tuple[str, ...]
-    errors: tuple[str, ...]
-    unreadable: tuple[str, ...]
 
 
 def nodes(text: str) -> Nodes:
@@ -176,10 +167,7 @@ def nodes(text: str) -> Nodes:
     """
     found: list[Node] = []
     empty: list[str] = []
-    unreadable: list[str] = []
-    rows = [row for row in lines(text) if row.strip()]
-    errors = _errors(rows)
-    for row in rows:
+    for row in lines(text):
         fields = [field.strip() for field in row.split("|", 4)]
         if len(fields) == 5 and fields[0] and fields[2]:
             partition, available, name, shown, reason = fields
@@ -187,7 +175,6 @@ def nodes(text: str) -> Nodes:
             found.append(
                 Node(
                     partition=partition.removesuffix("*"),
-                    default=partition.endswith("*"),
                     partition_state=available.lower(),
                     name=name,
                     state=state,
@@ -197,9 +184,7 @@ def nodes(text: str) -> Nodes:
             )
         elif len(fields) == 5 and fields[0] and fields[3].lower() == "n/a":
             empty.append(fields[0].removesuffix("*"))
-        elif row not in errors:
-            unreadable.append(row)
-    return Nodes(tuple(found), tuple(empty), errors, tuple(unreadable))
+    return Nodes(tuple(found), tuple(empty))
 
 
 def node_state(shown: str) -> tuple[str, tuple[str, ...]]:
@@ -226,9 +211,8 @@ def _word(shown: str) -> tuple[str, tuple[str, ...]]:
 def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
     """Say whether Slurm places work on the node through this partition, and if not why, as one sentence.
 
-    A node that is busy (allocated, completing, planned) counts: it is healthy; see :func:`is_free`.
-    ``power_saving`` also counts nodes that the cluster powers up when work comes. What is not known as good
-    here is not schedulable.
+    A node that is busy (allocated, completing, planned) counts: it is healthy. ``power_saving`` also counts nodes
+    that the cluster powers up when work comes. What is not known as good here is not schedulable.
     """
     if node.partition_state != "up":
         return False, f"partition {node.partition} is {node.partition_state.upper() or 'in no known state'}"
@@ -244,11 +228,6 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
     why = " and ".join(dict.fromkeys(_WHY_NOT.get(word, f"is in the unknown state {word}") for word in reasons))
     said = f" (reason: {node.reason})" if node.reason else ""
     return False, f"node {node.name} {why}{said}"
-
-
-def is_free(node: Node) -> bool:
-    """Say whether the node has room now: idle or mixed, and nothing planned for it."""
-    return schedulable(node)[0] and node.state in _FREE_STATES and not {"PLANNED"} & set(node.flags)
 
 
 def schedulable_nodes(listing: Nodes, partition: str = "", *, power_saving: bool = False) -> tuple[Node, ...]:
@@ -278,27 +257,23 @@ _NODE_ROW = re.compile(
 _FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
 
 
-def shown_nodes(text: str) -> Nodes:
+def shown_nodes(text: str) -> tuple[Node, ...]:
     """Read ``scontrol show node -o``, which has all flags of a state (sinfo shows one of them only).
 
     A node is listed once for each of its partitions, with ``partition_state`` empty: it is not told here. What
     people wrote (reason, comment, extra) says nothing of the state, whatever words are in it.
     """
     found: list[Node] = []
-    unreadable: list[str] = []
-    rows = [row for row in lines(text) if row.strip()]
-    errors = _errors(rows)
-    for row in rows:
+    for row in lines(text):
         match = _NODE_ROW.fullmatch(_without_os(row))
         facts = _FREE_TEXT.split(match[3], maxsplit=1)[0] if match else ""
         if match is None or _one(f"State={match[2]}{facts}", "State") is None:
-            unreadable += [] if row in errors else [row]
             continue
         state, flags = node_state(match[2])
         reason = row.partition(" Reason=")[2]
         for partition in (_one(facts, "Partitions") or "").split(","):
-            found.append(Node(partition, False, "", match[1], state, flags, reason.strip()))
-    return Nodes(tuple(found), (), errors, tuple(unreadable))
+            found.append(Node(partition, "", match[1], state, flags, reason.strip()))
+    return tuple(found)
 
 
 def _without_os(row: str) -> str:
@@ -314,13 +289,13 @@ def _one(row: str, key: str) -> str | None:
     return next(iter(values)) if len(values) == 1 else None
 
 
-def with_all_flags(listing: Nodes, shown: Nodes) -> Nodes:
+def with_all_flags(listing: Nodes, shown: Iterable[Node]) -> Nodes:
     """Add to the nodes of sinfo what ``scontrol show node`` says of them: MIXED may be MIXED+RESERVED.
 
     A node without a readable row of its own there is not schedulable: nobody has seen all its flags.
     """
     flags: dict[str, tuple[str, ...]] = {}
-    for node in shown.nodes:
+    for node in shown:
         odd = () if node.state in _FREE_STATES | _BUSY_STATES else (node.state,)
         flags[node.name] = (*flags.get(node.name, ()), *odd, *node.flags)
     return _flagged(listing, {node.name: flags.get(node.name, (_NOT_SHOWN,)) for node in listing.nodes})
@@ -446,14 +421,10 @@ class Job:
     with exit status 0 where one is told.
     """
 
-    job_id: int | None
     states: tuple[str, ...]
     state: str | None
     reason: str
-    exit_code: int | None
-    signal: int | None
     completed: bool
-    errors: tuple[str, ...]
 
 
 _EXIT = re.compile(r"(\d{1,9}):(\d{1,9})")
@@ -465,28 +436,19 @@ def job(text: str, job_id: int | None = None) -> Job:
     ``scontrol show job -o ID``; ``sacct -n -P -X -o JobIDRaw,State,ExitCode,Reason``;
     ``squeue -h -o "%i|%T|%r"`` (20.11 and newer). With *job_id*, lines about other jobs are left out.
     """
-    rows = lines(text)
-    seen = [item for row in rows if (item := _job_line(row)) is not None and job_id in (None, item[0])]
+    seen = [item for row in lines(text) if (item := _job_line(row)) is not None and job_id in (None, item[0])]
     ids = {item[0] for item in seen}
     states = [item[1] for item in seen]
     changes = tuple(state for i, state in enumerate(states) if i == 0 or states[i - 1] != state)
     exits = [item[3] for item in seen if item[3] is not None]
-    exit_code, signal = exits[-1] if exits else (None, None)
     ends = {state for state in states if state not in _LIVE_STATES}
     return Job(
-        job_id=next(iter(ids)) if len(ids) == 1 else None,
         states=changes,
         state=changes[-1] if changes else None,
         reason=next((item[2] for item in reversed(seen) if item[2]), ""),
-        exit_code=exit_code,
-        signal=signal,
         completed=(
-            len(ids) == 1
-            and ends == {"COMPLETED"}
-            and changes[-1] == "COMPLETED"
-            and (exit_code, signal) in ((None, None), (0, 0))
+            len(ids) == 1 and ends == {"COMPLETED"} and changes[-1] == "COMPLETED" and exits[-1:] in ([], [(0, 0)])
         ),
-        errors=_errors(rows),
     )
 
 
