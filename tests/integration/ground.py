@@ -379,7 +379,6 @@ def healthy_answers(ground: Ground) -> None:
     ground.say_text("sbatch", f"{job[0]}\n")
     ground.say_text("job", f"{job[-1]}\n")
     ground.say_text("versions", "aiida-core: 2.9.4\npython: 3.13.5\nslurm: slurm-wlm 24.11.5\npostgresql: 17.12\n")
-    ground.say_text("partitions", "debug*|up|1|idle\n")
     ground.say_text("reservations", "No reservations in the system\n")
     ground.say_text("bootstrap", "[DRY RUN] nothing is changed without --apply\nsanity check: done\n")
     ground.say_text("smoke", "result: PASSED\n")

@@ -34,7 +34,6 @@ case "$(basename "$0") $*" in
   "scontrol show reservation -o -a") answer reservations ;;
   "scontrol show job -o "*) answer job ;;
   "sinfo " | "sinfo -a -h -N "*) answer sinfo ;;
-  "sinfo -a -h -o "*) answer partitions ;;
   "sinfo --version") answer slurm_version ;;
   "sbatch "*) answer sbatch ;;
   "scancel "*) exit 0 ;;

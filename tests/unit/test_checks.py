@@ -274,6 +274,16 @@ def test_what_was_put_right_in_the_temporary_worktree_is_a_warning(tmp_path: Pat
     assert "apps/api/uv.lock" in found.warnings[0]
 
 
+def test_what_gate_5_put_back_is_a_warning(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    argv = ["worktree.sh", "restore"]
+    rows = "restored: src/schema.ts\nleft alone: mine.txt\n"
+    trips["contracts"]["commands"].append(bundles.command("worktree_restore", "05-workspace.log", argv, rows))
+    found = results(decided(tmp_path, trips))["contracts.tracked"]
+    assert (found.status, found.observed) == ("PASS", "put right in the checkout: src/schema.ts")
+    assert found.warnings == ("Gate 5 changed files of the checkout, which were put right: src/schema.ts.",)
+
+
 NO_SPACE = [
     (
         "vm_bootstrap",

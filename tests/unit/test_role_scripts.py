@@ -48,8 +48,7 @@ def scratch(tmp_path: Path) -> Path:
 def test_what_the_commands_left_is_listed_without_its_content_and_restored(repo: Path, scratch: Path) -> None:
     run(WORKTREE, repo, "before", scratch)
     (repo / "generated.ts").write_text("two\n", encoding="utf-8")
-    run(WORKTREE, repo, "left", scratch)
-    assert run(WORKTREE, repo, "restore", scratch) == "restored generated.ts\n"
+    assert run(WORKTREE, repo, "restore", scratch) == "restored: generated.ts\n"
     assert (repo / "generated.ts").read_text() == "one\n"
     old, new = (hashlib.sha256(text).hexdigest() for text in (b"one\n", b"two\n"))
     assert (scratch / "worktree.patch").read_text() == f"{old} {new} generated.ts\n"
@@ -60,32 +59,28 @@ def test_work_that_was_there_before_is_left_alone(repo: Path, scratch: Path) -> 
     (repo / "other.txt").write_text("mine\n", encoding="utf-8")
     run(WORKTREE, repo, "before", scratch)
     (repo / "other.txt").write_text("mine and the command's\n", encoding="utf-8")
-    run(WORKTREE, repo, "left", scratch)
-    run(WORKTREE, repo, "restore", scratch)
+    assert run(WORKTREE, repo, "restore", scratch) == "left alone: other.txt\n"
     assert (repo / "other.txt").read_text() == "mine and the command's\n"
 
 
-def test_what_somebody_changed_after_the_commands_is_left_alone(repo: Path, scratch: Path) -> None:
-    run(WORKTREE, repo, "before", scratch)
-    (repo / "generated.ts").write_text("two\n", encoding="utf-8")
-    run(WORKTREE, repo, "left", scratch)
-    (repo / "generated.ts").write_text("three, by hand\n", encoding="utf-8")
-    assert run(WORKTREE, repo, "restore", scratch) == "left alone generated.ts\n"
-    assert (repo / "generated.ts").read_text() == "three, by hand\n"
+def test_nothing_is_restored_where_nobody_noted_what_was_changed_before(repo: Path, scratch: Path) -> None:
+    (repo / "generated.ts").write_text("mine\n", encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError):
+        run(WORKTREE, repo, "restore", scratch)
+    assert (repo / "generated.ts").read_text() == "mine\n"
 
 
 def test_untracked_and_staged_files_are_left_alone(repo: Path, scratch: Path) -> None:
     run(WORKTREE, repo, "before", scratch)
     (repo / "new.txt").write_text("new\n", encoding="utf-8")
     (repo / "staged.txt").write_text("two\n", encoding="utf-8")
-    run(WORKTREE, repo, "left", scratch)
     git(repo, "add", "staged.txt")
-    assert run(WORKTREE, repo, "restore", scratch) == "left alone staged.txt\n"
+    assert run(WORKTREE, repo, "restore", scratch) == "left alone: staged.txt\n"
     assert (repo / "new.txt").exists() and (repo / "staged.txt").read_text() == "two\n"
 
 
 def test_nothing_left_is_no_patch(repo: Path, scratch: Path) -> None:
-    for step in ("before", "left", "restore"):
+    for step in ("before", "restore"):
         run(WORKTREE, repo, step, scratch)
     assert not (scratch / "worktree.patch").exists()
 

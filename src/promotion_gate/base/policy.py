@@ -23,36 +23,6 @@ from promotion_gate.base.yaml_lines import MAX_CHARACTERS, Marks, Path, read_yam
 POLICY_SCHEMA = 2
 GATE_NAMES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
 COMPONENTS = ("python", "aiida-core", "slurm", "postgresql", "rabbitmq")
-# What every unblock sentence may name; a check can offer more (see checks.registry).
-COMMON_PLACEHOLDERS = frozenset(
-    [
-        "vm",
-        "repo",
-        "env_file",
-        "env_path",
-        "profile",
-        "verdi",
-        "verdi_list",
-        "kill_daemon",
-        "workspace",
-        "workspace_dir",
-        "branch",
-        "commit",
-        "inventory",
-        "smoke_by_hand",
-        "computer",
-        "sanity_by_hand",
-        "apply_by_hand",
-        "openapi_by_hand",
-        "export_by_hand",
-        "generate_by_hand",
-        "diff_by_hand",
-        "relay_by_hand",
-        "install_by_hand",
-    ]
-)
-
-
 ENVIRONMENTS = ("workspace_environment", "aiida_vm_environment")
 IDENTITY_PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
 MAX_GATES = 99

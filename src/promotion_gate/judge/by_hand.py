@@ -22,11 +22,17 @@ _PLACEHOLDER = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,200}", re.ASCII)
 _PLAIN_PATHS = re.compile(r"/[A-Za-z0-9._@/:-]{0,1000}", re.ASCII)
 # Of the commands of gate 5, as they ran; a sentence may name them.
-CONTRACT_COMMANDS = ("openapi", "generate", "diff", "relay")
+CONTRACT_COMMANDS = ("openapi", "generate", "relay")
+# Every word that a sentence may name without a check's help.
+WORDS = frozenset((
+    "vm", "repo", "env_file", "env_path", "profile", "verdi", "kill_daemon", "workspace", "workspace_dir", "branch",
+    "commit", "inventory", "computer", "smoke_by_hand", "sanity_by_hand", "apply_by_hand", "openapi_by_hand",
+    "export_by_hand", "generate_by_hand", "relay_by_hand", "install_by_hand",
+))  # fmt: skip
 
 
 def words(bundle: Bundle) -> dict[str, str]:
-    """Every word that a sentence may name without a check's help."""
+    """The value of each of WORDS, but for what the judge itself knows (`commit`, `inventory`)."""
     settings = bundle.index.settings
     return {**_names(settings), **_on_vm(bundle, settings), **_on_workspace(bundle, settings)}
 
@@ -85,7 +91,6 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
         "apply_by_hand": _shell(f"{bootstrap} --apply --init-profile --sanity-check"),
         "profile": profile or "the AIIDA_PROFILE of the environment file",
         "verdi": _shell(f'{enter} && exec {shown} -p {target} "$@"') + " verdi",
-        "verdi_list": _shell(f"{enter} && exec {shown} profile list"),
         "kill_daemon": kill,
         "smoke_by_hand": _shell(f"{enter} && exec {smoke}"),
         "computer": shlex.quote(_computer(bundle) or "LABEL"),

@@ -109,7 +109,7 @@ def test_hidden_partitions_are_asked_for() -> None:
     variables = bundles.PROJECT / "roles" / "gate_slurm_smoke" / "vars" / "main.yml"
     commands = yaml.safe_load(variables.read_text(encoding="utf-8"))["__gate_slurm_smoke_state"]
     asked = {item["id"]: item["run"] for item in commands}
-    for command_id in ("sinfo", "partitions", "show_nodes", "reservations"):
+    for command_id in ("sinfo", "show_nodes", "reservations"):
         assert {"-a", "--all"} & set(asked[command_id]), command_id
 
 

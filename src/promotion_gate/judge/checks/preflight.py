@@ -10,13 +10,13 @@ from promotion_gate.judge.parsers import git, tools
 from promotion_gate.judge.parsers.text import reason
 from promotion_gate.judge.ran import not_as_set
 
-# What the role gate_preflight asks for.
-TOOLS = ("node", "corepack", "pnpm", "uv")
 
-
-@check("tool", "`{tool}` is found, its version command exits 0 and prints a version", word("tool", TOOLS))
+@check("tool", "`{tool}` is found, its version command exits 0 and prints a version", word("tool", tools.TOOLS))
 def tool(case: Case) -> Finding:
     name = case.limit("tool")
+    loop = case.command("tools")  # the spec's own, which stops at the first one that is missing
+    if f"missing: {name}" in loop.whole.splitlines():
+        raise Unproven(Status.FAIL, f"missing: {name}", loop.record.file)
     found = case.command(f"find_{name}")
     if found.exit != 0 or not found.whole.strip():
         raise Unproven(Status.FAIL, f"missing: {name}", found.record.file)

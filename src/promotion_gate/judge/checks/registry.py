@@ -13,7 +13,8 @@ from importlib.metadata import entry_points
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
-from promotion_gate.base.policy import COMMON_PLACEHOLDERS, CheckPolicy, Policy
+from promotion_gate.base.policy import CheckPolicy, Policy
+from promotion_gate.judge.by_hand import WORDS
 from promotion_gate.judge.checks import contracts, generic, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
 from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
 
@@ -109,7 +110,7 @@ def _check_limits(policy: Policy, entry: CheckPolicy, known: Registered) -> None
 
 
 def _check_unblock(policy: Policy, entry: CheckPolicy, known: Registered) -> None:
-    offered = COMMON_PLACEHOLDERS | known.placeholders
+    offered = WORDS | known.placeholders
     hints = known.hints | COMMON_HINTS
     for hint, sentence in entry.unblock.items():
         place = (*entry.path, "unblock", hint)

@@ -1,7 +1,8 @@
 """Every gate: its own commands leave the tracked files of the checkout as they were.
 
 `uv run` without --frozen writes a lock anew, a smoke may write what is committed: the next gate would then run on
-something else than the commit. In the gate's own temporary worktree it is put right after each gate, and said.
+something else than the commit. In the gate's own temporary worktree it is put right after each gate, and gate 5 puts
+back what it generated in any checkout; that is a warning.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ def tracked_files(case: Case) -> Finding:
     if not put_right:
         return Finding(Status.PASS, "none was changed", (file,))
     shown = ", ".join(put_right[:5]) + (f" and {len(put_right) - 5} more" if len(put_right) > 5 else "")
-    warning = f"Gate {case.gate.id} changed files of its temporary worktree, which were put right: {shown}."
-    return Finding(Status.PASS, f"put right in the temporary worktree: {shown}", (file,), warnings=(warning,))
+    where = "the temporary worktree" if case.settings.get("workspace_checkout") == "worktree" else "the checkout"
+    warning = f"Gate {case.gate.id} changed files of {where}, which were put right: {shown}."
+    return Finding(Status.PASS, f"put right in {where}: {shown}", (file,), warnings=(warning,))
 
 
 def _put_right(case: Case) -> list[str]:
-    rows = (case.bundle.output(case.gate.name, "put_right") or "").splitlines()
-    return [name for kind, _, name in (row.partition(": ") for row in rows) if kind in ("restored", "removed") and name]
+    texts = [case.bundle.output(case.gate.name, command) for command in ("worktree_restore", "put_right")]
+    rows = (row.partition(": ") for text in texts for row in (text or "").splitlines())
+    return list(dict.fromkeys(name for kind, _, name in rows if kind in ("restored", "removed") and name))
