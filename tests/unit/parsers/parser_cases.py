@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.judge.parsers import git, junit, slurm, tools, trouble, verdi
+from promotion_gate.judge.parsers import git, junit, slurm, slurm_jobs, tools, trouble, verdi
 from promotion_gate.judge.parsers.text import reason
 
 CASES = Path(__file__).parent / "cases"
@@ -37,11 +37,11 @@ READERS: dict[str, Callable[[str], Any]] = {
     "computer_test": lambda text: asdict(verdi.computer_test(text)),
     "daemon_status": lambda text: asdict(verdi.daemon_status(text)),
     "git_commit": git.commit,
-    "job": lambda text: asdict(slurm.job(text)),
+    "job": lambda text: asdict(slurm_jobs.job(text)),
     "junit": lambda text: asdict(junit.parse(text)),
     "profile_list": lambda text: asdict(verdi.profile_list(text)),
     "reason": _reason,
-    "sbatch": lambda text: asdict(slurm.submission(text)),
+    "sbatch": lambda text: asdict(slurm_jobs.submission(text)),
     "scontrol_nodes": lambda text: [asdict(node) for node in slurm.shown_nodes(text)],
     "scontrol_ping": lambda text: [asdict(controller) for controller in slurm.ping(text)],
     "sinfo": _sinfo,

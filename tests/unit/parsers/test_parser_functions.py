@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from parser_cases import cases
 
-from promotion_gate.judge.parsers import junit, slurm
+from promotion_gate.judge.parsers import junit, slurm, slurm_jobs
 
 SINFO = "debug*|up|n1|mixed|none\nbatch|up|n1|mixed|none\nbatch|up|n2|idle~|none\ndown|down|n3|idle|none\n"
 
@@ -42,15 +42,15 @@ def test_a_bad_state_that_only_scontrol_shows_counts() -> None:
 
 def test_lines_about_other_jobs_are_left_out() -> None:
     text = "41|FAILED|1:0|None\n42|COMPLETED|0:0|None\n"
-    assert slurm.job(text, 42).completed
-    assert not slurm.job(text, 41).completed
-    assert not slurm.job(text, 40).completed
-    assert not slurm.job(text).completed
+    assert slurm_jobs.job(text, 42).completed
+    assert not slurm_jobs.job(text, 41).completed
+    assert not slurm_jobs.job(text, 40).completed
+    assert not slurm_jobs.job(text).completed
 
 
 @pytest.mark.parametrize("state", ["COMPLETING", "RUNNING", "completed", "COMPLETED+", "FAILED", "NEW_STATE"])
 def test_only_completed_is_completed(state: str) -> None:
-    assert not slurm.job(f"42|{state}|0:0|None\n").completed
+    assert not slurm_jobs.job(f"42|{state}|0:0|None\n").completed
 
 
 def test_a_junit_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

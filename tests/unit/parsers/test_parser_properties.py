@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parser_cases import READERS, cases
 
-from promotion_gate.judge.parsers import junit, slurm, tools, verdi
+from promotion_gate.judge.parsers import junit, slurm, slurm_jobs, tools, verdi
 from promotion_gate.judge.parsers.text import plain
 
 # Pieces that the parsers look for, whole or cut, among escapes and things that end or hide lines.
@@ -112,7 +112,7 @@ def test_a_node_is_schedulable_only_where_a_line_says_so(text: str) -> None:
 
 @given(text=texts)
 def test_a_job_is_completed_only_where_a_line_says_so(text: str) -> None:
-    if slurm.job(text).completed:
+    if slurm_jobs.job(text).completed:
         assert "COMPLETED" in plain(text)
         assert not re.search(r"JobState=(FAILED|CANCELLED|TIMEOUT|NODE_FAIL)\b", plain(text))
 

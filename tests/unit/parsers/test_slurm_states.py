@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from promotion_gate.judge.parsers import slurm
+from promotion_gate.judge.parsers import slurm, slurm_reservations
 
 ROW = (
     "NodeName=n1 Arch=x86_64 OS=Linux 6.1.0 #1 SMP State=DOWN x RealMemory=1 State={} ThreadsPerCore=1 Partitions=debug"
@@ -14,7 +14,7 @@ SINFO = "debug*|up|n1|idle|none\n"
 
 def good(sinfo: str, shown: str, reservations: str = "", power_saving: bool = False) -> list[str]:
     listing = slurm.with_all_flags(slurm.nodes(sinfo), slurm.shown_nodes(shown))
-    listing = slurm.with_reservations(listing, slurm.reservations(reservations))
+    listing = slurm_reservations.with_reservations(listing, slurm_reservations.reservations(reservations))
     return [node.name for node in slurm.schedulable_nodes(listing, power_saving=power_saving)]
 
 
@@ -122,7 +122,7 @@ def test_a_reservation_in_force_takes_its_nodes(nodes: str, state: str, covers: 
 
 
 def test_a_padded_host_list_names_padded_nodes() -> None:
-    [found] = slurm.reservations(RESERVATION.format("r[1-2]n[001-010]", "ACTIVE"))
+    [found] = slurm_reservations.reservations(RESERVATION.format("r[1-2]n[001-010]", "ACTIVE"))
     assert found.covers("r2n007") and found.covers("r1n010")
     assert not found.covers("r2n7") and not found.covers("r3n007")
 
@@ -131,5 +131,5 @@ def test_a_padded_host_list_names_padded_nodes() -> None:
 def test_long_rows_are_read(piece: str) -> None:
     text = "NodeName=n1 " + piece * 20_000
     slurm.shown_nodes(text)
-    found = slurm.reservations("ReservationName=a Nodes=" + piece.strip() * 20_000)
+    found = slurm_reservations.reservations("ReservationName=a Nodes=" + piece.strip() * 20_000)
     assert all(isinstance(item.covers("n1"), bool) for item in found)

@@ -8,7 +8,7 @@ from promotion_gate.base.limits import Limit, flag, whole
 from promotion_gate.base.model import Status
 from promotion_gate.base.patterns import first_match
 from promotion_gate.judge.checks.case import Case, Finding, Output, SwitchedOff, Unproven, check
-from promotion_gate.judge.parsers import slurm, verdi
+from promotion_gate.judge.parsers import slurm, slurm_jobs, slurm_reservations, verdi
 from promotion_gate.judge.parsers.text import key_values, last_line, reason
 
 ARTIFACTS = "slurm-smoke"
@@ -98,10 +98,10 @@ def schedulable_node(case: Case) -> Finding:
     shown = case.command("show_nodes")
     listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
     reservations = case.command("reservations").succeeded("slurmctld")
-    if not slurm.tells_reservations(reservations.whole):
+    if not slurm_reservations.tells_reservations(reservations.whole):
         why = f"`{reservations.record.shown}` does not say which reservations there are: {reason(reservations.text)}"
         raise Unproven(Status.INVALID, why, reservations.record.file)
-    listing = slurm.with_reservations(listing, slurm.reservations(reservations.whole))
+    listing = slurm_reservations.with_reservations(listing, slurm_reservations.reservations(reservations.whole))
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
     good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)
     names = sorted({node.name for node in good})
@@ -147,7 +147,7 @@ def _remedy(words: set[str], reservation: str) -> str:
 def _reservation(case: Case, node: str = "") -> str:
     """The name of a reservation that is in force, of a node if named; an empty text if there is none."""
     try:
-        found = slurm.reservations(case.command("reservations").whole)
+        found = slurm_reservations.reservations(case.command("reservations").whole)
     except Unproven:
         return ""
     return next((item.name for item in found if not node or item.covers(node)), "")
@@ -196,12 +196,12 @@ def slurm_job(case: Case) -> Finding:
     if not case.settings.get("gate_slurm_smoke_submit_job"):
         raise SwitchedOff("gate_slurm_smoke_submit_job is false")
     output = case.command("job")
-    submitted = slurm.submission(output.whole)
+    submitted = slurm_jobs.submission(output.whole)
     if submitted.job_id is None:
         why = "; ".join(submitted.errors) or reason(output.text)
         status = output.failure
         raise Unproven(status, f"no job was accepted: {why}", output.record.file)
-    found = slurm.job(output.text, submitted.job_id)
+    found = slurm_jobs.job(output.text, submitted.job_id)
     if found.completed and output.exit == 0:
         return Finding(Status.PASS, f"job {submitted.job_id} COMPLETED", (output.record.file,))
     waits_for = f", reason {found.reason}" if found.reason else ""

@@ -11,18 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from promotion_gate.judge.parsers.text import lines, number
-
-_ERROR = re.compile(
-    r"(?:sinfo|scontrol|sbatch|squeue|sacct|scancel|slurm_\w+)(?: error)?: |Slurm accounting storage is disabled"
-)
-
-
-def _errors(rows: list[str]) -> tuple[str, ...]:
-    return tuple(row for row in rows if _ERROR.match(row))
-
-
-# ---------------------------------------------------------------- scontrol ping
+from promotion_gate.judge.parsers.text import lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +39,6 @@ def ping(text: str) -> tuple[Controller, ...]:
             found[role] = Controller(role, host, up and (known is None or known.up))
     return tuple(found.values())
 
-
-# ---------------------------------------------------------------- nodes
 
 # The character after a state, as sinfo(1) explains it. "+" stands after ALLOCATED only.
 _SUFFIXES = {
@@ -267,11 +254,11 @@ def shown_nodes(text: str) -> tuple[Node, ...]:
     for row in lines(text):
         match = _NODE_ROW.fullmatch(_without_os(row))
         facts = _FREE_TEXT.split(match[3], maxsplit=1)[0] if match else ""
-        if match is None or _one(f"State={match[2]}{facts}", "State") is None:
+        if match is None or one_value(f"State={match[2]}{facts}", "State") is None:
             continue
         state, flags = node_state(match[2])
         reason = row.partition(" Reason=")[2]
-        for partition in (_one(facts, "Partitions") or "").split(","):
+        for partition in (one_value(facts, "Partitions") or "").split(","):
             found.append(Node(partition, "", match[1], state, flags, reason.strip()))
     return tuple(found)
 
@@ -283,7 +270,7 @@ def _without_os(row: str) -> str:
     return f"{before} RealMemory={rest}" if found and memory else row
 
 
-def _one(row: str, key: str) -> str | None:
+def one_value(row: str, key: str) -> str | None:
     """The value of ``key=value``; None if the key is absent or stands there with different values."""
     values = {match[2] for match in _FIELD.finditer(row) if match[1] == key}
     return next(iter(values)) if len(values) == 1 else None
@@ -298,179 +285,11 @@ def with_all_flags(listing: Nodes, shown: Iterable[Node]) -> Nodes:
     for node in shown:
         odd = () if node.state in _FREE_STATES | _BUSY_STATES else (node.state,)
         flags[node.name] = (*flags.get(node.name, ()), *odd, *node.flags)
-    return _flagged(listing, {node.name: flags.get(node.name, (_NOT_SHOWN,)) for node in listing.nodes})
+    return flagged(listing, {node.name: flags.get(node.name, (_NOT_SHOWN,)) for node in listing.nodes})
 
 
-def _flagged(listing: Nodes, flags: Mapping[str, tuple[str, ...]]) -> Nodes:
+def flagged(listing: Nodes, flags: Mapping[str, tuple[str, ...]]) -> Nodes:
     nodes = [
         replace(node, flags=tuple(dict.fromkeys((*node.flags, *flags.get(node.name, ()))))) for node in listing.nodes
     ]
     return replace(listing, nodes=tuple(nodes))
-
-
-# ---------------------------------------------------------------- reservations
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A reservation that is in force now; ``nodes`` is Slurm's host list expression ("n[1-3],gpu01")."""
-
-    name: str
-    nodes: str
-    flags: tuple[str, ...]
-
-    def covers(self, node: str) -> bool:
-        """Say whether the node is in the list; a list that cannot be read covers every node."""
-        items = re.split(r",(?![^\[]*\])", self.nodes)
-        return self.nodes.upper() == "ALL" or any(_in_hosts(item, node) for item in items)
-
-
-_RESERVATION = re.compile(r"ReservationName=(\S+)(?= |$)(.*)")
-
-
-def reservations(text: str) -> tuple[Reservation, ...]:
-    """Read ``scontrol show reservation -o``: the reservations in force, those without nodes (licenses) left out.
-
-    One whose state cannot be read counts as in force, and one whose nodes cannot be read as one of all nodes.
-    """
-    found = []
-    for row in lines(text):
-        if match := _RESERVATION.fullmatch(row):
-            facts = match[2].partition(" Comment=")[0]
-            nodes = _one(facts, "Nodes")
-            if _one(facts, "State") != "INACTIVE" and nodes not in ("", "(null)"):
-                flags = tuple((_one(facts, "Flags") or "").split(","))
-                found.append(Reservation(match[1], nodes or "[", flags))
-    return tuple(found)
-
-
-def tells_reservations(text: str) -> bool:
-    """Say whether ``scontrol show reservation`` answered: with reservations, or that there are none."""
-    rows = [row for row in lines(text) if row]
-    return not rows or any(row.startswith(("ReservationName=", "No reservations in")) for row in rows)
-
-
-def _in_hosts(item: str, node: str) -> bool:
-    """Say whether one item of a host list ("n[01-03,7]", "n1") names the node."""
-    *pieces, last = re.split(r"\[([\d,-]+)\]", item)
-    if re.search(r"[\[\]]", "".join([*pieces[::2], last])):
-        return True
-    pattern = "".join(rf"{re.escape(literal)}(\d+)" for literal in pieces[::2]) + re.escape(last)
-    match = re.fullmatch(pattern, node)
-    return match is not None and all(_in_ranges(r, n) for r, n in zip(pieces[1::2], match.groups(), strict=True))
-
-
-def _in_ranges(ranges: str, digits: str) -> bool:
-    for item in ranges.split(","):
-        low, _, high = item.partition("-")
-        ends = number(low), number(high or low), number(digits)
-        if None in ends:
-            return True
-        first, final, value = (end or 0 for end in ends)
-        if first <= value <= final and len(digits) >= len(low):
-            return True
-    return False
-
-
-def with_reservations(listing: Nodes, found: Iterable[Reservation]) -> Nodes:
-    """Add the flags that a reservation in force gives its nodes: slurmctld itself does so some time later."""
-    known = tuple(found)
-    flags: dict[str, tuple[str, ...]] = {}
-    for node in {node.name for node in listing.nodes}:
-        mine = [item for item in known if item.covers(node)]
-        maintenance = ("MAINTENANCE",) if any("MAINT" in item.flags for item in mine) else ()
-        flags[node] = (*maintenance, "RESERVED") if mine else ()
-    return _flagged(listing, flags)
-
-
-# ---------------------------------------------------------------- jobs
-
-# The states a job passes through (squeue(1)); every other one is an end.
-_LIVE_STATES = frozenset(
-    (
-        *("COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING"),
-        *("RESV_DEL_HOLD", "RUNNING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "SUSPENDED"),
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """``sbatch``: the job's id, None unless exactly one was printed."""
-
-    job_id: int | None
-    errors: tuple[str, ...]
-
-
-_SUBMITTED = re.compile(r"Submitted batch job (\d+)(?: on cluster \S+)?")
-
-
-def submission(text: str) -> Submission:
-    """Read ``sbatch`` ("Submitted batch job N")."""
-    rows = lines(text)
-    ids = {match[1] for row in rows if (match := _SUBMITTED.fullmatch(row))}
-    return Submission(number(next(iter(ids))) if len(ids) == 1 else None, _errors(rows))
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job as it was seen, once or more often.
-
-    ``states`` are the states in the order seen, each change once; ``state`` is the last of them, ``reason``
-    the last one told ("" for None). ``completed`` only if the one end seen is COMPLETED, of one job,
-    with exit status 0 where one is told.
-    """
-
-    states: tuple[str, ...]
-    state: str | None
-    reason: str
-    completed: bool
-
-
-_EXIT = re.compile(r"(\d{1,9}):(\d{1,9})")
-
-
-def job(text: str, job_id: int | None = None) -> Job:
-    """Read lines about a job, as a probe prints them while it waits, in any of these forms.
-
-    ``scontrol show job -o ID``; ``sacct -n -P -X -o JobIDRaw,State,ExitCode,Reason``;
-    ``squeue -h -o "%i|%T|%r"`` (20.11 and newer). With *job_id*, lines about other jobs are left out.
-    """
-    seen = [item for row in lines(text) if (item := _job_line(row)) is not None and job_id in (None, item[0])]
-    ids = {item[0] for item in seen}
-    states = [item[1] for item in seen]
-    changes = tuple(state for i, state in enumerate(states) if i == 0 or states[i - 1] != state)
-    exits = [item[3] for item in seen if item[3] is not None]
-    ends = {state for state in states if state not in _LIVE_STATES}
-    return Job(
-        states=changes,
-        state=changes[-1] if changes else None,
-        reason=next((item[2] for item in reversed(seen) if item[2]), ""),
-        completed=(
-            len(ids) == 1 and ends == {"COMPLETED"} and changes[-1] == "COMPLETED" and exits[-1:] in ([], [(0, 0)])
-        ),
-    )
-
-
-def _job_line(row: str) -> tuple[int | None, str, str, tuple[int, int] | None] | None:
-    """One line as (job id, state, reason, (exit code, signal)), or None if it is not about a job."""
-    if row.startswith("JobId="):
-        state, reason = _one(row, "JobState") or "?", _one(row, "Reason") or ""
-        return number(_one(row, "JobId") or ""), state, _reason(reason), _exit(_one(row, "ExitCode") or "")
-    fields = [field.strip() for field in row.split("|")]
-    if len(fields) < 3 or not fields[0].isascii() or not fields[0].isdigit():
-        return None
-    # sacct says "CANCELLED by UID".
-    state = (fields[1].split() or ["?"])[0]
-    code = _exit(fields[2])
-    rest = fields[3:] if code else fields[2:]
-    return number(fields[0]), state, _reason("|".join(rest).strip("|")), code
-
-
-def _exit(text: str) -> tuple[int, int] | None:
-    match = _EXIT.fullmatch(text)
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def _reason(text: str) -> str:
-    return "" if text in ("None", "(null)") else text
