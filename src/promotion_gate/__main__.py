@@ -18,7 +18,7 @@ from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import parse_json, to_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import DECISION_JSON, SUMS_FILE, is_path
-from promotion_gate.base.policy import policy_text
+from promotion_gate.base.policy_reading import policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
 from promotion_gate.bundle.history import is_sealed, read_run

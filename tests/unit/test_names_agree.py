@@ -18,7 +18,7 @@ import bundles
 import yaml
 
 import promotion_gate
-from promotion_gate.base.policy import load_policy
+from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.checks.case import COMMON_HINTS, REPLACED

@@ -9,7 +9,8 @@ from pathlib import Path
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import Content, read_file, read_json, sha256, size_of
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE
-from promotion_gate.base.policy import Policy, load_policy
+from promotion_gate.base.policy import Policy
+from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.bundle.baseline import Baseline, parse_baselines
 from promotion_gate.bundle.index import Index, parse_index
 

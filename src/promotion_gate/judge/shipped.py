@@ -10,7 +10,8 @@ from typing import Any
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit
-from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy, load_policy
+from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
+from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import parse_duration
 from promotion_gate.judge.checks.case import CHECKS
 from promotion_gate.judge.checks.registry import check_policy

@@ -20,7 +20,8 @@ from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
-from promotion_gate.base.policy import GATE_NAMES, Policy, load_policy, policy_text
+from promotion_gate.base.policy import GATE_NAMES, Policy
+from promotion_gate.base.policy_reading import load_policy, policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir

@@ -29,7 +29,8 @@ from promotion_gate.base.names import (
     SHIPPED_POLICY_FILE,
     SUMS_FILE,
 )
-from promotion_gate.base.policy import GATE_NAMES, load_policy
+from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import is_sealed, newest_folder, newest_run, remove_unfinished
