@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.run.settings import (
-    REQUIRED,
-    VARIABLES,
-    boolean,
-    check_run_id,
-    chosen_gates,
-    effective,
-    risk,
-)
+from promotion_gate.run.kinds import boolean, check_run_id, chosen_gates, risk
+from promotion_gate.run.settings import REQUIRED, VARIABLES, effective
 
 NOT_KEPT = [name for name, variable in VARIABLES.items() if not variable.kept]
 

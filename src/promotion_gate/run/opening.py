@@ -32,13 +32,14 @@ from promotion_gate.judge.shipped import policy_record, read_policy, shipped_che
 from promotion_gate.judge.waivers import check_waivers
 from promotion_gate.prove.signing import check_signing_key
 from promotion_gate.report.tracker import check_issue_commands
+from promotion_gate.run.kinds import check_run_id, text
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
 from promotion_gate.run.roots import check_holds_no_tracked_file
-from promotion_gate.run.settings import VARIABLES, Mistakes, check_run_id, effective, text
+from promotion_gate.run.settings import VARIABLES, Mistakes, effective
 from promotion_gate.run.sharing import check_group, let_in, share
 
 

@@ -39,11 +39,11 @@ from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.signoff import void_from_now
+from promotion_gate.run.kinds import chosen_gates
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.masking import masked
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.probing import probe_of
-from promotion_gate.run.settings import chosen_gates
 
 # What makes a decision; the seal goes first, since nobody is to believe what it has left.
 REVOKED = (SUMS_FILE, DECISION_JSON, DECISION_MD, *RENDERED)

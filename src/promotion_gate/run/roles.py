@@ -21,18 +21,9 @@ from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of, nearest
 from promotion_gate.base.policy import CheckPolicy, Policy
 from promotion_gate.judge.checks.registry import registered
+from promotion_gate.run.kinds import boolean, command, entries, environment, seconds, text
 from promotion_gate.run.masking import check_not_masked
-from promotion_gate.run.settings import (
-    VARIABLES,
-    Mistakes,
-    boolean,
-    command,
-    entries,
-    environment,
-    seconds,
-    text,
-    unset,
-)
+from promotion_gate.run.settings import VARIABLES, Mistakes, unset
 
 # A default that is one variable of the run, with what stands for it where the role is used alone.
 _TAKEN = re.compile(r"\{\{ (gate_common_run\.settings\.)?(\w+)(?: \| default\(.*\))? \}\}")
