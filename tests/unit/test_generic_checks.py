@@ -209,6 +209,7 @@ def another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         (tmp_path / "another_package.py").write_text(text, encoding="utf-8")
         point = EntryPoint("another", "another_package", registry.GROUP)
         monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+        registry.load_others.cache_clear()  # another test may have looked already
 
     monkeypatch.syspath_prepend(tmp_path)
     yield install
