@@ -170,6 +170,8 @@ def test_what_no_mask_foresaw_is_noticed(text: str) -> None:
         ("DB_DSN", "host=h user=aiida password=pw-of-dsn-1 dbname=x", {"pw-of-dsn-1"}),
         ("DATABASE", "host=h password='pw of\\'dsn 1'", {"pw of\\'dsn 1", "pw of'dsn 1"}),
         ("ODBC", "Server=h;User Id=u;Password=pw-of-odbc;", {"pw-of-odbc"}),
+        ("ODBC", "Server=h;Password=pw-of-odbc;Encrypt=yes", {"pw-of-odbc", "pw-of-odbc;Encrypt=yes"}),
+        ("CONFIG", "user: me\npassword: in-yaml-1\n", {"in-yaml-1"}),
         ("SITE_CONN", "opaque-connection-1", {"opaque-connection-1"}),
         ("CONFIG", '{"broker_password": "in-json-1", "host": "h"}', {"in-json-1"}),
         (

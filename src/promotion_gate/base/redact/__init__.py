@@ -5,42 +5,31 @@ in library/ finds it as ansible.module_utils.promotion.redact).
 
 First by value: what is known to be a secret is masked wherever it stands, however it is encoded, quoted or split
 (known.py; collect.py takes the values out of an environment). Then, for what nobody knew of, by a name that says so
-(named.py, names.py) and by the shapes of this field (shapes.py). Results, descriptions of a contract's fields, paths of
-keys, public keys and fingerprints stay although their name says secret: decisions rest on them.
+(named.py, names.py) and by the shapes of this field (shapes.py).
 
 Each rule is a function from a text to the spans that must not be seen; Redactor.text() masks their union.
-Masking is idempotent: a masked text stays as it is.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from .collect import secrets_in, secrets_of, secrets_that_are_names
-from .known import Known
-from .named import named_values, two_fields
+from .known import Known, Span
+from .named import named_values
 from .names import MASK, is_no_secret, is_secret_name
-from .shapes import command_words, private_keys, token_shapes, url_passwords
+from .shapes import known_shapes, private_keys, url_passwords
 
-__all__ = [
-    "MASK",
-    "Redactor",
-    "is_no_secret",
-    "is_secret_name",
-    "secrets_in",
-    "secrets_of",
-    "secrets_that_are_names",
-]
+__all__ = ["MASK", "Redactor", "is_no_secret", "is_secret_name", "secrets_in", "secrets_of", "secrets_that_are_names"]
 
 _RULES = {
     "private key": private_keys,
     "password in a URL": url_passwords,
     "value of a secret name": named_values,
-    "name and value": two_fields,
-    "password of a command": command_words,
-    "token": token_shapes,
+    "word of a command, or a token": known_shapes,
 }
 _KNOWN = "known value"
 
@@ -52,11 +41,6 @@ class Redactor:
         """Take the known secret values, by variable name or just the values."""
         self.masks: Counter[str] = Counter()
         self._known = Known(secrets.values() if isinstance(secrets, Mapping) else secrets)
-
-    @property
-    def count(self) -> int:
-        """How many values were masked so far."""
-        return sum(self.masks.values())
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked; text(text(x)) == text(x)."""
@@ -70,13 +54,10 @@ class Redactor:
     def argv(self, argv: Iterable[str]) -> list[str]:
         """Return the words of a command with every secret masked, also where a word follows its option."""
         words = list(argv)
-        try:
+        with suppress(ValueError):  # a mask took a quote with it
             masked = shlex.split(self.text(shlex.join(words)))
-        except ValueError:  # a mask took a quote with it
-            masked = []
-        if len(masked) != len(words):
-            masked = words
-        return [self.text(word) for word in masked]
+            words = masked if len(masked) == len(words) else words
+        return [self.text(word) for word in words]
 
     def remains(self, text: str) -> bool:
         """Say whether a known value can still be read in a masked text, in whatever way nobody thought of."""
@@ -87,30 +68,25 @@ class Redactor:
         return [text[start:end] for rule in _RULES.values() for start, end in rule(text) if start < end]
 
     def _mask(self, text: str) -> str:
-        spans = [(*span, _KNOWN) for span in self._known.spans(text)]
-        spans += [(*span, name) for name, rule in _RULES.items() for span in rule(text)]
+        spans = [(span, _KNOWN) for span in self._known.spans(text)]
+        spans += [(span, name) for name, rule in _RULES.items() for span in rule(text)]
         pieces = []
         done = 0
-        for start, end, rule_name in _merged(spans):
-            if text[start:end] == MASK:
-                continue
-            pieces += [text[done:start], MASK]
-            done = end
-            self.masks[rule_name] += 1
+        for (start, end), rule_name in _merged(spans):
+            if text[start:end] != MASK:
+                pieces += [text[done:start], MASK]
+                done = end
+                self.masks[rule_name] += 1
         return "".join(pieces) + text[done:]
 
 
-def _merged(spans: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    """Yield the union of the spans, in order, touching ones as one, under the name of the first."""
-    last: tuple[int, int, str] | None = None
-    for start, end, rule in sorted(spans):
-        if start >= end:
-            continue
-        if last is None or start > last[1]:
-            if last is not None:
-                yield last
-            last = (start, end, rule)
-        else:
-            last = (last[0], max(last[1], end), last[2])
-    if last is not None:
-        yield last
+def _merged(spans: Iterable[tuple[Span, str]]) -> list[tuple[Span, str]]:
+    """The union of the spans, in order, touching ones as one, under the name of the first."""
+    merged: list[tuple[Span, str]] = []
+    for (start, end), rule in sorted(spans):
+        if merged and start <= merged[-1][0][1] and start < end:
+            (first, last), rule = merged[-1]
+            merged[-1] = ((first, max(last, end)), rule)
+        elif start < end:
+            merged.append(((start, end), rule))
+    return merged

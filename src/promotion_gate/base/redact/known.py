@@ -10,12 +10,10 @@ from __future__ import annotations
 import base64
 import html
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from array import array
+from collections.abc import Iterable, Iterator
 
 Span = tuple[int, int]
-Decode = Callable[["re.Match[str]"], str]
 
 MIN_LENGTH = 8  # shorter values ("guest", "aiida") are ordinary words of the evidence,
 MIN_MIXED_LENGTH = 6  # but for those of letters and something else: hunter2
@@ -54,11 +52,14 @@ _CODED = re.compile(
 _HEX_GAP = re.compile(r"(?<=[0-9a-f]{2})(?:[ :,-]|,? ?0x|\\x)(?=[0-9a-f]{2})", re.I)
 _BLANKS = re.compile(r"(?:" + ANSI + r"|[\s|│┃║>\\\x08" + _UNSEEN + "])+")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
-_BASE64_BEFORE, _BASE64_AFTER = re.compile(r"[A-Za-z0-9+/_-]*\Z"), re.compile(r"[A-Za-z0-9+/_-]{0,200}")
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 
 
-def _decoded(found: re.Match[str]) -> str:
+def _replaced(found: re.Match[str]) -> str:
+    """What stands for a match in the next view: the character that is coded there, or nothing."""
     token = found.group()
+    if found.re is not _CODED:
+        return ""
     if token[0] == "%" or token[:2] in ("\\x", "\\X"):
         return bytes.fromhex(re.sub(r"[%\\xX]", "", token)).decode("utf-8", "surrogateescape")
     if token[0] == "&":
@@ -73,90 +74,51 @@ def _decoded(found: re.Match[str]) -> str:
     return _LETTERS.get(token[1], token[1])
 
 
-def _nothing(_found: re.Match[str]) -> str:
-    return ""
-
-
-class _Rewritten:
-    """A text with each match of a pattern replaced, in which every place knows where it stood."""
-
-    def __init__(self, text: str, pattern: re.Pattern[str], replace: Decode) -> None:
-        self._starts: list[int] = []  # of each run in the new text
-        self._runs: list[tuple[int, int, bool]] = []  # where it stood, and whether letter by letter
-        kept: list[str] = []
-        done = length = 0
-        for found in pattern.finditer(text):
-            for piece, start, end, same in (
-                (text[done : found.start()], done, found.start(), True),
-                (replace(found), found.start(), found.end(), False),
-            ):
-                if piece:
-                    self._starts.append(length)
-                    self._runs.append((start, end, same))
-                    kept.append(piece)
-                    length += len(piece)
-            done = found.end()
-        self._starts.append(length)
-        self._runs.append((done, len(text), True))
-        self.text = "".join(kept) + text[done:]
-
-    def pieces(self, start: int, end: int) -> Iterator[Span]:
-        """Where start:end stood before, in pieces: what was replaced by nothing is none of them."""
-        for run in range(bisect_right(self._starts, start) - 1, len(self._starts)):
-            first = self._starts[run]
-            if first >= end:
-                return
-            stood, until, same = self._runs[run]
-            yield (stood + max(0, start - first), min(stood + end - first, until)) if same else (stood, until)
-
-
 class _View:
-    """A text as it looks after some rewriting, folded to lower case."""
+    """A text with each match of a pattern replaced, and where each of its characters started and ended before that."""
 
-    def __init__(self, text: str, layers: tuple[_Rewritten, ...], rewrite: Callable[[str], str]) -> None:
-        self.text, self.rewrite, self._layers = _folded(text), rewrite, layers
+    def __init__(self, raw: str, before: _View | None = None, pattern: re.Pattern[str] = _ESCAPES) -> None:
+        kept, starts, ends, done = [""], array("L"), array("L"), 0
+        places = array("L", range(len(raw) + 1))
+        for found in pattern.finditer(raw) if before else ():
+            first, last = found.span()
+            piece = _replaced(found)
+            kept += (raw[done:first], piece)
+            starts += places[done:first] + places[first : first + 1] * len(piece)
+            ends += places[done + 1 : first + 1] + places[last : last + 1] * len(piece)
+            done = last
+        self.raw = "".join(kept) + raw[done:]
+        self.text = _folded(self.raw)
+        self._starts, self._ends = starts + places[done:-1], ends + places[done + 1 :]
+        self._before, self._pattern = before, pattern
 
-    def spans(self, start: int, end: int) -> list[Span]:
-        """Where start:end stands in the text itself."""
-        spans = [(start, end)]
-        for layer in reversed(self._layers):
-            spans = [piece for span in spans for piece in layer.pieces(*span)]
-        return spans
+    def then(self, pattern: re.Pattern[str]) -> _View:
+        """This view rewritten once more; itself if that changes nothing."""
+        return _View(self.raw, self, pattern) if pattern.search(self.raw) else self
 
+    def rewritten(self, value: str) -> str:
+        """A value as this view shows it."""
+        return self._pattern.sub(_replaced, self._before.rewritten(value)) if self._before else value
 
-def _views(text: str, bare: bool) -> Iterator[_View]:
-    yield _View(text, (), str)
-    layers: tuple[_Rewritten, ...] = ()
-    last = text
-    rewrite: Callable[[str], str] = str
-    for pattern, replace in ((_ESCAPES, _nothing), (_WRAP, _nothing), (_CODED, _decoded), (_CODED, _decoded)):
-        layer = _Rewritten(last, pattern, replace)
-        if layer.text == last:
-            continue
-        layers, last, rewrite = (*layers, layer), layer.text, _then(rewrite, pattern, replace)
-        # Escape sequences go first, as a terminal's border has its own colour; both together are one view.
-        if pattern is not _ESCAPES or _WRAP.search(last) is None:
-            yield _View(last, layers, rewrite)
-    if bare:
-        layer = _Rewritten(text, _BLANKS, _nothing)
-        yield _View(layer.text, (layer,), _bare)
-
-
-def _bare(text: str) -> str:
-    """Without what a wrap may have taken from the value itself: its own blanks, borders and continuations."""
-    return _BLANKS.sub("", text)
+    def spans(self, start: int, end: int) -> Iterator[Span]:
+        """Where start:end stands in the text itself, in pieces: what was replaced by nothing is none of them."""
+        first, last = self._starts[start], self._ends[end - 1]
+        one_piece = last - first == end - start
+        for piece in ((first, last),) if one_piece else zip(self._starts[start:end], self._ends[start:end]):
+            yield from self._before.spans(*piece) if self._before else (piece,)
 
 
-def _then(before: Callable[[str], str], pattern: re.Pattern[str], replace: Decode) -> Callable[[str], str]:
-    return lambda text: pattern.sub(replace, before(text))
+def _views(text: str) -> Iterator[_View]:
+    view = _View(text)
+    yield view
+    for pattern in (_ESCAPES, _WRAP, _CODED, _CODED):  # escapes first: a terminal's border has its own colour
+        view, before = view.then(pattern), view
+        if view is not before:
+            yield view
 
 
 def _folded(text: str) -> str:
-    """In lower case, every letter in its place."""
-    lower = text.lower()
-    if len(lower) == len(text):
-        return lower
-    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+    return text.replace("İ", "I").lower()  # the one letter whose lower case is longer
 
 
 class Known:
@@ -168,43 +130,33 @@ class Known:
         self._base64 = sorted({_folded(form) for value in self._values for form in _base64(value)})
         self._hex = sorted({_bytes(value).hex() for value in self._values})
         self._have_blanks = any(_BLANKS.search(value) for value in self._values)
-        self._cores = {core for value in self._values if (core := _core(value)) and not _is_word(value)}
+        self._cores = {core for value in self._values if (core := _core(value))}
 
     def spans(self, text: str) -> Iterator[Span]:
         """What is to be masked: each place of a value, in whatever form."""
-        if not self._values:
-            return
-        for view in _views(text, self._have_blanks):
+        views = list(_views(text)) if self._values else []
+        if self._have_blanks:  # a wrap may have taken blanks, borders and continuations from the value itself
+            views.append(views[0].then(_BLANKS))
+        for view in views:
             for value in self._values:
-                for form in _forms(value, view.rewrite):
+                for form in _forms(value, view):
                     for start, end in _places(view.text, form):
                         if not _is_word(value) or _is_apart(view.text, start, end):
                             yield from view.spans(start, end)
-            for form in self._base64:
-                for place in _places(view.text, form):
-                    yield _widened(text, view.spans(*place))
-            spaced = _Rewritten(view.text, _HEX_GAP, _nothing)
-            for form in self._hex:
-                for start, end in _places(spaced.text, form):
-                    pieces = list(spaced.pieces(start, end))
-                    yield from view.spans(pieces[0][0], pieces[-1][1])
+            for forms, seen in ((self._base64, view), (self._hex, view.then(_HEX_GAP))):
+                for form in forms:
+                    for start, end in _places(seen.text, form):
+                        yield _widened(text, list(seen.spans(start, end)))
 
     def remains(self, text: str) -> bool:
         """Whether a masked text still shows a value to somebody who reads only its letters and digits."""
-        if not self._cores:
-            return False
-        for view in _views(text, False):
-            letters = _letters(view.text)
-            if any(core in letters or core[::-1] in letters for core in self._cores):
-                return True
-        return False
+        seen = [_letters(view.text) for view in _views(text)] if self._cores else []
+        return any(core in letters or core[::-1] in letters for core in self._cores for letters in seen)
 
 
 def _is_long_enough(value: str) -> bool:
-    if not value.strip("*"):
-        return False
     mixed = any(letter.isalpha() for letter in value) and not value.isalpha()
-    return len(value) >= (MIN_MIXED_LENGTH if mixed else MIN_LENGTH)
+    return len(value) >= (MIN_MIXED_LENGTH if mixed else MIN_LENGTH) and bool(value.strip("*"))
 
 
 def _is_word(value: str) -> bool:
@@ -212,24 +164,23 @@ def _is_word(value: str) -> bool:
     return value.isdigit() or (value.isalpha() and len(value) <= _LONGEST_WORD and value[1:] == value[1:].lower())
 
 
-@lru_cache(maxsize=1024)
 def _core(value: str) -> str:
     """The letters and digits of a value; empty where they say too little."""
     core = _letters(_folded(value))
     telling = len(core) >= MIN_LENGTH and not core.isdigit() and (not core.isalpha() or len(core) > _LONGEST_WORD)
-    return core if telling else ""
+    return core if telling and not _is_word(value) else ""
 
 
 def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text)
 
 
-def _forms(value: str, rewrite: Callable[[str], str]) -> set[str]:
+def _forms(value: str, view: _View) -> set[str]:
     """As it is, as a query has blanks, as SQL and YAML double a quote; and rewritten as the view was.
 
     A backslash at its end may have been read together with what stands behind the value, so it need not be there.
     """
-    forms = {value, value.replace(" ", "+"), value.replace("'", "''"), rewrite(value)}
+    forms = {value, value.replace(" ", "+"), value.replace("'", "''"), view.rewritten(value)}
     forms |= {form.rstrip("\\") for form in forms}
     return {_folded(form) for form in forms if len(form) >= MIN_MIXED_LENGTH}
 
@@ -253,9 +204,8 @@ def _base64(value: str) -> Iterator[str]:
 def _widened(text: str, spans: list[Span]) -> Span:
     """The whole base64 word: its first and last letters hold bits of the value, too."""
     start, end = spans[0][0], spans[-1][1]
-    before = _BASE64_BEFORE.search(text[max(0, start - 200) : start])
-    after = _BASE64_AFTER.match(text, end)
-    return start - len(before.group() if before else ""), after.end() if after else end
+    before, after = text[max(0, start - 200) : start], text[end : end + 200]
+    return start - len(before) + len(before.rstrip(_BASE64)), end + len(after) - len(after.lstrip(_BASE64))
 
 
 def _places(text: str, word: str) -> Iterator[Span]:

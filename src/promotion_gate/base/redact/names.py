@@ -32,17 +32,13 @@ _NEUTRAL = re.compile(
     r"_(?:file|path|dir|name|url|uri|type|count|length|len|limit|ttl|policy|enabled|required|age|expiry|expires|"
     r"expires_in|timeout|prompt|stdin|fd|command|min|max|fingerprint|algorithms?)$|^_*no_"
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# Names whose value may well be where the secret lies; such a path is no secret.
-_PATH_ALLOWED = re.compile(r"(?:key|credentials?|creds?|cookie)$")
-_PATH = re.compile(
+# In a *_KEY, *_CREDENTIALS or *_COOKIE: where the secret lies, and what the world may know of a key.
+_OF_A_KEY = re.compile(r"(?:key|credentials?|creds?|cookie)$")
+_PUBLIC = re.compile(
     r"(?:~|\.{1,2}|\$\{?\w+\}?)(?:/[\w.@+-]{1,60})+/?"  # ~/.ssh/id_ed25519
     r"|(?:/[\w.@+-]{1,39}){2,}/?"  # /etc/ssl/key.pem; one segment alone may be base64
     r"|[\w.@+-]{1,39}(?:/[\w.@+-]{1,39})*\.(?:pem|key|pub|crt|json|p12|pfx|txt|ya?ml)"
-)
-# deploy_key: ssh-ed25519 AAAA... me@host, or SHA256:...: what the world may know of a key.
-_PUBLIC = re.compile(
-    r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]{2,60}[ \t]AAAA[A-Za-z0-9+/]{16,4096}={0,2}(?:[ \t][\w.@-]{1,64})?"
+    r"|(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]{2,60}[ \t]AAAA[A-Za-z0-9+/]{16,4096}={0,2}(?:[ \t][\w.@-]{1,64})?"
     r"|SHA256:[A-Za-z0-9+/]{43}=?|(?:MD5:)?(?:[0-9a-f]{2}:){15}[0-9a-f]{2}"
 )
 _NO_VALUE = frozenset({"", MASK, "null", "none", "true", "false", "~", "{", "[", "{}", "[]"})
@@ -54,6 +50,7 @@ _RESULT = re.compile(
     re.I,
 )
 # access_token: string, required - what a contract or a form says of a field, and who owns it.
+_WORDS = re.compile(r"[A-Za-z'`.,;()/-]+(?:[ \t]+[A-Za-z'`.,;()/-]+)+")
 _DESCRIBED = re.compile(
     r"(?:string|str|text|int(?:eger)?|number|float|bool(?:ean)?|uuid|object|array|bytes|timestamp)(?:\[\])?\??"
     r"(?:[ \t]?[,;(][ \t]?(?:required|optional|nullable)\b[^\n]*)?"
@@ -70,7 +67,7 @@ _DESCRIBED = re.compile(
 @lru_cache(maxsize=4096)
 def snake(name: str) -> str:
     """dbPassword, DB-PASSWORD and db.password as db_password."""
-    return re.sub(r"[-.]", "_", _CAMEL.sub("_", name)).lower()
+    return re.sub(r"[-.]", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower()
 
 
 @lru_cache(maxsize=4096)
@@ -80,33 +77,32 @@ def is_secret_name(name: str, in_environment: bool = True) -> bool:
     Some words say so of a variable of an environment alone: SENTRY_DSN, but not `pin: 5` in what a tool prints.
     """
     text = snake(name)
-    if _NEUTRAL.search(text):
-        return False
-    found = _SECRET.search(text) or (in_environment and _OF_ENVIRONMENT.search(text))
-    return bool(found) or is_some_key(name)
+    known = _SECRET.search(text) or (in_environment and _OF_ENVIRONMENT.search(text)) or is_some_key(name)
+    return bool(known) and _NEUTRAL.search(text) is None
 
 
-@lru_cache(maxsize=4096)
 def is_some_key(name: str) -> bool:
     """Say whether nothing but a final _key makes the name a secret's: what follows it may be prose as well."""
     text = snake(name)
-    return not _SECRET.search(text) and _SOME_KEY.search(text) is not None and _ORDINARY_KEY.search(text) is None
+    return bool(_SOME_KEY.search(text)) and not _SECRET.search(text) and not _ORDINARY_KEY.search(text)
 
 
 def is_no_secret(name: str, value: str) -> bool:
     """Say whether the value is none, whatever its name: empty, a path in a *_KEY, a public key, a fingerprint."""
-    if value.lower() in _NO_VALUE:
+    of_a_key = _OF_A_KEY.search(snake(name)) is not None
+    return value.lower() in _NO_VALUE or (of_a_key and _PUBLIC.fullmatch(value) is not None)
+
+
+def stays(name: str, sign: str, value: str, bare: bool = True, described: bool = False) -> bool:
+    """Say whether what stands behind a secret's name is plainly no secret: nothing, a path, a result, a description.
+
+    `bare` has no quotes around it; `described` is a cell of a table, or stands behind a name in backquotes.
+    """
+    if is_no_secret(name, value) or name.startswith("-"):
+        return is_no_secret(name, value)
+    if _RESULT.fullmatch(value):
         return True
-    if _PATH_ALLOWED.search(snake(name)) is None:
-        return False
-    return _PATH.fullmatch(value) is not None or _PUBLIC.fullmatch(value) is not None
-
-
-def is_result(value: str) -> bool:
-    """Say whether the value says how something went, or that a switch is on."""
-    return _RESULT.fullmatch(value) is not None
-
-
-def is_description(value: str) -> bool:
-    """Say whether the words behind a name and a colon describe it: a type, an owner, a count, a sentence."""
-    return _DESCRIBED.fullmatch(value) is not None
+    prose = sign in ("", ":") and (bare or value.lower().startswith("str"))
+    # The fields of a contract are called some_key as well, and what it says of them is judged.
+    of_some_key = bare and is_some_key(name) and bool(_WORDS.fullmatch(value) or (described and value.isalpha()))
+    return prose and (of_some_key or _DESCRIBED.fullmatch(value) is not None)
