@@ -180,7 +180,7 @@ TRAPS = [
     Trap("the callback raises when the bundle is closed", _callback_raises("close"), "is still open"),
     Trap("the callback raises in the last hook", _stats_raise, "HOLD. The record is", True, "slurm_smoke.node"),
     Trap("the callback raises in its last hook, and no play decides",
-         _hook_raises("playbook_on_stats", _limited_to_the_vm), "gate_common_run"),
+         _hook_raises("playbook_on_stats", _limited_to_the_vm), "leaves out localhost"),
     Trap("the callback raises in its first hook, and no play decides",
          _hook_raises("playbook_on_start", _limited_to_the_vm), "gate_common_run"),
     Trap("the callback raises when a host is unreachable", _hook_raises("runner_on_unreachable", _unreachable),
