@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from copies import through_runner
-from ground import Ground, Run
+from ground import Ground, Run, git
 from test_secrets_handed_in import listening_python
 
 # What stands around a random core: quotes, blanks, shell and URL characters, no ASCII, Jinja, a leading dash.
@@ -58,10 +58,13 @@ class Secrets:
     vm_file: dict[str, str]  # the VM's environment file
     vm: dict[str, str]  # aiida_vm_environment
     workspace: dict[str, str]  # workspace_environment
-    settings: dict[str, str]  # other variables of the inventory, and -e
+    settings: dict[str, str]  # other variables of the inventory, -e, and options of the command line
+    inner: dict[str, str]  # inside a DSN, JSON or URLs of the VM's environment file
+    key: str  # in the lines of a private key that is tracked in the workspace
 
     def all(self) -> list[str]:
-        return [value for group in (self.vm_file, self.vm, self.workspace, self.settings) for value in group.values()]
+        groups = (self.vm_file, self.vm, self.workspace, self.settings, self.inner)
+        return [*(value for group in groups for value in group.values()), self.key]
 
 
 def make_secrets() -> Secrets:
@@ -75,15 +78,31 @@ def make_secrets() -> Secrets:
         # Ansible would template {{ }} in the inventory, and a value there never goes through a shell.
         {"SMOKE_TOKEN": made_up(0), "S3_SECRET_ACCESS_KEY": made_up(1)},
         {"NPM_TOKEN": made_up(2), "CONVEX_DEPLOY_SECRET": made_up(5)},
-        {name: "Zq" + secrets.token_hex(8) for name in ("prepare", "smoke_args", "risk", "extra", "url", "marked")},
+        {
+            name: "Zq" + secrets.token_hex(8)
+            for name in ("prepare", "smoke_args", "risk", "extra", "url", "marked", "jump_password")
+        },
+        {name: "Zq" + secrets.token_hex(8) for name in ("dsn", "json", "first_url", "second_url")},
+        "Zq" + secrets.token_hex(8),
     )
+
+
+def key_file(planted: Secrets) -> str:
+    """A private key whose every line holds the canary."""
+    lines = [f"b3BlbnNzaC1rZXktdjEA{number:02}{planted.key}AAAAB3NzaC1yc2EAAAADAQABAAABgQ" for number in range(12)]
+    return "\n".join(["-----BEGIN OPENSSH PRIVATE KEY-----", *lines, "-----END OPENSSH PRIVATE KEY-----", ""])
 
 
 def plant(ground: Ground, planted: Secrets) -> None:
     with ground.env_file.open("a", encoding="utf-8") as stream:
         stream.writelines(f"{name}={shlex.quote(value)}\n" for name, value in planted.vm_file.items())
         stream.write(f"BROKER_URL=amqp://aiida:{quote(planted.vm_file['SITE_SECRET'], safe='')}@127.0.0.1/\n")
-    ground.variables["aiida_vm_environment"] |= planted.vm
+        stream.write(f"SITE_DSN='host=127.0.0.1 user=aiida password={planted.inner['dsn']} dbname=aiida'\n")
+        stream.write(f"SITE_CONFIG='{json.dumps({'broker_password': planted.inner['json'], 'port': 5672})}'\n")
+        urls = (f"amqp://aiida:{planted.inner[name]}@127.0.0.1/" for name in ("first_url", "second_url"))
+        stream.write(f"SITE_HOSTS={','.join(urls)}\n")
+    # What looks like a result or an exit status: as secrets they must hide none.
+    ground.variables["aiida_vm_environment"] |= {**planted.vm, "A": "1", "DOOR_PASSWORD": "1", "CARD_PIN": "0"}
     ground.variables["workspace_environment"] |= planted.workspace
     ground.variables.update(
         workspace_prepare_commands=[f"echo docker login --password {planted.settings['prepare']}"],
@@ -93,12 +112,17 @@ def plant(ground: Ground, planted: Secrets) -> None:
     )
     ground.variables["promotion_secrets"] = [planted.settings["marked"]]
     marked = f"the site's code is {planted.settings['marked']}\n"  # only the controller knows this one
-    on_vm = marked + "".join(printed(value) for value in {**planted.vm_file, **planted.vm}.values())
+    on_vm = marked + "".join(printed(value) for value in {**planted.vm_file, **planted.vm, **planted.inner}.values())
     here = marked + "".join(printed(value) for value in planted.workspace.values())
     for name, text in (("bootstrap", on_vm), ("smoke", on_vm), ("openapi", here), ("generate", here), ("pytest", here)):
         before = (ground.folder / "answers" / name).read_text(encoding="utf-8")
         ground.say_text(name, text + before)
     (ground.folder / "notes").write_text(on_vm, encoding="utf-8")
+    key = ground.workspace / "docs" / "deploy.pem"
+    key.write_text(key_file(planted), encoding="utf-8")
+    git(ground.workspace, "add", ".")
+    git(ground.workspace, "commit", "--quiet", "--message=A key that should not be here")
+    git(ground.vm, "pull", "--quiet", str(ground.workspace), "main")
     named = shlex.quote(planted.vm["SMOKE_TOKEN"])
     ground.hook(
         "smoke",
@@ -167,11 +191,16 @@ def test_no_secret_shows_up_anywhere(ground: Ground, tmp_path: Path) -> None:
     ground.settings["ANSIBLE_LOG_PATH"] = str(log)
     broker = f" ✘ broker: Unable to connect to broker: amqp://aiida:{planted.vm['SMOKE_TOKEN']}@127.0.0.1:5672\n"
     ground.say_text("verdi_status", broker, 1)
-    held = ground.gate("-vvvv", "-e", f"site_token={planted.settings['extra']}")
+    # The generator changes a line in the middle of a tracked key, so that a patch would begin inside it.
+    ground.hook("generate", "sed -i 's/^\\(b3.*dj\\)EA06/\\1EA66/' docs/deploy.pem\n")
+    jump = f"--ssh-extra-args=-o SetEnv=JUMP_PASSWORD={planted.settings['jump_password']}"
+    held = ground.gate("-vvvv", "-e", f"site_token={planted.settings['extra']}", jump)
     assert_masked(held)
+    assert held.bundle and "docs/deploy.pem" in (held.bundle / "05-worktree.patch").read_text(encoding="utf-8")
     assert "Unable to connect to broker: amqp://aiida:***@127.0.0.1:5672" in held.output
 
     ground.say("verdi_status", "verdi_status/2.9-healthy")
+    (ground.folder / "answers" / "generate.hook").unlink()
     ground.hook("smoke", f"cp {ground.folder}/notes $PROMOTION_SCRATCH/slurm-smoke/*/notes.log\n")
     runner = tmp_path / "runner"
     extravars = {"promotion_resume": "latest", "site_token": planted.settings["extra"]}
@@ -228,6 +257,10 @@ def assert_masked(run: Run) -> None:
         assert "it is *** here" in (run.bundle / name).read_text(encoding="utf-8")
     assert "its name holds a secret" in run.check("slurm_smoke.artifacts")["observed"]
     index = json.loads((run.bundle / "index.json").read_text(encoding="utf-8"))
+    exits = {command["id"]: command["exit"] for command in index["commands"]}
+    assert (exits["status"], exits["profile_list"]) == (1, 0), "a secret of one digit masks no exit status"
+    assert index["run"]["options"] == ["--ssh-extra-args=-o SetEnv=JUMP_PASSWORD=***"]
+    assert index["settings"]["aiida_vm_environment"]["DOOR_PASSWORD"] == "***"
     assert index["settings"]["workspace_environment"]["NPM_TOKEN"] == "***"
     assert index["settings"]["aiida_vm_smoke_args"] == ["--api-token", "***"]
     assert index["run"]["extra_vars"] == ["site_token=***"]
