@@ -180,9 +180,9 @@ def _handed_in(result: Any) -> list[str]:
 
 def _gate_of(task: Any) -> str | None:
     """The gate that a task belongs to, by the role it stands in: roles/gate_<name>."""
-    role = task._role.get_name() if task._role else ""
-    name = str(role).rsplit(".", maxsplit=1)[-1].removeprefix("gate_")
-    return name if name in ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts") else None
+    role = str(task._role.get_name() if task._role else "").rsplit(".", maxsplit=1)[-1]
+    is_gate = role.startswith("gate_") and role not in ("gate_common", "gate_decision")
+    return role.removeprefix("gate_") if is_gate else None
 
 
 def _dropped_words() -> list[str]:

@@ -120,12 +120,10 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
     }
     waived = [check for gate in decision.gates for check in gate.checks if check.waived]
     files = {DECISION_JSON: to_json(decision.as_dict())}
+    warnings = [warning for gate in decision.gates for check in gate.checks for warning in check.warnings]
     files[DECISION_MD] = _tidy(
         environment.get_template("promotion-decision.md.j2").render(
-            decision=decision,
-            waived=waived,
-            warnings=[warning for gate in decision.gates for check in gate.checks for warning in check.warnings],
-            **told,
+            decision=decision, waived=waived, warnings=warnings, **told
         )
     )
     for policy, gate in zip(bundle.policy.gates, decision.gates, strict=True):
@@ -151,8 +149,9 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
 def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
     """The evidence files of the gates that did not pass, with their digests as they were recorded."""
     prefixes = tuple(f"0{gate.id}-" for gate in decision.gates if gate.status is not Status.PASS)
-    if any(gate.name == "slurm_smoke" and gate.status is not Status.PASS for gate in decision.gates):
-        prefixes += ("slurm-smoke/",)
+    for policy, gate in zip(bundle.policy.gates, decision.gates, strict=True):
+        if gate.status is not Status.PASS:
+            prefixes += tuple(name for name in policy.evidence if name.endswith("/"))
     files = {name: digest for name, digest in bundle.index.files.items() if name.startswith(prefixes)}
     if bundle.index.baseline_sha256 and any(gate.id == 2 and gate.status is not Status.PASS for gate in decision.gates):
         files[BASELINE_FILE] = bundle.index.baseline_sha256
@@ -167,9 +166,7 @@ def _summary(
     told: Mapping[str, Any],
 ) -> str:
     record = bundle.index.gates.get(gate.name)
-    timing: Mapping[str, Any] | None = None
-    if gate.name == "sqlite_smoke":
-        timing = _timing(gate, record.load_average if record else (), record.load_average_after if record else ())
+    timing = _timing(gate, record.load_average if record else (), record.load_average_after if record else ())
     return _tidy(
         environment.get_template("summary.md.j2").render(
             decision=decision,
@@ -190,7 +187,7 @@ def _summary(
 
 
 def _timing(gate: GateResult, before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, Any] | None:
-    """What the timing table of gate 2 shows, from the details of its checks."""
+    """What the timing table shows, from the details of the checks of a gate that timed runs; None for another gate."""
     merged: dict[str, Any] = {}
     for check in gate.checks:
         merged.update(check.details)
