@@ -216,3 +216,19 @@ def prepared(spec: CommandSpec, chdir: str | None, around: Surroundings) -> tupl
     if spec.path_of_prefix:
         prefix = prefix[:-1]
     return [*prefix, *(around.fill(word, known) for word in words(spec.run))], directory, env
+
+
+def load_average() -> list[float]:
+    try:
+        return [round(value, 2) for value in os.getloadavg()]
+    except OSError:
+        return []
+
+
+def user_name() -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return str(os.getuid())

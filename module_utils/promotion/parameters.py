@@ -21,17 +21,17 @@ class CommandSpec:
     id: str
     file: str
     run: Words
-    prefix: Words | None
-    path_of_prefix: bool
-    chdir: str | None
-    environment: Mapping[str, object] | None
     limit_seconds: float
-    group: str | None
-    after: str | None
-    asks: str | None
-    as_by_hand: bool
-    needs_env_file: bool
-    kill_leftovers: bool
+    prefix: Words | None = None
+    path_of_prefix: bool = False
+    chdir: str | None = None
+    environment: Mapping[str, object] | None = None
+    group: str | None = None
+    after: str | None = None
+    asks: str | None = None
+    as_by_hand: bool = False
+    needs_env_file: bool = False
+    kill_leftovers: bool = True
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,17 @@ def words(command: Words | None) -> list[str]:
     return shlex.split(command) if isinstance(command, str) else [str(word) for word in command or []]
 
 
+def batches(commands: Sequence[CommandSpec]) -> list[list[CommandSpec]]:
+    """Neighbours of the same group belong together; a command without a group stands alone."""
+    found: list[list[CommandSpec]] = []
+    for spec in commands:
+        if found and spec.group and found[-1][0].group == spec.group:
+            found[-1].append(spec)
+        else:
+            found.append([spec])
+    return found
+
+
 def problem_of(params: Mapping[str, Any]) -> str | None:
     """What is wrong with the parameters, beyond their types, or None."""
     for number, spec in enumerate(params["commands"]):
@@ -151,54 +162,57 @@ def problem_of(params: Mapping[str, Any]) -> str | None:
     return None
 
 
+_TEXT: dict[str, Any] = {"type": "str"}
+_FLAG: dict[str, Any] = {"type": "bool", "default": False}
+_COMMAND: dict[str, Any] = {
+    "id": {"type": "str", "required": True},
+    "file": {"type": "str", "required": True},
+    "run": {"type": "raw", "required": True},
+    "prefix": {"type": "raw"},
+    "path_of_prefix": _FLAG,
+    "chdir": _TEXT,
+    "environment": {"type": "dict", "default": {}},
+    "limit_seconds": {"type": "float", "default": 60},
+    "group": _TEXT,
+    "after": _TEXT,
+    "asks": _TEXT,
+    "as_by_hand": _FLAG,
+    "needs_env_file": _FLAG,
+    "kill_leftovers": {"type": "bool", "default": True},
+}
+_IDENTITY: dict[str, Any] = {
+    "file": {"type": "str", "required": True},
+    "parts": {"type": "list", "elements": "str", "choices": list(PARTS), "default": ["machine"]},
+    "target_branch": _TEXT,
+    "revision": _TEXT,
+    "evidence": _TEXT,
+    "baseline": _TEXT,
+    "profile": _TEXT,
+    "config_dir": _TEXT,
+    "limit_seconds": {"type": "float", "default": 120},
+}
+_ARTIFACT: dict[str, Any] = {
+    "from": {"type": "str", "required": True},
+    "to": {"type": "str", "required": True},
+    "max_files": {"type": "int", "default": 200},
+    "max_bytes": {"type": "int", "default": 8 * 1024 * 1024},
+    "max_file_bytes": {"type": "int", "default": 2 * 1024 * 1024},
+}
+
+
 def argument_spec() -> dict[str, dict[str, Any]]:
     """The argument specification; DOCUMENTATION of the module says what each option is for."""
-    text, flag = {"type": "str"}, {"type": "bool", "default": False}
-    command = {
-        "id": {"type": "str", "required": True},
-        "file": {"type": "str", "required": True},
-        "run": {"type": "raw", "required": True},
-        "prefix": {"type": "raw"},
-        "path_of_prefix": flag,
-        "chdir": text,
-        "environment": {"type": "dict", "default": {}},
-        "limit_seconds": {"type": "float", "default": 60},
-        "group": text,
-        "after": text,
-        "asks": text,
-        "as_by_hand": flag,
-        "needs_env_file": flag,
-        "kill_leftovers": {"type": "bool", "default": True},
-    }
-    identity = {
-        "file": {"type": "str", "required": True},
-        "parts": {"type": "list", "elements": "str", "choices": list(PARTS), "default": ["machine"]},
-        "target_branch": text,
-        "revision": text,
-        "evidence": text,
-        "baseline": text,
-        "profile": text,
-        "config_dir": text,
-        "limit_seconds": {"type": "float", "default": 120},
-    }
-    artifact = {
-        "from": {"type": "str", "required": True},
-        "to": {"type": "str", "required": True},
-        "max_files": {"type": "int", "default": 200},
-        "max_bytes": {"type": "int", "default": 8 * 1024 * 1024},
-        "max_file_bytes": {"type": "int", "default": 2 * 1024 * 1024},
-    }
     return {
         "gate": {"type": "str", "required": True},
         "event": {"type": "str", "default": "commands", "choices": ["commands", "open", "close", "probe"]},
-        "bundle": text,
-        "chdir": text,
+        "bundle": _TEXT,
+        "chdir": _TEXT,
         "environment": {"type": "dict", "default": {}},
-        "env_file": text,
-        "identity": {"type": "dict", "options": identity},
+        "env_file": _TEXT,
+        "identity": {"type": "dict", "options": _IDENTITY},
         "scripts": {"type": "dict", "default": {}},
-        "commands": {"type": "list", "elements": "dict", "default": [], "options": command},
-        "artifacts": {"type": "list", "elements": "dict", "default": [], "options": artifact},
+        "commands": {"type": "list", "elements": "dict", "default": [], "options": _COMMAND},
+        "artifacts": {"type": "list", "elements": "dict", "default": [], "options": _ARTIFACT},
         "max_output_bytes": {"type": "int", "default": 1048576},
         "silent": {"type": "dict", "default": {}},
         "secrets": {"type": "str", "no_log": True},

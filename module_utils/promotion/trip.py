@@ -7,13 +7,10 @@ import inspect
 import os
 import platform
 import shlex
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from . import identity
@@ -22,17 +19,20 @@ from .environment import (
     NotRun,
     Surroundings,
     fill,
+    load_average,
     name_collisions,
     prepared,
     read_env_file,
     secrets_in_files,
+    user_name,
     utf8_locale,
     without_other_repositories,
 )
-from .parameters import ArtifactSpec, CommandSpec, IdentitySpec, Parameters, words
+from .parameters import ArtifactSpec, CommandSpec, IdentitySpec, Parameters, batches, words
 from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
 from .redact import Redactor, secrets_of
 from .running import ALLOWED, Running, run_together, start
+from .scratch import make_scratch, remove, write_scripts
 from .text import plain
 from .withhold import withhold
 
@@ -148,22 +148,7 @@ class Trip:
         for option, value in options.items():
             with contextlib.suppress(NotRun):
                 run += [f"--{option}", self.around.fill(value)] if value else []
-        return CommandSpec(
-            id=name,
-            file=told.file,
-            run=run,
-            prefix=None,
-            path_of_prefix=False,
-            chdir=None,
-            environment=None,
-            limit_seconds=told.limit_seconds,
-            group=None,
-            after=None,
-            asks=None,
-            as_by_hand=False,
-            needs_env_file=False,
-            kill_leftovers=True,
-        )
+        return CommandSpec(id=name, file=told.file, run=run, limit_seconds=told.limit_seconds)
 
     def start(self, spec: CommandSpec, result: Result) -> Running:
         """Starts a command and notes what is started; raises NotRun with the reason if it cannot be."""
@@ -284,64 +269,6 @@ class Trip:
         except NotRun as reason:
             return {**artifact_result(spec.source, spec.to), "error": str(reason)}
         return redacted_artifact(bring_back(source, spec), self.redactor)
-
-
-def batches(commands: Sequence[CommandSpec]) -> list[list[CommandSpec]]:
-    """Neighbours of the same group belong together; a command without a group stands alone."""
-    found: list[list[CommandSpec]] = []
-    for spec in commands:
-        if found and spec.group and found[-1][0].group == spec.group:
-            found[-1].append(spec)
-        else:
-            found.append([spec])
-    return found
-
-
-def load_average() -> list[float]:
-    try:
-        return [round(value, 2) for value in os.getloadavg()]
-    except OSError:
-        return []
-
-
-def user_name() -> str:
-    try:
-        import pwd
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        return str(os.getuid())
-
-
-def write_scripts(scripts: Mapping[str, object], scratch: str) -> None:
-    """The scripts that came with the commands, executable for us alone."""
-    folder = os.path.join(scratch, "bin")
-    os.mkdir(folder, 0o700)
-    for name, text in scripts.items():
-        path = os.path.join(folder, os.path.basename(str(name)))
-        with open(path, "w", encoding="utf-8") as stream:
-            stream.write(str(text))
-        os.chmod(path, 0o700)
-
-
-def make_scratch() -> str:
-    """A private folder where programs put temporary files; in the home folder if nothing can be run there.
-
-    Python itself would quietly take /var/tmp for a /tmp that is full; a gate has to see that.
-    """
-    base = os.environ.get("TMPDIR") or "/tmp"
-    usable = os.access(base, os.W_OK | os.X_OK) and not os.statvfs(base).f_flag & os.ST_NOEXEC
-    return tempfile.mkdtemp(prefix="promotion-gate-", dir=base if usable else os.path.expanduser("~"))
-
-
-def remove(scratch: str) -> None:
-    """Removes the scratch folder, also what a command made read-only in it or deeper than Python can follow."""
-    with contextlib.suppress(OSError, RecursionError):
-        shutil.rmtree(scratch)
-        return
-    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-        with contextlib.suppress(OSError):
-            subprocess.run([*command, "--", scratch], stderr=subprocess.DEVNULL, check=False)
 
 
 def make_trip(params: Parameters, check_mode: bool) -> Result:

@@ -26,7 +26,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from promotion import artifacts, environment, parameters, running
+from promotion import artifacts, environment, parameters, running, scratch
 from promotion import trip as trips
 from promotion.text import Capture, decoded
 from waiting import PATIENCE_SECONDS, wait_until
@@ -837,7 +837,7 @@ def test_a_full_folder_for_temporary_files_is_not_evaded(tmp_path: Path, monkeyp
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(OSError, match="No space left"):
-        trips.make_scratch()
+        scratch.make_scratch()
 
 
 @pytest.mark.parametrize("place", ["noexec", "nowhere"])
@@ -848,7 +848,7 @@ def test_where_nothing_can_be_run_the_home_folder_serves(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere") if place == "nowhere" else tempfile.gettempdir())
     if place == "noexec":
         monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_flag=os.ST_NOEXEC))
-    assert Path(trips.make_scratch()).parent == tmp_path
+    assert Path(scratch.make_scratch()).parent == tmp_path
 
 
 CUT_OFF = """

@@ -72,15 +72,6 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
             f"AIIDA_PATH={configured} && export AIIDA_PATH UV_NO_SYNC=1",
         ]
     )
-    shown, wrapper = shlex.join(verdi), shlex.join(verdi[:-1])
-    smoke = " ".join(
-        filter(
-            None, [wrapper, "scripts/aiida-slurm-smoke-vm.sh", '--artifact-dir "$(mktemp -d)"', f"--profile {target}"]
-        )
-    )
-    if settings.get("gate_slurm_smoke_computer_label"):
-        smoke += f" --computer-label {shlex.quote(str(settings['gate_slurm_smoke_computer_label']))}"
-    smoke += "".join(f" {shlex.quote(str(word))}" for word in settings.get("aiida_vm_smoke_args") or ())
     kill = f"pkill -KILL -f '[v]erdi -p {profile} daemon (start-circus|worker)'"
     if not profile:  # [v]: the shell that runs this must not be ended by the pattern on its own command line
         kill = _shell(f'{enter} && pkill -KILL -f "[v]erdi -p $AIIDA_PROFILE daemon (start-circus|worker)"')
@@ -90,11 +81,20 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
         "sanity_by_hand": _shell(f"{bootstrap} --sanity-check"),
         "apply_by_hand": _shell(f"{bootstrap} --apply --init-profile --sanity-check"),
         "profile": profile or "the AIIDA_PROFILE of the environment file",
-        "verdi": _shell(f'{enter} && exec {shown} -p {target} "$@"') + " verdi",
+        "verdi": _shell(f'{enter} && exec {shlex.join(verdi)} -p {target} "$@"') + " verdi",
         "kill_daemon": kill,
-        "smoke_by_hand": _shell(f"{enter} && exec {smoke}"),
+        "smoke_by_hand": _shell(f"{enter} && exec {_smoke(settings, verdi[:-1], target)}"),
         "computer": shlex.quote(_computer(bundle) or "LABEL"),
     }
+
+
+def _smoke(settings: Mapping[str, Any], wrapper: list[str], target: str) -> str:
+    """The smoke script as gate 4 calls it."""
+    script = ["scripts/aiida-slurm-smoke-vm.sh", '--artifact-dir "$(mktemp -d)"', f"--profile {target}"]
+    label = settings.get("gate_slurm_smoke_computer_label")
+    named = [f"--computer-label {shlex.quote(str(label))}"] if label else []
+    more = (shlex.quote(str(word)) for word in settings.get("aiida_vm_smoke_args") or ())
+    return " ".join([*([shlex.join(wrapper)] if wrapper else []), *script, *named, *more])
 
 
 def _on_workspace(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:

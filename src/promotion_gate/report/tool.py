@@ -62,14 +62,10 @@ def run_tool(words: Sequence[str], directory: Path, limit_seconds: int) -> Answe
     the tool inherits, are masked wherever they stand.
     """
     started = time.monotonic()
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     try:
         process = subprocess.Popen(
-            list(words),
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
+            list(words), cwd=directory, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

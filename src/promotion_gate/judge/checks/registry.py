@@ -15,7 +15,7 @@ from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
 from promotion_gate.base.policy import CheckPolicy, Policy
 from promotion_gate.judge.by_hand import WORDS
-from promotion_gate.judge.checks import contracts, generic, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
+from promotion_gate.judge.checks import contracts, daemon, generic, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
 from promotion_gate.judge.checks.case import CHECKS, COMMON_HINTS, Registered
 
 GROUP = "promotion_gate.checks"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from promotion_gate.base.limits import whole, word
+from promotion_gate.base.limits import word
 from promotion_gate.base.model import Status
 from promotion_gate.base.policy import CheckPolicy
 from promotion_gate.judge.by_hand import asked_profile
@@ -266,49 +266,3 @@ def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
     """Whether another check of this gate fails for the service that made verdi status exit non-zero."""
     judged = {str(check.limits["service"]) for check in case.gate.checks if "service" in check.limits}
     return any(not found.is_up(name) for name in judged)
-
-
-@check(
-    "daemon_workers",
-    "the daemon of the target profile runs with at least {min_workers} worker",
-    whole("min_workers", 1, 1000, "larger"),
-    hints="hangs",
-)
-def daemon_workers(case: Case) -> Finding:
-    output = case.command("daemon_status", timeout_hint="hangs")
-    found = verdi.daemon_status(output.whole)
-    if output.exit != 0 or not found.running:
-        raise Unproven(Status.FAIL, _not_running(output, found), output.record.file)
-    if found.profile != target_profile(case):
-        raise Unproven(Status.FAIL, f"it is the daemon of {found.profile}", output.record.file)
-    if found.workers is None or found.workers < int(case.limit("min_workers")):
-        shown = "no worker count is shown" if found.workers is None else f"{found.workers} workers"
-        dead = f"; not found by the daemon: PID {', '.join(found.dead[:5])}" if found.dead else ""
-        raise Unproven(Status.FAIL, f"the daemon runs with {shown}{dead}", output.record.file)
-    observed = f"{found.workers} worker(s), daemon PID {found.pid}"
-    return Finding(Status.PASS, observed, (output.record.file,), warnings=_database_restarted(case))
-
-
-def _database_restarted(case: Case) -> tuple[str, ...]:
-    """A warning where PostgreSQL was started after the daemon's workers, as far as roles/gate_vm_bootstrap can see.
-
-    A worker that worked before that has lost its database for good (aiida-core 2.9.4) and verdi calls it up; one that
-    did not work yet survives it. So this alone is no fault, and only a calculation can tell.
-    """
-    if case.settings.get("gate_slurm_smoke_submit_calculation"):
-        return ()
-    record = case.bundle.index.command(case.gate.name, "ages")
-    ages = key_values(case.command("ages").text) if record and record.exit == 0 else {}
-    worker, database = ages.get("worker_seconds", ""), ages.get("postgresql_seconds", "")
-    if not (worker.isdecimal() and database.isdecimal() and int(worker) > int(database)):
-        return ()
-    return (
-        f"PostgreSQL was started {database} s ago, the daemon's oldest worker {worker} s ago: one that has worked "
-        "before has lost its database and leaves jobs CREATED. Restart the daemon, or let "
-        "gate_slurm_smoke_submit_calculation=true show that it works.",
-    )
-
-
-def _not_running(output: Output, found: verdi.DaemonStatus) -> str:
-    why = found.errors[0] if found.errors else reason(output.text)
-    return f"the daemon is not running ({output.ending}" + (f": {why})" if why else ")")

@@ -12,6 +12,8 @@ from promotion_gate.judge.ownership.map import MapField, Owner, OwnershipMap, Su
 from promotion_gate.judge.ownership.outcome import Change, Fault, FaultKind, Field, Outcome
 from promotion_gate.judge.ownership.outline import Document, RawField
 
+_ORDER = ("added", "moved", "retyped", "removed")
+
 
 def analyse(
     ownership: OwnershipMap,
@@ -24,11 +26,8 @@ def analyse(
     `documents` and `base_documents` map a path of the repository to its text, None if there is no such file;
     `adr_digests` maps the path of an ADR to the SHA-256 of its bytes. Never raises for what they hold.
     """
-    fields: list[Field] = []
-    faults: list[Fault] = []
-    unreadable: list[str] = []
-    changes: list[Change] = []
-    base_unreadable: list[str] = []
+    fields, faults, changes = list[Field](), list[Fault](), list[Change]()
+    unreadable, base_unreadable = list[str](), list[str]()
     for surface in ownership.surfaces:
         document = _read(ownership, surface, documents.get(surface.document))
         if document is None:
@@ -48,13 +47,11 @@ def analyse(
         if not base_problems:
             changes += _changes(surface, base.fields if base else [], document.fields if document else [])
     adr_faults, adr_unreadable = _adrs(ownership, adr_digests)
-    order = ("added", "moved", "retyped", "removed")
-    changes.sort(key=lambda change: order.index(change.kind))
     return Outcome(
         tuple(fields),
         tuple(faults + adr_faults),
         tuple(unreadable + adr_unreadable),
-        tuple(changes),
+        tuple(sorted(changes, key=lambda change: _ORDER.index(change.kind))),
         base_documents is not None,
         tuple(base_unreadable),
     )

@@ -22,7 +22,6 @@ SECTIONS = (*REQUIRED_SECTIONS, "optional_fields", "fields", "ownership", "other
 SETTINGS = ("schema", "owners", "internals", "sections", "adr_digests")
 SURFACE_KEYS = ("document", "required", "optional", "sections")
 SHIPPED = "contract-fields.yml"
-# Its copy in a bundle.
 MAP_SCHEMA = 1
 DIGEST = re.compile(r"[0-9a-f]{64}")
 

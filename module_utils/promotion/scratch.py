@@ -1,0 +1,41 @@
+"""The private folder of one trip on the target: made, filled with the scripts that came along, and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+
+
+def make_scratch() -> str:
+    """A private folder where programs put temporary files; in the home folder if nothing can be run there.
+
+    Python itself would quietly take /var/tmp for a /tmp that is full; a gate has to see that.
+    """
+    base = os.environ.get("TMPDIR") or "/tmp"
+    usable = os.access(base, os.W_OK | os.X_OK) and not os.statvfs(base).f_flag & os.ST_NOEXEC
+    return tempfile.mkdtemp(prefix="promotion-gate-", dir=base if usable else os.path.expanduser("~"))
+
+
+def write_scripts(scripts: Mapping[str, object], scratch: str) -> None:
+    """The scripts that came with the commands, executable for us alone."""
+    folder = os.path.join(scratch, "bin")
+    os.mkdir(folder, 0o700)
+    for name, text in scripts.items():
+        path = os.path.join(folder, os.path.basename(str(name)))
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(str(text))
+        os.chmod(path, 0o700)
+
+
+def remove(scratch: str) -> None:
+    """Removes the scratch folder, also what a command made read-only in it or deeper than Python can follow."""
+    with contextlib.suppress(OSError, RecursionError):
+        shutil.rmtree(scratch)
+        return
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        with contextlib.suppress(OSError):
+            subprocess.run([*command, "--", scratch], stderr=subprocess.DEVNULL, check=False)
