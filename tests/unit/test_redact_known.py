@@ -237,6 +237,11 @@ ENVIRONMENT_NAMES = [
     "SAS_TOKEN",
     "STORAGE_SAS",
     "OTP",
+    "LDAP_BINDPW",
+    "ROOTPW",
+    "DBPWD",
+    "ADMINPASS",
+    "DB_CONNSTR",
 ]
 
 
@@ -315,6 +320,9 @@ SHAPES = [
     ('{rabbit, [{default_pass, "Zq7x"}]}', '{rabbit, [{default_pass, "***"}]}'),
     ("docker run -e DB_PASSWORD=Zq7x image", "docker run -e DB_PASSWORD=*** image"),
     ("docker run -eDB_PASSWORD=Zq7x image", "docker run -eDB_PASSWORD=*** image"),
+    ("docker login -u robot -p Zq7x registry", "docker login -u robot -p *** registry"),
+    ('{"auths": {"r": {"auth": "dTpwMTIz"}}}', '{"auths": {"r": {"auth": "***"}}}'),
+    ("docker run -p 8080:80 image", "docker run -p 8080:80 image"),
     ("machine h\n  login u\n  password Zq7x\n", "machine h\n  login u\n  password ***\n"),
     ("sshpass -p Zq7x ssh h", "sshpass -p *** ssh h"),
     ("sshpass -pZq7x ssh h", "sshpass -p*** ssh h"),

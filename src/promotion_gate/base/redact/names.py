@@ -14,10 +14,11 @@ _SECRET = re.compile(
     r"|(?:api|private|access|secret|encryption|signing|auth|account|master|ssh|munge|shared|session|admin|deploy|"
     r"licen[sc]e)_?keys?(?=_|\d|$)"
     r"|(?:^|_)(?:set_)?cookie$|(?:^|_)authorization$|^_auth$"
-    r"|^(?:db|ssh|user|root|my|mysql|pg|mail|smtp|ldap|redis|mq|rabbit|rabbitmq|proxy|sudo|login|key|store)pass$"
+    r"|(?:^|_)(?:db|ssh|user|root|admin|my|mysql|pg|mail|smtp|ldap|bind|redis|mq|rabbit|rabbitmq|proxy|sudo|login|key|"
+    r"store)(?:pass|pwd|pw)$"
 )
 # ... or, in an environment, when it ends in one of these.
-_OF_ENVIRONMENT = re.compile(r"(?:^|_)(?:dsn|conn|connection_string|auth|pat|pin|otp|sas)(?:_?\d+)?$")
+_OF_ENVIRONMENT = re.compile(r"(?:^|_)(?:dsn|conn|conn(?:ection)?_?str(?:ing)?|auth|pat|pin|otp|sas)(?:_?\d+)?$")
 # Whatever else ends in _key, too: nobody can list the services that have one ...
 _SOME_KEY = re.compile(r"[a-z0-9]_key(?:_?\d+|_b64|_base64|_hex)?$")
 # ... but for keys that are public, and for those of tables, caches and messages.

@@ -82,6 +82,8 @@ _SHAPES = tuple(
             "curl",
             r"\bcurl\b[^\n]{0,512}?[ \t\"'](?:-u|--user)[\"']?[ \t=,]{0,4}[\"']?[^\s:\"']{1,256}:([^\s\"']{1,512})",
         ),
+        ("login", rf"\b(?:docker|podman|registry){_GAP}['\"]?login\b[^\n]{{0,256}}?[ \t\"']-p['\"]?,?[ \t]+({_WORD})"),
+        ('auth"', r"\bauth\"[ \t]*:[ \t]*\"(?-i:(?=[^\"\n]*[A-Z0-9+/]))([a-z0-9+/]{8,}={0,2})\""),  # of docker
         ("redis-cli", rf"\bredis-cli\b[^\n]{{0,256}}?[ \t\"']-a[\"']?,?[ \t]+({_WORD})"),
         ("mysql mariadb", r"\b(?:mysql|mariadb)\w*\b[^\n]{0,256}?[ \t\"']-p([^\s\"',]{1,256})"),
         ("pass:", r"-pass(?:in|out)?[ \t]+pass:(\S{1,512})"),
