@@ -161,6 +161,18 @@ def test_why_a_vm_is_not_reached_has_its_own_remedy(ground: Ground, right: str, 
 
 
 @pytest.mark.stranger("13.3", "uv rewrote its lock in gate 2, and the gates after it ran on something else")
+def test_a_resume_in_a_temporary_worktree_keeps_gate_1(ground: Ground) -> None:
+    """It makes the worktree again; how the kept one was made is evidence that stays."""
+    ground.variables["workspace_checkout"] = "worktree"
+    ground.say("scontrol_ping", "scontrol_ping/slurmctld-stopped", status=1)
+    held = ground.gate()
+    assert_hold(held)
+    ground.say("scontrol_ping", "scontrol_ping/healthy")
+    promoted = ground.gate(promotion_resume="latest")
+    assert (promoted.status, promoted.word) == (0, "PROMOTE"), promoted.output
+    assert {name for name, attempt in promoted.attempts().items() if attempt == 2} == {"slurm_smoke"}
+
+
 @pytest.mark.parametrize("checkout", ["in_place", "worktree"])
 def test_a_tracked_file_that_the_smoke_changes_is_named_once(ground: Ground, checkout: str) -> None:
     ground.hook("sqlite", "echo '# changed' >>scripts/aiida-vm-bootstrap.sh\n")

@@ -156,6 +156,23 @@ def test_what_was_sealed_again_during_the_probe_is_revoked_as_well(tmp_path: Pat
     assert main(["check", "latest", "--root", str(tmp_path)]) == 3
 
 
+@pytest.mark.parametrize(
+    ("gate", "command", "again"),
+    [("contracts", "relay", ["preflight", "contracts"]), ("slurm_smoke", "ping", ["slurm_smoke"])],
+)
+def test_a_new_worktree_is_prepared_before_a_gate_is_re_run_in_it(
+    tmp_path: Path, gate: str, command: str, again: list[str]
+) -> None:
+    settings = {"workspace_checkout": "worktree", "workspace_prepare_commands": [["true"]]}
+    trips = bundles.trips_with(gate, command, exit=1, output="no\n")
+    trips["preflight"]["commands"].insert(-1, bundles.command("prepare_1", "01-prepare.log", ["true"]))
+    for name in ("preflight", "sqlite_smoke", "contracts"):
+        for record in trips[name]["commands"]:
+            record["chdir"] = f"/srv/app/.git/promotion-gate-{bundles.RUN_ID}"
+    bundles.make_bundle(tmp_path, trips, **settings)
+    assert begin(plan(tmp_path, **settings))["gates"] == again
+
+
 def test_another_machine_runs_its_own_gates_again(tmp_path: Path) -> None:
     bundles.hold_bundle(tmp_path)
     run = begin(plan(tmp_path), vm=bundles.vm_probe(machine_id="f" * 32))

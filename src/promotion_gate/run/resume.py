@@ -29,7 +29,7 @@ from promotion_gate.base.names import (
     SHIPPED_POLICY_FILE,
     SUMS_FILE,
 )
-from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.policy import GATE_NAMES, Policy
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -99,6 +99,7 @@ def begin_resume(request: object) -> dict[str, Any]:
             reopen(folder, settings, policy["text"], policy["name"], (), probes)
         needed = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
         reasons, passed_over = _chosen(needed, settings["promotion_gates"])
+        reasons = _with_preparation(reasons, load_policy(policy["text"], policy["name"]), settings)
         if not reasons and plan.boolean("revoked"):
             _restore(folder, _archive(folder, plan.integer("attempt")))
             raise InputError(
@@ -132,6 +133,16 @@ def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str
     chosen = {name: needed.get(name, "chosen with promotion_gates") for name in chosen_gates(choice)}
     left = ", ".join(str(GATE_NAMES.index(name) + 1) for name in needed if name not in chosen)
     return chosen, f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
+
+
+def _with_preparation(reasons: dict[str, str], policy: Policy, settings: Mapping[str, Any]) -> dict[str, str]:
+    """A temporary worktree is new in each attempt: the gate that prepares it runs before any other of its host."""
+    if settings["workspace_checkout"] != "worktree" or not settings["workspace_prepare_commands"]:
+        return reasons
+    again = {gate.hosts for gate in policy.gates if gate.name in reasons}
+    preparing = [gate for gate in policy.gates if any(check.check == "prepare" for check in gate.checks)]
+    added = {gate.name for gate in preparing if gate.hosts in again} - reasons.keys()
+    return {**reasons, **dict.fromkeys(added, "the temporary worktree has to be prepared again")}
 
 
 def _still_planned(folder: Path, attempt: int) -> None:
