@@ -13,7 +13,7 @@ from promotion_gate.base.model import Decision
 from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
-from promotion_gate.bundle.baseline import Baseline, write_baseline
+from promotion_gate.bundle.baseline import GATE, Baseline, write_baseline
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.checks.case import Case
 from promotion_gate.judge.checks.sqlite import (
@@ -56,7 +56,7 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     fields, settings, policy = check_request(request)
     trip = Fields(fields.raw("trip"), "the result of the role gate_sqlite_smoke", GateError)
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
-    gate = policy.gate("sqlite_smoke")
+    gate = policy.gate(GATE)
     check = next(check for check in gate.checks if check.check == "smoke_runs")
     times = [_time(commands.get(name), name, check.limits.get("failure_patterns", [])) for name in RUNS]
     probe = commands.get("identity")
@@ -123,10 +123,10 @@ def record_from_promote(folder: Path, bundle: Bundle, decision: Decision) -> Pat
     """
     if decision.decision != "PROMOTE":
         raise GateError("Only a PROMOTE records a baseline.")
-    waived = [check.id for check in decision.gate("sqlite_smoke").checks if check.waived]
+    waived = [check.id for check in decision.gate(GATE).checks if check.waived]
     if waived:
         raise GateError(f"{', '.join(waived)} was waived, and what was waived is not known-good.")
-    gate = bundle.policy.gate("sqlite_smoke")
+    gate = bundle.policy.gate(GATE)
     case = Case(bundle, gate, gate.checks[0])
     runs = [case.command(name).record for name in RUNS]
     record = bundle.index.gates[gate.name]
