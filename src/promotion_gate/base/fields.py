@@ -49,6 +49,14 @@ class Fields:
             if key not in names:
                 raise self.fail(f'unknown key "{key}"{nearest(str(key), names)}', key)
 
+    def names(self) -> list[str]:
+        """The keys that are there."""
+        return list(self._data)
+
+    def line(self, key: str) -> int:
+        """The line of a key, 0 without marks."""
+        return self.marks.line((*self.path, key)) if self.marks else 0
+
     def has(self, key: str) -> bool:
         return self._data.get(key) is not None
 

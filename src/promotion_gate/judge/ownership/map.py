@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any, Literal, NoReturn
+from typing import Literal
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.fields import kind_of, nearest
-from promotion_gate.base.yaml_lines import Path, read_yaml
+from promotion_gate.base.fields import Fields, kind_of, nearest
+from promotion_gate.base.yaml_lines import read_yaml
 
 Requirement = Literal["required", "optional"]
 REQUIREMENTS: tuple[Requirement, ...] = ("required", "optional")
@@ -71,7 +71,8 @@ def load_map(text: str, name: str) -> OwnershipMap:
     What it leaves out of owners, internals and sections is taken from the shipped map.
     Raises InputError with file, line and field.
     """
-    return _Reader(name, text).map(shipped_map() if name != SHIPPED else None)
+    data, marks = read_yaml(text, name)
+    return _map(Fields(data, name, InputError, marks), shipped_map() if name != SHIPPED else None)
 
 
 @cache
@@ -85,167 +86,119 @@ def shipped_text() -> str:
     return resources.files("promotion_gate.judge.ownership").joinpath("data", SHIPPED).read_text(encoding="utf-8")
 
 
-class _Reader:
-    """One map's YAML as plain data, with the place of every key."""
-
-    def __init__(self, name: str, text: str) -> None:
-        data, self.marks = read_yaml(text, name)
-        if not isinstance(data, dict):
-            raise InputError(f"{self.marks.at()}: must be a mapping of settings and surfaces, not {kind_of(data)}.")
-        self.name = name
-        self.data: dict[str, Any] = data
-
-    def fail(self, path: Path, sentence: str) -> NoReturn:
-        raise InputError(f"{self.marks.at(path)}: {sentence}")
-
-    def mapping(self, path: Path, value: object, known: Iterable[str] | None = None) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            self.fail(path, f"{_dotted(path)} must be a mapping, not {kind_of(value)}.")
-        if known is not None:
-            names = list(known)
-            for key in value:
-                if key not in names:
-                    self.fail((*path, key), f'{_dotted(path)} has no key "{key}"{nearest(key, names) or "."}')
-        return value
-
-    def text(self, path: Path, value: object) -> str:
-        if not isinstance(value, str) or not value.strip():
-            self.fail(path, f"{_dotted(path)} must be a text, not {kind_of(value)}.")
-        return value
-
-    def texts(self, path: Path, value: object) -> tuple[str, ...]:
-        if not isinstance(value, list) or not value:
-            self.fail(path, f"{_dotted(path)} must be a list of texts, not {kind_of(value)}.")
-        return tuple(self.text((*path, number), item) for number, item in enumerate(value))
-
-    def map(self, defaults: OwnershipMap | None) -> OwnershipMap:
-        data = self.data
-        schema = data.get("schema", MAP_SCHEMA)
-        if schema != MAP_SCHEMA or isinstance(schema, bool):
-            self.fail(("schema",), f"schema must be {MAP_SCHEMA}; this gate reads no other.")
-        names = [key for key in data if key not in SETTINGS]
-        for name in names:
-            if not name[:1].isupper():
-                hint = nearest(name, SETTINGS)
-                self.fail((name,), f'"{name}" is no setting, and no surface (Capital letter first){hint or "."}')
-        if not names:
-            self.fail((), "there is no surface; a map without one could never hold.")
-        owners = self.owners(data["owners"]) if defaults is None or "owners" in data else defaults.owners
-        surfaces = tuple(self.surface(name, data[name], owners) for name in names)
-        self.unique_documents(surfaces)
-        internal_surfaces, patterns = self.internals(names, defaults)
-        return OwnershipMap(
-            self.name, owners, surfaces, internal_surfaces, patterns, self.sections(defaults), self.digests()
-        )
-
-    def owners(self, value: object) -> dict[str, Owner]:
-        result: dict[str, Owner] = {}
-        taken: dict[str, str] = {}
-        for name, entry in self.mapping(("owners",), value).items():
-            path: Path = ("owners", name)
-            entry = self.mapping(path, entry, ("owns", "names"))
-            owns = self.text((*path, "owns"), entry.get("owns"))
-            if owns not in OWNS:
-                self.fail((*path, "owns"), f"owns must be one of {', '.join(OWNS)}{nearest(owns, OWNS) or '.'}")
-            names = self.texts((*path, "names"), entry["names"]) if "names" in entry else ()
-            names = tuple(dict.fromkeys((name, *names)))
-            for alias in names:
-                other = taken.setdefault(alias.casefold(), name)
-                if other != name:
-                    self.fail((*path, "names"), f'"{alias}" names both {other} and {name}; keep one.')
-            result[name] = Owner(name, owns, names)
-        if not result:
-            self.fail(("owners",), "owners is empty; no field could have an owner.")
-        return result
-
-    def surface(self, name: str, value: object, owners: Mapping[str, Owner]) -> Surface:
-        entry = self.mapping((name,), value, SURFACE_KEYS)
-        document = self.text((name, "document"), entry.get("document"))
-        parts = document.split("/")
-        if document.startswith("/") or ".." in parts or "\\" in document or "\0" in document:
-            self.fail((name, "document"), "document must be a path inside the repository, without ..")
-        sections: tuple[str, ...] = REQUIRED_SECTIONS
-        if "sections" in entry:
-            sections = self.texts((name, "sections"), entry["sections"])
-        for section in sections:
-            if section not in SECTIONS:
-                self.fail((name, "sections"), f'there is no section "{section}"{nearest(section, SECTIONS) or "."}')
-        fields: dict[str, MapField] = {}
-        for requirement in REQUIREMENTS:
-            if entry.get(requirement) is None:
-                continue
-            path: Path = (name, requirement)
-            for field, owner in self.mapping(path, entry[requirement]).items():
-                if field in fields:
-                    self.fail((*path, field), f'"{field}" is both required and optional; keep one.')
-                found = self.field_owners((*path, field), owner, owners)
-                fields[field] = MapField(field, requirement, found, self.marks.line((*path, field)))
-        if not fields:
-            self.fail((name,), f'the surface "{name}" has no fields; it could never hold.')
-        return Surface(name, document, sections, fields)
-
-    def field_owners(self, path: Path, value: object, owners: Mapping[str, Owner]) -> tuple[str, ...]:
-        """A field's owners. None and two are faults that the analysis reports; an unknown one is an error."""
-        if value is None:
-            return ()
-        names = value if isinstance(value, list) else [value]
-        for name in names:
-            if not isinstance(name, str) or name not in owners:
-                hint = nearest(name, owners) if isinstance(name, str) else ""
-                known = ", ".join(owners)
-                self.fail(path, f"{_dotted(path)}: there is no owner {kind_of(name)} (known: {known}){hint or '.'}")
-        return tuple(dict.fromkeys(names))
-
-    def unique_documents(self, surfaces: tuple[Surface, ...]) -> None:
-        seen: dict[str, str] = {}
-        for surface in surfaces:
-            other = seen.setdefault(surface.document, surface.name)
-            if other != surface.name:
-                self.fail(
-                    (surface.name, "document"),
-                    f"{other} and {surface.name} have the same document; each surface has a file of its own.",
-                )
-
-    def internals(self, surfaces: list[str], defaults: OwnershipMap | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        if defaults is not None and "internals" not in self.data:
-            for name in defaults.internal_surfaces:
-                if name not in surfaces:
-                    self.fail(
-                        (),
-                        f'there is no surface "{name}"; say under internals which ones are projections.',
-                    )
-            return defaults.internal_surfaces, defaults.internal_patterns
-        entry = self.mapping(("internals",), self.data.get("internals"), ("surfaces", "patterns"))
-        names = self.texts(("internals", "surfaces"), entry.get("surfaces"))
-        for name in names:
-            if name not in surfaces:
-                hint = nearest(name, surfaces)
-                self.fail(("internals", "surfaces"), f'there is no surface "{name}"{hint or "."}')
-        return names, self.texts(("internals", "patterns"), entry.get("patterns"))
-
-    def sections(self, defaults: OwnershipMap | None) -> dict[str, tuple[str, ...]]:
-        result: dict[str, tuple[str, ...]] = dict(defaults.sections) if defaults else {}
-        entry = self.mapping(("sections",), self.data.get("sections", {}), SECTIONS)
-        for name, titles in entry.items():
-            result[name] = self.texts(("sections", name), titles)
-        seen: dict[str, str] = {}
-        for name, titles in result.items():
-            for title in titles:
-                other = seen.setdefault(title.casefold(), name)
-                if other != name:
-                    self.fail(("sections", name), f'the heading "{title}" opens both {other} and {name}.')
-        return result
-
-    def digests(self) -> dict[str, str]:
-        entry = self.mapping(("adr_digests",), self.data.get("adr_digests", {}))
-        for path, digest in entry.items():
-            if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
-                self.fail(
-                    ("adr_digests", path),
-                    f"the digest of {path} must be its SHA-256 as 64 lower-case hexadecimal digits.",
-                )
-        return entry
+def _map(fields: Fields, defaults: OwnershipMap | None) -> OwnershipMap:
+    if fields.integer("schema", MAP_SCHEMA) != MAP_SCHEMA:
+        raise fields.fail(f"schema must be {MAP_SCHEMA}; this gate reads no other.", "schema")
+    names = [key for key in fields.names() if key not in SETTINGS]
+    for name in names:
+        if not name[:1].isupper():
+            hint = nearest(name, SETTINGS) or "."
+            raise fields.fail(f'"{name}" is no setting, and no surface (Capital letter first){hint}', name)
+    if not names:
+        raise fields.fail("there is no surface; a map without one could never hold.")
+    owners = _owners(fields.below("owners")) if defaults is None or "owners" in fields.names() else defaults.owners
+    surfaces = tuple(_surface(fields.below(name), name, owners) for name in names)
+    seen: dict[str, str] = {}
+    for surface in surfaces:
+        if (other := seen.setdefault(surface.document, surface.name)) != surface.name:
+            sentence = f"{other} and {surface.name} have the same document; each surface has a file of its own."
+            raise fields.fail(sentence, surface.name, "document")
+    internal = _internals(fields, names, defaults)
+    return OwnershipMap(fields.where, owners, surfaces, *internal, _sections(fields, defaults), _digests(fields))
 
 
-def _dotted(path: Path) -> str:
-    return " > ".join(str(part) for part in path) or "the map"
+def _texts(fields: Fields, key: str, known: Iterable[str] = (), what: str = "") -> tuple[str, ...]:
+    """A list of at least one string; where `known` are given, of these."""
+    found = fields.texts(key)
+    if not found or not all(item.strip() for item in found):
+        raise fields.fail(f"{key} must be a list of strings that are not empty.", key)
+    for item in found if what else ():
+        if item not in known:
+            raise fields.fail(f'there is no {what} "{item}"{nearest(item, known) or "."}', key)
+    return found
+
+
+def _owners(fields: Fields) -> dict[str, Owner]:
+    result: dict[str, Owner] = {}
+    taken: dict[str, str] = {}
+    for name in fields.names():
+        entry = fields.below(name)
+        entry.only(("owns", "names"))
+        owns = entry.text("owns")
+        if owns not in OWNS:
+            raise entry.fail(f"owns must be one of {', '.join(OWNS)}{nearest(owns, OWNS) or '.'}", "owns")
+        names = tuple(dict.fromkeys((name, *(_texts(entry, "names") if "names" in entry.names() else ()))))
+        for alias in names:
+            if (other := taken.setdefault(alias.casefold(), name)) != name:
+                raise entry.fail(f'"{alias}" names both {other} and {name}; keep one.', "names")
+        result[name] = Owner(name, owns, names)
+    if not result:
+        raise fields.fail("owners is empty; no field could have an owner.")
+    return result
+
+
+def _surface(fields: Fields, name: str, owners: Mapping[str, Owner]) -> Surface:
+    fields.only(SURFACE_KEYS)
+    document = fields.text("document")
+    parts = document.split("/")
+    if not document.strip() or document.startswith("/") or ".." in parts or "\\" in document or "\0" in document:
+        raise fields.fail("document must be a path inside the repository, without ..", "document")
+    named = "sections" in fields.names()
+    sections = _texts(fields, "sections", SECTIONS, "section") if named else REQUIRED_SECTIONS
+    found: dict[str, MapField] = {}
+    for requirement in REQUIREMENTS:
+        listed = fields.below(requirement)
+        for field in listed.names():
+            if field in found:
+                raise listed.fail(f'"{field}" is both required and optional; keep one.', field)
+            found[field] = MapField(field, requirement, _field_owners(listed, field, owners), listed.line(field))
+    if not found:
+        raise fields.fail(f'the surface "{name}" has no fields; it could never hold.')
+    return Surface(name, document, sections, found)
+
+
+def _field_owners(fields: Fields, field: str, owners: Mapping[str, Owner]) -> tuple[str, ...]:
+    """A field's owners. None and two are faults that the analysis reports; an unknown one is an error."""
+    value = fields.raw(field, ())
+    names = value if isinstance(value, (list, tuple)) else [value]
+    for name in names:
+        if not isinstance(name, str) or name not in owners:
+            hint = nearest(name, owners) if isinstance(name, str) else ""
+            known = f"(known: {', '.join(owners)}){hint or '.'}"
+            raise fields.fail(f"{field}: there is no owner {kind_of(name)} {known}", field)
+    return tuple(dict.fromkeys(names))
+
+
+def _internals(
+    fields: Fields, surfaces: list[str], defaults: OwnershipMap | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if defaults is None or "internals" in fields.names():
+        entry = fields.below("internals")
+        entry.only(("surfaces", "patterns"))
+        return _texts(entry, "surfaces", surfaces, "surface"), _texts(entry, "patterns")
+    for name in defaults.internal_surfaces:
+        if name not in surfaces:
+            raise fields.fail(f'there is no surface "{name}"; say under internals which ones are projections.')
+    return defaults.internal_surfaces, defaults.internal_patterns
+
+
+def _sections(fields: Fields, defaults: OwnershipMap | None) -> dict[str, tuple[str, ...]]:
+    entry = fields.below("sections")
+    entry.only(SECTIONS)
+    result = dict(defaults.sections) if defaults else {}
+    result.update((name, _texts(entry, name)) for name in entry.names())
+    seen: dict[str, str] = {}
+    for name, titles in result.items():
+        for title in titles:
+            if (other := seen.setdefault(title.casefold(), name)) != name:
+                raise entry.fail(f'the heading "{title}" opens both {other} and {name}.', name)
+    return result
+
+
+def _digests(fields: Fields) -> dict[str, str]:
+    digests = fields.mapping("adr_digests")
+    for path, digest in digests.items():
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            sentence = f"the digest of {path} must be its SHA-256 as 64 lower-case hexadecimal digits."
+            raise fields.fail(sentence, "adr_digests", path)
+    return digests
