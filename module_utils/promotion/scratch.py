@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+
+from . import checkout, identity, own
+
+# The program of that name: identity.py of this package, whose files lie beside it.
+LAUNCHER = """import os, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from promotion.identity import main
+sys.exit(main())
+"""
 
 
 def make_scratch() -> str:
@@ -29,6 +40,18 @@ def write_scripts(scripts: Mapping[str, object], scratch: str) -> None:
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(str(text))
         os.chmod(path, 0o700)
+
+
+def write_identity(scratch: str) -> None:
+    """The identity program; it is run with -I, so that no file of the checkout is taken for a module."""
+    folder = os.path.join(scratch, "bin")
+    os.mkdir(os.path.join(folder, "promotion"), 0o700)
+    texts = {"identity.py": LAUNCHER, "promotion/__init__.py": ""}
+    for module in (checkout, identity, own):
+        texts["promotion/{}.py".format(module.__name__.rpartition(".")[2])] = inspect.getsource(module)
+    for name, text in texts.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as stream:
+            stream.write(text)
 
 
 def remove(scratch: str) -> None:

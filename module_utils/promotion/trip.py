@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import platform
 import shlex
@@ -13,7 +12,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from . import identity
 from .artifacts import artifact_result, bring_back, redacted_artifact
 from .environment import (
     NotRun,
@@ -32,7 +30,7 @@ from .parameters import ArtifactSpec, CommandSpec, IdentitySpec, Parameters, bat
 from .processes import PR_SET_CHILD_SUBREAPER, prctl, process_table
 from .redact import Redactor, secrets_of
 from .running import ALLOWED, Running, run_together, start
-from .scratch import make_scratch, remove, write_scripts
+from .scratch import make_scratch, remove, write_identity, write_scripts
 from .text import plain
 from .withhold import withhold
 
@@ -281,8 +279,9 @@ def make_trip(params: Parameters, check_mode: bool) -> Result:
     ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())
     scratch = make_scratch()
     try:
-        own = {"identity.py": inspect.getsource(identity)} if params.identity else {}
-        write_scripts({**params.scripts, **own}, scratch)
+        write_scripts(params.scripts, scratch)
+        if params.identity:
+            write_identity(scratch)
         trip = Trip(params, scratch, check_mode)
         if params.event == "probe" and params.identity:
             trip.require_checkout()

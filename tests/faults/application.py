@@ -190,9 +190,12 @@ def _baseline(ground: Ground) -> None:
     """One known-good baseline of this command and host, and no other: a PROMOTE has just recorded its own."""
     folder = ground.evidence / "baseline"
     shutil.rmtree(folder, ignore_errors=True)
-    program = PROJECT / "module_utils" / "promotion" / "identity.py"
     here = subprocess.run(
-        [sys.executable, "-I", str(program), "--part", "machine"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "from promotion.identity import main; main()", "--part", "machine"],
+        cwd=PROJECT / "module_utils",
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     fingerprint = identity(here).timing_fingerprint
     assert fingerprint is not None, here

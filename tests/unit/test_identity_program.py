@@ -16,7 +16,8 @@ from promotion_gate.base.errors import InputError
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.run.roots import check_holds_no_tracked_file
 
-PROGRAM = bundles.PROJECT / "module_utils" / "promotion" / "identity.py"
+MODULES = str(bundles.PROJECT / "module_utils")
+PROGRAM = f"import sys; sys.path.insert(0, {MODULES!r}); from promotion.identity import main; sys.exit(main())"
 ROOT = "investigations/artifacts/gra-125"
 
 
@@ -54,7 +55,7 @@ def checkout(tmp_path: Path) -> Path:
 def asked(folder: Path, *words: str, **environment: str) -> Identity:
     options = ["--part", "checkout", "--target-branch", "main", "--evidence", ROOT, "--baseline", f"{ROOT}/baseline"]
     done = subprocess.run(
-        [sys.executable, "-I", str(PROGRAM), *options, *words],
+        [sys.executable, "-I", "-c", PROGRAM, *options, *words],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
@@ -333,7 +334,7 @@ def parts(folder: Path, *words: str, **environment: str) -> Identity:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIIDA_")}
     options = [word for part in ("machine", "profile", "env_file", "config_dir") for word in ("--part", part)]
     done = subprocess.run(
-        [sys.executable, "-I", str(PROGRAM), *options, *words],
+        [sys.executable, "-I", "-c", PROGRAM, *options, *words],
         cwd=folder,
         env={**kept, **environment},
         capture_output=True,
@@ -367,7 +368,7 @@ def told(folder: Path, configured: str, **environment: str) -> tuple[int, str]:
     """What the gates that call verdi are told of its folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIIDA_")}
     done = subprocess.run(
-        [sys.executable, "-I", str(PROGRAM), "--verdi-folder", configured],
+        [sys.executable, "-I", "-c", PROGRAM, "--verdi-folder", configured],
         cwd=folder,
         env={**kept, **environment},
         stdout=subprocess.PIPE,
