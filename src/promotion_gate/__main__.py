@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Command = options.run
     try:
         return run(options)
-    except (InputError, BundleError, GateError) as error:
+    except GateError as error:
         # A sentence may quote what was set, and that may hold a secret; or a bundle that comes from anywhere.
         said = [harmless(line) for line in Redactor().text(str(error)).splitlines()]
         print("promotion-gate: " + "\n".join(said), file=sys.stderr)

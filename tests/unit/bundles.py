@@ -454,7 +454,7 @@ class _InOneGo(Recorder):
     """Writes the index at the close alone, and not after each trip as well: a third of what a bundle costs."""
 
     def _save(self) -> None:
-        if self._index["state"] == "closed":
+        if self._index.state == "closed":
             super()._save()
 
 

@@ -42,18 +42,18 @@ def test_both_kinds_are_read_back(tmp_path: Path) -> None:
 
 EDITS: dict[str, tuple[Mapping[str, Any], str]] = {
     "x10": ({"times_ns": [10 * SECOND, 11 * SECOND, 12 * SECOND]}, "was changed after it was recorded"),
-    "one-time": ({"times_ns": [SECOND]}, "times_ns must be 3 whole numbers"),
-    "four-times": ({"times_ns": [SECOND] * 4}, "times_ns must be 3 whole numbers"),
-    "zero": ({"times_ns": [0, SECOND, SECOND]}, "above 0 and at most a day"),
-    "negative": ({"times_ns": [-SECOND, SECOND, SECOND]}, "above 0 and at most a day"),
-    "for-ever": ({"times_ns": [10**400] * 3}, "above 0 and at most a day"),
-    "true": ({"times_ns": [True, True, True]}, "times_ns must be 3 whole numbers"),
-    "float": ({"times_ns": [1.5e9] * 3}, "times_ns must be 3 whole numbers"),
+    "one-time": ({"times_ns": [SECOND]}, "times_ns must have 3 entries, not 1"),
+    "four-times": ({"times_ns": [SECOND] * 4}, "times_ns must have 3 entries, not 4"),
+    "zero": ({"times_ns": [0, SECOND, SECOND]}, "times_ns[0] must be from 1 to 86400000000000"),
+    "negative": ({"times_ns": [SECOND, -SECOND, SECOND]}, "times_ns[1] must be from 1 to 86400000000000"),
+    "for-ever": ({"times_ns": [10**400] * 3}, "times_ns[0] is beyond 64 bits"),
+    "true": ({"times_ns": [True, True, True]}, "times_ns[0] must be a whole number, not true or false"),
+    "float": ({"times_ns": [1.5e9] * 3}, "times_ns[0] must be a whole number"),
     "2099": ({"recorded_at": "2099-01-01T00:00:00Z", "sha256": None}, "which is in the future"),
     "no-date": ({"recorded_at": "9999-99-99T99:99:99Z", "sha256": None}, "recorded_at must be a time in UTC"),
     "no-reason": ({"reason": "  ", "sha256": None}, "reason is empty"),
     "of-no-run": ({"source": "promote", "run_id": "20260101T000000Z", "sha256": None}, "is not there"),
-    "load": ({"load_average": ["high"], "sha256": None}, "load_average must hold numbers"),
+    "load": ({"load_average": ["high"], "sha256": None}, "load_average[0] must be a number"),
 }
 
 

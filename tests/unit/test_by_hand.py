@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from promotion_gate.judge.by_hand import words
 TOOL = '#!/bin/sh\necho "$PWD|$AIIDA_PATH|$AIIDA_PROFILE|$AIIDA_DB_PASSWORD|$EXTRA|$UV_NO_SYNC|$(basename "$0") $*"\n'
 
 
-def of(root: Path, trips: bundles.Trips | None = None, **variables: Any) -> dict[str, str]:
+def of(root: Path, trips: bundles.Trips | None = None, **variables: Any) -> Mapping[str, str]:
     return words(load_bundle(bundles.closed_bundle(root / "evidence", trips, **variables)))
 
 

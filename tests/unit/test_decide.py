@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,14 @@ import bundles
 import pytest
 
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, combined
+from promotion_gate.base.files import read_json, sha256
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, Waiver, combined
 from promotion_gate.base.policy import Policy
+from promotion_gate.bundle import load
 from promotion_gate.bundle.baseline import write_baseline
+from promotion_gate.bundle.index import Run, parse_index
 from promotion_gate.bundle.load import Bundle, load_bundle
+from promotion_gate.judge import identity, objections
 from promotion_gate.judge.checks.sqlite import p95_ns, regressed
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import read_policy
@@ -26,7 +32,13 @@ WAIVABLE = (
     .read_text(encoding="utf-8")
     .replace("        check: branch\n", "        check: branch\n        waivable: true\n", 1)
 )
-WAIVER = {"check": "preflight.branch", "reason": "r", "owner": "ada", "ticket": "gra-130", "expires": "2099-12-31"}
+WAIVER: Waiver = {
+    "check": "preflight.branch",
+    "reason": "r",
+    "owner": "ada",
+    "ticket": "gra-130",
+    "expires": "2099-12-31",
+}
 
 
 # --- precedence -------------------------------------------------------------------------------------------------
@@ -80,6 +92,29 @@ def test_a_healthy_bundle_is_promoted_and_decided_the_same_again(healthy: Bundle
     decision = decide(healthy)
     assert decision.decision == "PROMOTE"
     assert decide(healthy).as_dict() == decision.as_dict()
+
+
+def test_a_decision_computes_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each digest and each identity once for a bundle, however many gates and checks ask for it."""
+    folder = bundles.closed_bundle(tmp_path)
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(load, "sha256", counted("digest", sha256))
+    monkeypatch.setattr(identity, "identity", counted("identity", identity.identity))
+    monkeypatch.setattr(objections, "same_machine", counted("machines compared", identity.same_machine))
+    bundle = load_bundle(folder)
+    of_inputs = len(["policy.yml", "policy-shipped.yml", "baseline.json"])
+    assert calls == {"digest": len(bundle.files) + of_inputs}
+    decide(bundle)
+    of_gates = len(["begin", "end"]) * len(bundle.policy.gates)
+    assert calls == {"digest": len(bundle.files) + of_inputs, "identity": of_gates, "machines compared": 1}
 
 
 def test_an_open_bundle_is_no_decision(healthy: Bundle) -> None:
@@ -152,14 +187,21 @@ def test_a_bad_waiver_is_an_input_error_that_names_it(change: dict[str, Any], sa
 
 
 @pytest.mark.stranger("14.9", "a waiver owned by the operator, or by nobody whom people can name, counted")
-@pytest.mark.parametrize("owner", ["alice", "ＡＬＩＣＥ", "al\u200bice", "", None, False, 0, ["eve"]])
-def test_a_waiver_in_the_index_without_an_owner_of_its_own_counts_for_nothing(owner: object) -> None:
+@pytest.mark.parametrize("owner", ["alice", "ＡＬＩＣＥ", "al\u200bice", ""])
+def test_a_waiver_in_the_index_without_an_owner_of_its_own_counts_for_nothing(owner: str) -> None:
     waivers = judge_waivers([{**WAIVER, "owner": owner}], waivable(), "2026-12-01T00:00:00Z", "alice")
     assert not waivers.covers("preflight.branch")
     assert waivers.objections == (
         "The waiver of preflight.branch counts for nothing: its owner must be a person, and not the operator.",
     )
     assert waivers.report(["preflight.branch"])[0]["state"] == "refused"
+
+
+@pytest.mark.parametrize("owner", [None, False, 0, ["eve"]])
+def test_an_index_whose_waiver_is_owned_by_no_name_is_not_read(tmp_path: Path, owner: object) -> None:
+    index = read_json(bundles.closed_bundle(tmp_path) / "index.json")
+    with pytest.raises(BundleError, match=r"waivers\[0\].owner must be a string"):
+        parse_index({**index, "waivers": [{**WAIVER, "owner": owner}]})
 
 
 def test_the_shipped_policy_lets_no_check_be_waived() -> None:
@@ -273,7 +315,7 @@ def test_unblock_commands_carry_the_options_of_the_run(tmp_path: Path) -> None:
     trips = bundles.healthy_trips()
     trips["sqlite_smoke"] = bundles.sqlite_smoke([600 * bundles.SECOND] * 3)
     bundle = load_bundle(bundles.closed_bundle(tmp_path, trips))
-    run = {**bundle.index.run, "extra_vars": ["@site vars.yml", "demo_vm=b"], "options": ["--user=ada"]}
+    run: Run = {**bundle.index.run, "extra_vars": ("@site vars.yml", "demo_vm=b"), "options": ("--user=ada",)}
     decision = decide(replace(bundle, index=replace(bundle.index, run=run)))
     check = next(check for check in decision.gate("sqlite_smoke").checks if check.id == "sqlite_smoke.p95")
     options = "-i inventory/vm -e '@site vars.yml' -e demo_vm=b --user=ada"

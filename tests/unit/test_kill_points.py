@@ -218,8 +218,8 @@ def assert_like(bundle: Path, uncut: Path, seals: int) -> None:
     assert names(bundle) == names(uncut)
     assert outcome(bundle) == outcome(uncut)
     index = read_run(bundle).index
-    assert [entry["number"] for entry in index.attempts] == list(range(1, index.attempt))
-    assert len([entry for entry in index.attempts if entry["sha256"]]) == seals
+    assert [entry.number for entry in index.attempts] == list(range(1, index.attempt))
+    assert len([entry for entry in index.attempts if entry.sha256]) == seals
     assert not [name for name in list_files(bundle) if Path(name).name.startswith(UNFINISHED)]
     assert_nothing_is_lost(bundle, index.attempt)
     assert verify_history(bundle.parent).holds
@@ -363,7 +363,7 @@ def test_a_resume(
     stands = is_sealed(bundle_of(before))
     uncut = Path(shutil.copytree(before, tmp_path / "uncut"))
     gates = resume(uncut, again, **identity)
-    seals = len([entry for entry in read_run(bundle_of(uncut)).index.attempts if entry["sha256"]])
+    seals = len([entry for entry in read_run(bundle_of(uncut)).index.attempts if entry.sha256])
     standing = 0
     # Resumes write much the same files, so that each starts at another point: together they meet more of them.
     first = 1 + list(RESUMES.values()).index((earlier, again, identity, at_least)) % every
@@ -420,7 +420,7 @@ def test_opening_a_second_run(promoted: Path, tmp_path: Path, capsys: pytest.Cap
             open_second(root, second)
         previous = read_run(root / second).index.previous
         assert previous is not None
-        assert previous["run_id"] == bundles.RUN_ID
+        assert previous.run_id == bundles.RUN_ID
     assert int(root.name) >= 10
 
 

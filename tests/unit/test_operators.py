@@ -163,7 +163,7 @@ def test_what_was_sealed_again_during_the_probe_is_revoked_as_well(tmp_path: Pat
 def test_a_new_worktree_is_prepared_before_a_gate_is_re_run_in_it(
     tmp_path: Path, gate: str, command: str, again: list[str]
 ) -> None:
-    settings = {"workspace_checkout": "worktree", "workspace_prepare_commands": [["true"]]}
+    settings: dict[str, Any] = {"workspace_checkout": "worktree", "workspace_prepare_commands": [["true"]]}
     trips = bundles.trips_with(gate, command, exit=1, output="no\n")
     trips["preflight"]["commands"].insert(-1, bundles.command("prepare_1", "01-prepare.log", ["true"]))
     for name in ("preflight", "sqlite_smoke", "contracts"):

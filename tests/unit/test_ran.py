@@ -39,8 +39,8 @@ def ran(gate: str, command: str, *argv: str) -> bundles.Trips:
 def test_no_command_of_the_spec_can_be_another_one_unseen(tmp_path: Path, gate: str, check: Any, command: str) -> None:
     found = results(tmp_path, ran(gate, command, "echo", "Slurmctld(primary) at aiida-vm is UP"))[check.id]
     if check.replaceable:
-        assert [item["command"] for item in found.replaced] == [command]
-        assert found.replaced[0]["meant"] == check.ran[command][0] and found.replaced[0]["ran"].startswith("echo ")
+        assert [item.command for item in found.replaced] == [command]
+        assert found.replaced[0].meant == check.ran[command][0] and found.replaced[0].ran.startswith("echo ")
     else:
         assert found.status is Status.INVALID and "the checklist says `" in found.observed
         assert found.unblock == "Take out what replaces the command, in the inventory or in -e, and re-run."
@@ -118,7 +118,7 @@ def test_directory_and_environment_are_those_that_were_meant(
     found = results(tmp_path, bundles.trips_with(gate, command, **fields))[check.id]
     if check.replaceable:
         assert found.status is Status.PASS
-        assert [item["ran"].endswith(said) for item in found.replaced] == [True]
+        assert [item.ran.endswith(said) for item in found.replaced] == [True]
     else:
         assert found.status is Status.INVALID and said in found.observed
 

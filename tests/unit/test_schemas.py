@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ from typing import Any
 import bundles
 import jsonschema
 import pytest
+import schemas
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promotion_gate.base.errors import GateError
+from promotion_gate.base.errors import BundleError, GateError
 from promotion_gate.base.files import sha256, to_json
+from promotion_gate.base.typed import plain
+from promotion_gate.bundle.baseline import read_baselines
 from promotion_gate.bundle.index import parse_index
 from promotion_gate.bundle.recorder import Recorder
-from promotion_gate.prove import schema
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report.tracker import Commands, hand_over, issue_file
@@ -35,10 +38,7 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 
 
 def problems(name: str, data: Any) -> list[str]:
-    """By the package jsonschema; what `verify` has of its own must come to the same."""
-    found = [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(data)]
-    assert bool(found) == bool(schema.problems(name, data)), (found, schema.problems(name, data))
-    return found
+    return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(data)]
 
 
 def read_policy(bundle: Path) -> Any:
@@ -68,6 +68,12 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_schema_is_read_by_a_test() -> None:
     names = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
     assert names == {"index", "promotion-decision", "baseline", "policy", "sign-off", "issue", "verify-report"}
+
+
+@pytest.mark.parametrize("name", schemas.TYPES)
+def test_a_schema_is_what_its_type_says(name: str) -> None:
+    written = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+    assert written == schemas.text_of(name), "a type was changed: run `make schemas`"
 
 
 @pytest.mark.parametrize("attempt", ["", "attempts/01"], ids=["promote", "hold"])
@@ -121,8 +127,6 @@ def test_schema_and_parser_want_the_same_fields_of_an_index(resumed: Path, field
     [
         ("schema", 1),
         ("state", "shut"),
-        ("state", "open"),
-        ("evaluated_at", None),
         ("attempt", "1"),
         ("files", {"../x": "0" * 64}),
         ("files", {"/x": "0" * 64}),
@@ -137,6 +141,12 @@ def test_schema_and_parser_refuse_the_same_index(resumed: Path, field: str, valu
     assert problems("index", data)
     with pytest.raises(GateError):
         parse_index(data)
+
+
+@pytest.mark.parametrize("change", [{"state": "open"}, {"evaluated_at": None}], ids=str)
+def test_an_index_has_the_time_of_its_decision_exactly_when_it_is_closed(resumed: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="evaluated_at must stand exactly in a closed index"):
+        parse_index({**read(resumed / "index.json"), **change})
 
 
 def test_an_unknown_field_does_not_fit(resumed: Path) -> None:
@@ -190,18 +200,49 @@ def mutate(data: Any, places: list[int], value: Any, how: str) -> Any:
     return copied
 
 
+READERS: dict[str, Callable[[Any], object]] = {
+    "index": parse_index,
+    "baseline": lambda data: read_baselines(data, "baseline.json"),
+}
+
+
 @per_bundle
-@given(
-    st.sampled_from(["index", "policy", "baseline", "promotion-decision"]),
-    PLACES,
-    JSON,
-    st.sampled_from(["set", "remove", "add"]),
-)
-def test_our_own_validator_agrees_with_jsonschema(
-    resumed: Path, name: str, places: list[int], value: Any, how: str
-) -> None:
-    data = read_policy(resumed) if name == "policy" else read(resumed / f"{name}.json")
-    problems(name, mutate(data, places, value, how))
+@given(st.sampled_from(sorted(READERS)), PLACES, JSON, HOW)
+def test_what_its_schema_refuses_is_not_read(resumed: Path, name: str, places: list[int], value: Any, how: str) -> None:
+    data = mutate(read(resumed / f"{name}.json"), places, value, how)
+    try:
+        READERS[name](data)
+    except BundleError as error:
+        assert str(error).endswith(".") and "\n" not in str(error)
+    else:
+        assert problems(name, data) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"attempt": 0}, "index.json: attempt must be from 1 to 999, not 0."),
+        ({"attempt": 10**30}, "index.json: attempt is beyond 64 bits."),
+        ({"state": "shut"}, 'index.json: state must be open or closed, not the string "shut".'),
+        ({"masked": []}, 'index.json has the unknown key "masked"; did you mean "masks"?'),
+        ({"gates": {"preflight": {}}}, "index.json: gates.preflight.attempt is missing."),
+        ({"gates": {"Pre": {}}}, 'index.json: gates.Pre must be the name of a gate, not the string "Pre".'),
+        ({"events": [{"kind": "failed", "gate": 7, "host": "", "task": "", "message": ""}]},
+         "index.json: events[0].gate must be a string, not the number 7."),
+        ({"baseline_sha256": "0" * 64 + "\n"}, "index.json: baseline_sha256 must be a SHA-256"),
+        ({"run": {"check": 1}}, "index.json: run.check must be true or false, not the number 1."),
+        ({"files": []}, "index.json: files must be a mapping, not a list."),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_is_named_with_its_place(resumed: Path, change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        parse_index({**read(resumed / "index.json"), **change})
+    assert str(caught.value).startswith(sentence)
+
+
+def test_what_is_read_is_written_the_same(resumed: Path) -> None:
+    data = read(resumed / "index.json")
+    assert plain(parse_index(data)) == data
 
 
 @pytest.mark.slow
@@ -226,9 +267,9 @@ def test_verify_never_raises_and_finds_what_does_not_fit(
     (bundle / "index.json").write_text(to_json(index), encoding="utf-8")
     report = verify_bundle(bundle)
     assert not report.holds or (bundle / "index.json").read_bytes() == (resumed / "index.json").read_bytes()
-    if problems(name, data):
+    if name in READERS and problems(name, data):
         assert "index, policy, baseline" in [finding.name for finding in report.findings if not finding.holds]
-    assert not schema.problems("verify-report", report.as_dict())
+    assert not problems("verify-report", report.as_dict())
     shutil.rmtree(bundle.parent)
 
 

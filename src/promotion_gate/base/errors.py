@@ -1,5 +1,10 @@
 """The errors of this package. Each carries one sentence for a person, or several: what, where, what to do next."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
 
 class GateError(Exception):
     """Anything the gate refuses to do; the text is shown to the operator as it stands."""
@@ -14,3 +19,12 @@ class InputError(GateError):
 
 class BundleError(GateError):
     """A bundle on disk cannot be read as one; it is never a decision."""
+
+
+@contextlib.contextmanager
+def of_a_bundle() -> Iterator[None]:
+    """What would be an operator's mistake before a run is a bundle that cannot be used afterwards."""
+    try:
+        yield
+    except InputError as error:
+        raise BundleError(*error.args) from None

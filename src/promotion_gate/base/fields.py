@@ -86,6 +86,17 @@ class Fields:
             raise self.error(f"{self.where}: {key} is beyond 64 bits.")
         return value
 
+    def number(self, key: str, default: float | None = None) -> float:
+        value: float = self._typed(key, (int, float), "a number", default)
+        return value
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        items = self.sequence(key)
+        for number, item in enumerate(items):
+            if not isinstance(item, (int, float)) or isinstance(item, bool):
+                raise self.fail(f"{key} must hold numbers only, not {kind_of(item)}.", key, number)
+        return tuple(items)
+
     def boolean(self, key: str, default: bool | None = None) -> bool:
         return bool(self._typed(key, (bool,), "true or false", default))
 

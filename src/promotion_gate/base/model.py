@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
-DECISION_SCHEMA = 1
+from promotion_gate.base.typed import UNRECORDED, Number, Sha256, Stamp, plain, recorded
+
+DECISION_SCHEMA: Literal[1] = 1
+# How often a run may be resumed; a seal is kept of each attempt.
+MAX_ATTEMPTS = 999
+AttemptNumber = Annotated[int, Number(1, MAX_ATTEMPTS)]
 
 
 class Status(StrEnum):
@@ -28,9 +33,66 @@ def combined(statuses: Iterable[Status]) -> Status:
     return next((status for status in Status if status in present), Status.MISSING)
 
 
+class Risk(TypedDict):
+    """A known risk and what was done about it."""
+
+    risk: str
+    mitigation: str
+
+
+class Waiver(TypedDict):
+    """A check that a person took over for a limited time."""
+
+    check: str
+    reason: str
+    owner: str
+    ticket: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """The checklist of the run: where it was read, its digest, and that of the shipped one of its name."""
+
+    path: str
+    sha256: Sha256
+    shipped_sha256: Sha256 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """How often a rule of the redaction masked something in a file."""
+
+    rule: str
+    file: str
+    count: Annotated[int, Number(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A command that is not the checklist's: what that says, and what ran."""
+
+    command: str
+    meant: str
+    ran: str
+
+
+DifferenceKind = Literal["dropped", "added", "tighter", "looser", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which a checklist differs from the shipped one of its name."""
+
+    kind: DifferenceKind
+    what: str
+    shipped: str
+    policy: str
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One threshold of the policy, judged. `details` feeds the rendered summaries, not the JSON record."""
+    """One threshold of the policy, judged. `details` feeds the rendered summaries alone."""
 
     id: str
     title: str
@@ -40,26 +102,10 @@ class CheckResult:
     evidence: tuple[str, ...]
     unblock: str
     waived: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, metadata=UNRECORDED)
     warnings: tuple[str, ...] = ()
-    # The id of the check whose failure kept this one from passing; `unblock` is its, then.
-    cause: str | None = None
-    replaced: tuple[Mapping[str, str], ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "title": self.title,
-            "status": str(self.status),
-            "expected": self.expected,
-            "observed": self.observed,
-            "evidence": list(self.evidence),
-            "unblock": self.unblock,
-            "waived": self.waived,
-            "warnings": list(self.warnings),
-            "cause": self.cause,
-            "replaced": [dict(item) for item in self.replaced],
-        }
+    cause: Annotated[str | None, "the check whose failure kept this one from passing; unblock it first"] = None
+    replaced: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,57 +115,81 @@ class GateResult:
     id: int
     name: str
     title: str
-    attempt: int
+    attempt: AttemptNumber
     duration_seconds: float | None
     checks: tuple[CheckResult, ...]
 
     @property
+    @recorded
     def status(self) -> Status:
         if not self.checks:
             return Status.MISSING
         unwaived = [check.status for check in self.checks if not check.waived]
         return combined(unwaived) if unwaived else Status.PASS
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "title": self.title,
-            "status": str(self.status),
-            "attempt": self.attempt,
-            "duration_seconds": self.duration_seconds,
-            "checks": [check.as_dict() for check in self.checks],
-        }
+
+class JudgedWaiver(Waiver):
+    """A waiver, and what became of it."""
+
+    state: Literal["applied", "unneeded", "expired", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What the bundle proves. PROMOTE only if every gate passes and there is no objection."""
+class NotJudged:
+    """A check that the operator switched off."""
 
+    id: str
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The VM: its inventory name, and the fingerprint of the machine; null where it is not known."""
+
+    name: str | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The machine that gates 1, 2 and 5 ran on."""
+
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the bundle proves, as promotion-decision.json has it. PROMOTE only if every gate passes and there is no
+    objection."""
+
+    schema: Literal[1] = DECISION_SCHEMA
     run_id: str
     root_id: str
-    attempt: int
-    decided_at: str
+    attempt: AttemptNumber
+    decided_at: Stamp
     operator: str
     reviewer: str
     ticket: str
     commit: str | None
     branch: str | None
-    vm: Mapping[str, str | None]
-    policy: Mapping[str, str]
-    risks: tuple[Mapping[str, str], ...]
-    waivers: tuple[Mapping[str, Any], ...]
-    not_judged: tuple[Mapping[str, str], ...]
+    vm: Machine
+    workspace: Workspace
+    policy: PolicyRecord
+    policy_differences: Annotated[
+        tuple[Difference, ...] | None, "from the shipped checklist of its name; null where none is shipped"
+    ]
+    risks: tuple[Risk, ...]
+    waivers: tuple[JudgedWaiver, ...]
+    not_judged: tuple[NotJudged, ...]
     gates: tuple[GateResult, ...]
     objections: tuple[str, ...]
     rerun_command: str
-    # How the checklist differs from the shipped one of its name; None where none is shipped.
-    policy_differences: tuple[Mapping[str, str], ...] | None = None
-    workspace_fingerprint: str | None = None
-    masks: tuple[Mapping[str, Any], ...] = ()
+    masks: Annotated[tuple[Mask, ...], "how often which rule of the redaction masked something in which file"]
 
     @property
-    def decision(self) -> str:
+    @recorded
+    def decision(self) -> Literal["PROMOTE", "HOLD"]:
         promote = self.gates and not self.objections
         promote = promote and all(gate.status is Status.PASS for gate in self.gates)
         return "PROMOTE" if promote else "HOLD"
@@ -129,31 +199,5 @@ class Decision:
 
     def as_dict(self) -> dict[str, Any]:
         """The content of promotion-decision.json."""
-        return {
-            "schema": DECISION_SCHEMA,
-            "run_id": self.run_id,
-            "root_id": self.root_id,
-            "attempt": self.attempt,
-            "decision": self.decision,
-            "decided_at": self.decided_at,
-            "operator": self.operator,
-            "reviewer": self.reviewer,
-            "ticket": self.ticket,
-            "commit": self.commit,
-            "branch": self.branch,
-            "vm": dict(self.vm),
-            "workspace": {"fingerprint": self.workspace_fingerprint},
-            "policy": dict(self.policy),
-            "policy_differences": _plain(self.policy_differences),
-            "risks": [dict(risk) for risk in self.risks],
-            "waivers": [dict(waiver) for waiver in self.waivers],
-            "not_judged": [dict(item) for item in self.not_judged],
-            "gates": [gate.as_dict() for gate in self.gates],
-            "objections": list(self.objections),
-            "rerun_command": self.rerun_command,
-            "masks": [dict(mask) for mask in self.masks],
-        }
-
-
-def _plain(differences: tuple[Mapping[str, str], ...] | None) -> list[dict[str, str]] | None:
-    return None if differences is None else [dict(item) for item in differences]
+        content: dict[str, Any] = plain(self)
+        return content

@@ -4,53 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from promotion_gate.base.errors import InputError
+from promotion_gate.base.typed import UNRECORDED, Number, Or, Text
 from promotion_gate.base.yaml_lines import Marks, Path
 
-POLICY_SCHEMA = 2
+POLICY_SCHEMA: Literal[2] = 2
 GATE_NAMES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
 COMPONENTS = ("python", "aiida-core", "slurm", "postgresql", "rabbitmq")
 ENVIRONMENTS = ("workspace_environment", "aiida_vm_environment")
 IDENTITY_PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
+MAX_GATES = 99
+MAX_LIMIT_SECONDS = 86400
+GATE_NAME = Text("[a-z][a-z0-9_]{0,40}", "lower-case letters, digits and `_`")
+ID = Text("[a-z0-9][a-z0-9_.-]{0,80}", "lower-case letters, digits, `_`, `-` and `.`")
+GROUP = Text("[A-Za-z_][A-Za-z0-9_]{0,80}", "the name of an inventory group")
+ROLE = Text(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}", "a role's name, or namespace.collection.role")
 # What the gate adds to each gate: the host can be used; the evidence is complete.
 BUILT_IN = ("host", "evidence")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPolicy:
     """One check: which function judges, its limits, and what to do when it does not pass."""
 
-    id: str
+    id: Annotated[str, ID]
     check: str
     title: str
-    limits: Mapping[str, Any]
-    needs: tuple[str, ...]
-    ran: Mapping[str, tuple[str, ...]]
-    replaceable: bool
-    spec: bool
-    unblock: Mapping[str, str]
-    waivable: bool
-    path: Path = field(compare=False)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    ran: Mapping[str, Annotated[tuple[str, ...], Or(str)]] = field(default_factory=dict)
+    replaceable: bool = False
+    spec: bool = False
+    unblock: Annotated[Mapping[str, str], Or(str)]
+    waivable: bool = False
+    path: Path = field(compare=False, metadata=UNRECORDED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandPolicy:
     """One command of a gate that has no role, as the module gate_commands takes it."""
 
-    id: str
+    id: Annotated[str, ID]
     file: str
     run: tuple[str, ...] | str
-    prefix: tuple[str, ...] | str | None
-    chdir: str | None
-    environment: Mapping[str, str]
-    limit_seconds: float
-    group: str | None
-    after: str | None
+    prefix: tuple[str, ...] | str | None = None
+    chdir: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limit_seconds: Annotated[float, Number(0, MAX_LIMIT_SECONDS)] = 60.0
+    group: str | None = None
+    after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatePolicy:
     """One gate. An entry of `evidence` that ends in `/` is a folder that must hold at least one file.
 
@@ -58,33 +65,34 @@ class GatePolicy:
     are compared in.
     """
 
-    id: int
-    name: str
-    role: str | None
-    commands: tuple[CommandPolicy, ...]
-    hosts: str
-    alone: bool
-    identity: tuple[str, ...]
+    id: Annotated[int, Number(1, MAX_GATES)]
+    name: Annotated[str, GATE_NAME]
+    role: Annotated[str, ROLE] | None = None
+    commands: tuple[CommandPolicy, ...] = ()
+    hosts: Annotated[str, GROUP]
+    alone: bool = False
+    identity: tuple[str, ...] = ("machine",)
     title: str
     evidence: tuple[str, ...]
     summary: str
-    notes: str | None
+    notes: str | None = None
     checks: tuple[CheckPolicy, ...]
-    path: Path = field(compare=False)
+    path: Path = field(compare=False, metadata=UNRECORDED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A checklist. `subject` is the group that has a decision per host; `max_age` is how long `check` believes one."""
 
-    name: str
+    schema: Literal[2] = POLICY_SCHEMA
+    name: Annotated[str, ID]
     title: str
-    subject: str
-    same_machine: bool
-    supported_versions: Mapping[str, str]
-    max_age: str | None
+    subject: str = ""
+    same_machine: bool = False
+    supported_versions: Mapping[str, str] = field(default_factory=dict)
+    max_age: str | None = None
     gates: tuple[GatePolicy, ...]
-    marks: Marks = field(compare=False, repr=False)
+    marks: Marks = field(compare=False, repr=False, metadata=UNRECORDED)
 
     def gate(self, name: str) -> GatePolicy:
         return next(gate for gate in self.gates if gate.name == name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import re
 import shlex
@@ -16,9 +15,15 @@ from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields, kind_of, nearest
 from promotion_gate.base.policy import (
     COMPONENTS,
+    GATE_NAME,
     GATE_NAMES,
+    GROUP,
+    ID,
     IDENTITY_PARTS,
+    MAX_GATES,
+    MAX_LIMIT_SECONDS,
     POLICY_SCHEMA,
+    ROLE,
     CheckPolicy,
     CommandPolicy,
     GatePolicy,
@@ -26,14 +31,9 @@ from promotion_gate.base.policy import (
 )
 from promotion_gate.base.policy_rules import check_rules
 from promotion_gate.base.times import parse_duration
+from promotion_gate.base.typed import Text, keys
 from promotion_gate.base.yaml_lines import MAX_CHARACTERS, Marks, read_yaml
 
-MAX_GATES = 99
-MAX_LIMIT_SECONDS = 86400
-_GATE_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}", re.ASCII)
-_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,80}", re.ASCII)
-_GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}", re.ASCII)
-_ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}", re.ASCII)
 RAN_WORDS = ("verdi", "in_env", "env_file", "profile", "computer", "smoke_args", "scratch")
 
 
@@ -62,21 +62,16 @@ def load_policy(text: str, name: str) -> Policy:
     return policy
 
 
-def _keys(entry: type[Policy | GatePolicy | CommandPolicy | CheckPolicy]) -> tuple[str, ...]:
-    """The keys of an entry: its fields, but for those that say where it stands."""
-    return tuple(item.name for item in dataclasses.fields(entry) if item.name not in ("path", "marks"))
-
-
 def _policy(fields: Fields, problems: list[GateError]) -> Policy:
     _check_schema(fields)
-    fields.only(("schema", *_keys(Policy)))
+    fields.only(keys(Policy))
     versions = _versions(fields)
     gates = fields.each("gates", lambda gate: _gate(gate, problems), problems)
     if problems:
         raise InputError(*problems)
     _check_gates(fields, gates)
     return Policy(
-        name=_plain(fields, "name", _ID, "a short plain word"),
+        name=_plain(fields, "name", ID),
         title=fields.text("title"),
         subject=_subject(fields, gates),
         same_machine=fields.boolean("same_machine", False),
@@ -152,8 +147,8 @@ def _versions(fields: Fields) -> dict[str, str]:
 
 
 def _gate(fields: Fields, problems: list[GateError]) -> GatePolicy:
-    fields.only(_keys(GatePolicy))
-    name = _plain(fields, "name", _GATE_NAME, "lower-case letters, digits and `_`")
+    fields.only(keys(GatePolicy))
+    name = _plain(fields, "name", GATE_NAME)
     if fields.has("role") and fields.has("commands"):
         raise fields.fail(f"the gate {name} has a role and commands; keep one of them.", "commands")
     commands = fields.each("commands", _command)
@@ -164,13 +159,13 @@ def _gate(fields: Fields, problems: list[GateError]) -> GatePolicy:
         raise fields.fail(f"id must be from 1 to {MAX_GATES}, not {number}.", "id")
     role = None if commands else f"gate_{name}"
     if fields.has("role"):
-        role = _plain(fields, "role", _ROLE, "a role's name, or namespace.collection.role")
+        role = _plain(fields, "role", ROLE)
     return GatePolicy(
         id=number,
         name=name,
         role=role,
         commands=commands,
-        hosts=_plain(fields, "hosts", _GROUP, "the name of an inventory group"),
+        hosts=_plain(fields, "hosts", GROUP),
         alone=fields.boolean("alone", False),
         identity=_identity(fields),
         title=fields.text("title"),
@@ -193,15 +188,15 @@ def _identity(fields: Fields) -> tuple[str, ...]:
     return identity
 
 
-def _plain(fields: Fields, key: str, pattern: re.Pattern[str], what: str) -> str:
+def _plain(fields: Fields, key: str, form: Text) -> str:
     value = fields.text(key)
-    if not pattern.fullmatch(value):
-        raise fields.fail(f'{key} must be {what}, not "{value[:60]}".', key)
+    if not re.fullmatch(form.pattern, value):
+        raise fields.fail(f'{key} must be {form.what}, not "{value[:60]}".', key)
     return value
 
 
 def _command(fields: Fields) -> CommandPolicy:
-    fields.only(_keys(CommandPolicy))
+    fields.only(keys(CommandPolicy))
     environment = fields.mapping("environment")
     for key, value in environment.items():
         if not isinstance(value, str):
@@ -216,7 +211,7 @@ def _command(fields: Fields) -> CommandPolicy:
     if not run:
         raise fields.fail("run is missing (expected a command, as a list of words or a string).", "run")
     return CommandPolicy(
-        id=_plain(fields, "id", _ID, "lower-case letters, digits, `_`, `-` and `.`"),
+        id=_plain(fields, "id", ID),
         file=fields.text("file"),
         run=run,
         prefix=_words(fields, "prefix") or None,
@@ -235,7 +230,7 @@ def _words(fields: Fields, key: str) -> tuple[str, ...] | str:
 
 
 def _check(fields: Fields) -> CheckPolicy:
-    fields.only(_keys(CheckPolicy))
+    fields.only(keys(CheckPolicy))
     raw = fields.raw("unblock")
     unblock = {"default": raw} if isinstance(raw, str) else fields.mapping("unblock")
     if not unblock.get("default"):
@@ -243,7 +238,7 @@ def _check(fields: Fields) -> CheckPolicy:
     for hint, sentence in unblock.items():
         _check_format(fields, sentence, *(() if isinstance(raw, str) else (hint,)))
     return CheckPolicy(
-        id=_plain(fields, "id", _ID, "lower-case letters, digits, `_`, `-` and `.`"),
+        id=_plain(fields, "id", ID),
         check=fields.text("check"),
         title=fields.text("title"),
         limits=fields.mapping("limits"),

@@ -10,43 +10,49 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from promotion_gate.base.errors import BundleError, GateError
-from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import make_folder, read_file, read_json, sha256, to_json, write_atomically
 from promotion_gate.base.names import ATTEMPTS, DECISION_JSON, INDEX_FILE, SUMS_FILE
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp
+from promotion_gate.base.typed import Length, Number, OptionalSha256, Sha256, Stamp, plain, read, recorded
 
-BASELINE_SCHEMA = 1
+BASELINE_SCHEMA: Literal[1] = 1
 TIMES = 3
 GATE = "sqlite_smoke"  # whose runs are timed
 MAX_TIME_NS = 86_400 * 10**9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """One known-good set of wall times in integer nanoseconds, of one command on one host."""
 
-    recorded_at: str
+    schema: Literal[1] = BASELINE_SCHEMA
+    recorded_at: Stamp
     run_id: str
-    source: str  # promote | recorded
+    source: Literal["promote", "recorded"]
     operator: str
     reason: str
-    command_sha256: str
+    command_sha256: Sha256
     host_fingerprint: str
     commit: str
-    times_ns: tuple[int, ...]
-    load_average: tuple[float, ...] = ()  # before the first run: over 1, 5 and 15 minutes
-    processors: int | None = None
-    seal_sha256: str = ""  # of SHA256SUMS of the run, where source is promote
+    times_ns: Annotated[tuple[Annotated[int, Number(1, MAX_TIME_NS)], ...], Length(TIMES)]
+    load_average: Annotated[
+        tuple[Annotated[float, Number(0)], ...], "before the first run: over 1, 5 and 15 minutes"
+    ] = ()
+    processors: Annotated[int, Number(1)] | None = None
+    seal_sha256: Annotated[OptionalSha256, "of SHA256SUMS of the run, where source is promote"] = ""
+    sha256: Annotated[Sha256 | None, "of the rest, so that a change by hand does not go unnoticed"] = field(
+        default=None, compare=False
+    )
 
     @property
+    @recorded
     def spread_percent(self) -> int:
         """How far the slowest is above the fastest, in percent of the median."""
         return (max(self.times_ns) - min(self.times_ns)) * 100 // self.median_ns
@@ -58,59 +64,38 @@ class Baseline:
         return ordered[(len(ordered) - 1) // 2]
 
     def as_dict(self) -> dict[str, Any]:
-        """As the file has it; `sha256` digests the rest, so that a change by hand does not go unnoticed."""
-        data = {
-            "schema": BASELINE_SCHEMA,
-            **asdict(self),
-            "times_ns": list(self.times_ns),
-            "load_average": list(self.load_average),
-            "spread_percent": self.spread_percent,
-        }
+        """As the file has it."""
+        data = plain(self)
+        del data["sha256"]
         return {**data, "sha256": sha256(to_json(data).encode())}
 
 
-def parse_baseline(fields: Fields) -> Baseline:
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """All of baseline.json, oldest first."""
+
+    baselines: tuple[Baseline, ...]
+
+
+def read_baseline(data: object, where: str) -> Baseline:
     """Reads one baseline. Raises BundleError naming the bad field."""
-    if fields.integer("schema") != BASELINE_SCHEMA:
-        raise BundleError(f"{fields.where}: schema must be {BASELINE_SCHEMA}.")
-    if fields.text("source") not in ("promote", "recorded"):
-        raise BundleError(f"{fields.where}: source must be promote or recorded.")
-    if parse_stamp(fields.text("recorded_at")) is None:
-        raise BundleError(f"{fields.where}: recorded_at must be a time in UTC such as 2026-11-23T23:35:14Z.")
-    if not re.fullmatch(r"[0-9a-f]{64}", fields.text("command_sha256")):
-        raise BundleError(f"{fields.where}: command_sha256 must be a SHA-256 in lower-case hex digits.")
-    if not fields.text("reason").strip():
-        raise BundleError(f"{fields.where}: reason is empty; nobody knows why these timings are good.")
-    times = fields.sequence("times_ns")
-    if len(times) != TIMES or not all(isinstance(t, int) and not isinstance(t, bool) for t in times):
-        raise BundleError(f"{fields.where}: times_ns must be {TIMES} whole numbers of nanoseconds.")
-    if not all(0 < t <= MAX_TIME_NS for t in times):
-        raise BundleError(f"{fields.where}: times_ns must be above 0 and at most a day.")
-    loads = fields.sequence("load_average")
-    if not all(isinstance(load, (int, float)) and not isinstance(load, bool) and load >= 0 for load in loads):
-        raise BundleError(f"{fields.where}: load_average must hold numbers from 0 up.")
-    found = Baseline(
-        recorded_at=fields.text("recorded_at"),
-        run_id=fields.text("run_id"),
-        source=fields.text("source"),
-        operator=fields.text("operator"),
-        reason=fields.text("reason"),
-        command_sha256=fields.text("command_sha256"),
-        host_fingerprint=fields.text("host_fingerprint"),
-        commit=fields.text("commit"),
-        times_ns=tuple(times),
-        load_average=tuple(loads),
-        processors=fields.integer("processors") if fields.has("processors") else None,
-        seal_sha256=fields.text("seal_sha256", ""),
-    )
-    if fields.has("sha256") and fields.text("sha256") != found.as_dict()["sha256"]:
-        raise BundleError(f"{fields.where} was changed after it was recorded. Remove it, and record a new baseline.")
-    return found
+    return _checked(read(Baseline, data, where), where)
 
 
-def parse_baselines(data: object, where: str) -> tuple[Baseline, ...]:
-    """Reads the bundle's baseline.json: a list of baselines, oldest first."""
-    return Fields(data, where, BundleError).each("baselines", parse_baseline)
+def read_baselines(data: object, where: str) -> tuple[Baseline, ...]:
+    """Reads the bundle's baseline.json. Raises BundleError naming the bad field."""
+    found = read(Baselines, data, where).baselines
+    return tuple(_checked(baseline, f"{where}: baselines[{number}]") for number, baseline in enumerate(found))
+
+
+def _checked(baseline: Baseline, where: str) -> Baseline:
+    if parse_stamp(baseline.recorded_at) is None:
+        raise BundleError(f"{where}: recorded_at must be a time in UTC, not {baseline.recorded_at}.")
+    if not baseline.reason.strip():
+        raise BundleError(f"{where}: reason is empty; nobody knows why these timings are good.")
+    if baseline.sha256 not in (None, baseline.as_dict()["sha256"]):
+        raise BundleError(f"{where} was changed after it was recorded. Remove it, and record a new baseline.")
+    return baseline
 
 
 def read_baseline_dir(folder: Path, root: Path, now: datetime) -> tuple[Baseline, ...]:
@@ -122,7 +107,7 @@ def read_baseline_dir(folder: Path, root: Path, now: datetime) -> tuple[Baseline
         return ()
     found = []
     for path in sorted(folder.glob("*.json")):
-        baseline = parse_baseline(Fields(read_json(path), str(path), BundleError))
+        baseline = read_baseline(read_json(path), str(path))
         recorded = parse_stamp(baseline.recorded_at)
         if recorded is None or recorded - now > MAX_CLOCK_SKEW:
             raise BundleError(
@@ -189,7 +174,7 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
             if not os.path.lexists(path):
                 break
             with contextlib.suppress(GateError):
-                there = parse_baseline(Fields(read_json(path), str(path), BundleError))
+                there = read_baseline(read_json(path), str(path))
                 # A resume that keeps gate 2 seals the same times again.
                 if replace(there, seal_sha256="") == replace(baseline, seal_sha256=""):
                     return path

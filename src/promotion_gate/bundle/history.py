@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.files import digest_of, read_file, read_json
+from promotion_gate.base.files import digest_of, read_file
 from promotion_gate.base.names import (
     ARCHIVED,
     ATTEMPTS,
@@ -33,7 +33,7 @@ from promotion_gate.base.names import (
     UNFINISHED,
 )
 from promotion_gate.base.times import stamp
-from promotion_gate.bundle.index import Index, parse_index
+from promotion_gate.bundle.index import Index, Previous, read_index
 
 # Whatever has one of these is a run, however little else is left of it.
 _MARKS = (INDEX_FILE, SUMS_FILE, DECISION_JSON, DECISION_MD, ATTEMPTS)
@@ -91,7 +91,7 @@ def is_sealed(folder: Path) -> bool:
 
 def read_run(folder: Path) -> Run:
     """Raises BundleError for an index that cannot be read."""
-    return Run(folder, parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE)))
+    return Run(folder, read_index(folder))
 
 
 def runs(root: Path) -> list[Run]:
@@ -176,12 +176,12 @@ def _sealed_earlier(folder: Path) -> Iterator[str]:
         yield from (name for _, _, name in (line.partition("  ") for line in lines) if name)
 
 
-def previous_seal(root: Path, run_id: str) -> dict[str, str] | None:
+def previous_seal(root: Path, run_id: str) -> Previous | None:
     """The newest run before `run_id` that was ever sealed: its id and the digest of its newest seal."""
     for run in reversed(runs(root)):
         found = seals(run.folder)
         if run.folder.name != run_id and found:
-            return {"run_id": run.folder.name, "sha256": found[0]}
+            return Previous(run.folder.name, found[0])
     return None
 
 
@@ -263,13 +263,13 @@ def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:
         if before is not None:
             yield f"{name} names no earlier run, but {before.folder.name} is there: it was added or dated back."
         return
-    wanted = str(previous.get("run_id"))
+    wanted = previous.run_id
     if wanted not in names:
         yield f"{name} follows run {wanted}, which is not there any more: it was removed or renamed."
     elif before is None or wanted != before.folder.name:
         there = before.folder.name if before else "no sealed run"
         yield f"{name} follows run {wanted}, but {there} stands before it: runs were reordered, added or unsealed."
-    elif previous.get("sha256") != seals(before.folder)[0]:
+    elif previous.sha256 != seals(before.folder)[0]:
         # An earlier seal in attempts/ is no excuse: a run sealed anew could carry the old one along.
         yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."
     elif (before.index.evaluated_at or "") > run.index.opened_at:

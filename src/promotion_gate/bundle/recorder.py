@@ -8,22 +8,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields as fields_of
+from dataclasses import is_dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError
 from promotion_gate.base.fields import Fields
-from promotion_gate.base.files import read_file, read_json, sha256, to_json, write_atomically
-from promotion_gate.base.names import (
-    INDEX_FILE,
-    evidence_name,
-)
+from promotion_gate.base.files import read_file, sha256, write_atomically
+from promotion_gate.base.model import Mask
+from promotion_gate.base.names import INDEX_FILE, evidence_name
 from promotion_gate.base.policy import gate_settings
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds, stamp, utc_now
-from promotion_gate.bundle.index import Probe, parse_index
+from promotion_gate.base.typed import read
+from promotion_gate.bundle.index import (
+    Artifact,
+    ArtifactSet,
+    Command,
+    Event,
+    GateRecord,
+    Probe,
+    Refused,
+    Run,
+    Withheld,
+    read_index,
+    write_index,
+)
 
 MAX_ARTIFACTS = 1000
 
@@ -36,17 +48,17 @@ class Recorder:
         self.folder = folder
         self._known: set[str] = set()  # masked wherever it stands, looked for in all that is written, never kept
         self._redactor = Redactor()
-        data = read_json(folder / INDEX_FILE)
-        if parse_index(data).state != "open":
+        self._index = read_index(folder)
+        if self._index.state != "open":
             raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
-        self._index: dict[str, Any] = data
         self._know(known, {})
         if run is not None:
             words = {
                 name: [self._redactor.text(str(entry)) for entry in run.get(name, ())]
                 for name in ("extra_vars", "options")
             }
-            self._index["run"] = {**self._index["run"], **run, **words}
+            called = read(Run, {**self._index.run, **run, **words}, "how the playbook was called")
+            self._index = replace(self._index, run=called)
         self._save()
 
     def trip(self, result: Mapping[str, Any], host: str, known: Iterable[str] = ()) -> None:
@@ -70,44 +82,51 @@ class Recorder:
 
     def probe(self, host: str, probe: Probe) -> None:
         """Records what `host` answered before the first gate, or why it cannot be used."""
-        self._index["probes"][host] = asdict(probe)
+        self._index = replace(self._index, probes={**self._index.probes, host: probe})
         self._save()
 
     def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:
         """Records that something happened instead of a result (unreachable, failed, skipped)."""
         text = self._redactor.text(" ".join(message.split()))[:2000]
-        self._index["events"].append({"kind": kind, "gate": gate, "host": host, "task": task, "message": text})
+        event = read(Event, {"kind": kind, "gate": gate, "host": host, "task": task, "message": text}, "an event")
+        self._index = replace(self._index, events=(*self._index.events, event))
         self._save()
 
     def error(self, message: str) -> None:
         """Records that the recorder itself failed; the decision objects to it."""
-        self._index["collector_errors"].append(self._redactor.text(message)[:2000])
+        errors = (*self._index.collector_errors, self._redactor.text(message)[:2000])
+        self._index = replace(self._index, collector_errors=errors)
         self._save()
 
     def close(self) -> None:
         """Ends collection: from here on the bundle can be decided. `evaluated_at` is the decision's time."""
-        self._index["state"] = "closed"
-        self._index["evaluated_at"] = stamp(utc_now())
+        self._index = replace(self._index, state="closed", evaluated_at=stamp(utc_now()))
         self._save()
 
     def _save(self) -> None:
-        self._index = self._looked_through(self._index)
-        write_atomically(self.folder / INDEX_FILE, to_json(self._index))
+        shown: list[str] = []
+        self._index = self._looked_through(self._index, shown)
+        for text in shown:
+            self._withhold(INDEX_FILE, text)
+        write_index(self.folder, self._index)
 
-    def _looked_through(self, data: Any) -> Any:
-        """The index without any text that still shows a known value; what is withheld stands against the decision."""
-        if isinstance(data, Mapping):
-            return {key: self._looked_through(value) for key, value in data.items()}
-        if isinstance(data, list):
-            return [self._looked_through(value) for value in data]
-        if not isinstance(data, str) or not self._redactor.remains(data):
-            return data
-        self._withhold(INDEX_FILE, data)
+    def _looked_through(self, value: Any, shown: list[str]) -> Any:
+        """The index without any text that still shows a known value; those are added to `shown`."""
+        if is_dataclass(value) and not isinstance(value, type):
+            members = {field.name: getattr(value, field.name) for field in fields_of(value)}
+            return replace(value, **self._looked_through(members, shown))
+        if isinstance(value, Mapping):
+            return {key: self._looked_through(item, shown) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._looked_through(item, shown) for item in value)
+        if not isinstance(value, str) or not self._redactor.remains(value):
+            return value
+        shown.append(value)
         return "[withheld]"
 
     def _withhold(self, name: str, text: str, rule: str = "known value", digest: str = "") -> None:
         digest = digest or sha256(text.encode("utf-8", "replace"))
-        self._index.setdefault("withheld", []).append({"file": name, "rule": rule, "sha256": digest})
+        self._index = replace(self._index, withheld=(*self._index.withheld, Withheld(name, rule, digest)))
 
     def _kept(self, name: str, found: Fields, key: str) -> str:
         """The text of a command or of an artifact as it is written into that file."""
@@ -125,153 +144,151 @@ class Recorder:
 
     def _count(self, name: str, masks: Mapping[str, int]) -> None:
         """Adds to the list of masks: which rule masked how much in which file."""
-        listed = {(entry["rule"], entry["file"]): entry["count"] for entry in self._index.get("masks", [])}
-        for rule, count in masks.items():
-            listed[rule, name] = listed.get((rule, name), 0) + count
-        self._index["masks"] = [{"rule": r, "file": f, "count": count} for (r, f), count in sorted(listed.items())]
+        listed = Counter({(mask.rule, mask.file): mask.count for mask in self._index.masks})
+        listed.update({(rule, name): count for rule, count in masks.items()})
+        masked = tuple(Mask(rule, file, count) for (rule, file), count in sorted(listed.items()))
+        self._index = replace(self._index, masks=masked)
 
     def _know(self, values: Iterable[str], machine: Mapping[str, Any]) -> None:
         """As on the target, a secret that equals the name of something is an objection, not a mask over that name."""
-        names = {value for value in [*self._index["settings"].values(), *machine.values()] if isinstance(value, str)}
+        names = {value for value in [*self._index.settings.values(), *machine.values()] if isinstance(value, str)}
         self._known |= set(values) - names
         masks, self._redactor = self._redactor.masks, Redactor(self._known)
         self._redactor.masks.update(masks)
 
     def _check_speaker(self, gate: str, host: str) -> None:
         """The result comes from the host and names its gate: no host may make up the evidence of the other one."""
-        if not any(planned["gate"] == gate and planned["host"] == host for planned in self._index["plan"]):
+        if not any(planned.gate == gate and planned.host == host for planned in self._index.plan):
             raise BundleError(f"{host} speaks for the gate {gate}, which is not its own; nothing of it was recorded.")
 
     def _gate(self, gate: str, fields: Fields, host: str, began: datetime, ended: datetime, trip_ns: int) -> None:
         machine = Fields(fields.mapping("host"), "host of the module's result", BundleError)
         env_file = Fields(fields.mapping("env_file"), "env_file of the module's result", BundleError)
-        earlier = self._index["gates"].get(gate)
-        record = {
-            "attempt": self._index["attempt"],
-            "host": host,
-            "hostname": machine.text("hostname", ""),
-            "user": machine.text("user", ""),
-            "started": stamp(began),
-            "ended": stamp(ended),
-            "duration_ns": trip_ns,
-            "load_average": machine.sequence("load_average"),
-            "load_average_after": machine.sequence("load_average_after"),
-            "env_file": env_file.optional_text("path"),
-            "env_file_error": env_file.optional_text("error"),
-            "env_names": list(env_file.texts("names")),
-            "objections": [self._redactor.text(text) for text in fields.texts("objections")],
-            "policy_sha256": self._index["policy"]["sha256"],
-            "settings": gate_settings(gate, self._index["settings"]),
-        }
-        if earlier and earlier["attempt"] == record["attempt"]:
-            record["started"] = earlier["started"]
-            record["duration_ns"] += earlier["duration_ns"]
-            record["objections"] = earlier["objections"] + record["objections"]
-            record["load_average"] = earlier["load_average"]
-            for name in ("env_file", "env_file_error", "env_names"):
-                record[name] = record[name] or earlier[name]
-        self._index["gates"][gate] = record
+        record = GateRecord(
+            attempt=self._index.attempt,
+            host=host,
+            hostname=machine.text("hostname", ""),
+            user=machine.text("user", ""),
+            started=stamp(began),
+            ended=stamp(ended),
+            duration_ns=trip_ns,
+            load_average=machine.numbers("load_average"),
+            load_average_after=machine.numbers("load_average_after"),
+            env_file=env_file.optional_text("path"),
+            env_file_error=env_file.optional_text("error"),
+            env_names=env_file.texts("names"),
+            objections=tuple(map(self._redactor.text, fields.texts("objections"))),
+            policy_sha256=self._index.policy.sha256,
+            settings=gate_settings(gate, self._index.settings),
+        )
+        earlier = self._index.gates.get(gate)
+        if earlier and earlier.attempt == record.attempt:
+            record = replace(
+                record,
+                started=earlier.started,
+                duration_ns=earlier.duration_ns + record.duration_ns,
+                objections=earlier.objections + record.objections,
+                load_average=earlier.load_average,
+                env_file=record.env_file or earlier.env_file,
+                env_file_error=record.env_file_error or earlier.env_file_error,
+                env_names=record.env_names or earlier.env_names,
+            )
+        self._index = replace(self._index, gates={**self._index.gates, gate: record})
 
     def _command(self, gate: str, command: Fields, host: str, began: datetime) -> None:
         name = evidence_name(command.text("file"), "the module's result")
         output = self._kept(name, command, "output").encode("utf-8", "replace")
-        started = stamp(began + timedelta(microseconds=command.integer("start_ns", 0) / 1000))
-        record = {
-            "gate": gate,
-            "id": command.text("id"),
-            "file": name,
-            "argv": [self._redactor.text(word) for word in command.texts("argv")],
-            "command": self._redactor.text(command.text("command")),
-            "host": host,
-            "directory": command.text("chdir", ""),
-            "started": started,
-            "duration_ns": command.integer("duration_ns", 0),
-            "limit_seconds": command.raw("limit_seconds", 0),
-            "environment_names": list(command.texts("environment_names")),
-            "exit": command.raw("exit"),
-            "signal": command.raw("signal"),
-            "timed_out": command.boolean("timed_out", False),
-            "left_running": bool(command.raw("left_running", False)),
-            "truncated": command.boolean("truncated", False),
-            "length": len(output),
-            "not_run": command.optional_text("not_run"),
-        }
+        record = Command(
+            gate=gate,
+            id=command.text("id"),
+            file=name,
+            argv=tuple(map(self._redactor.text, command.texts("argv"))),
+            command=self._redactor.text(command.text("command")),
+            host=host,
+            directory=command.text("chdir", ""),
+            started=stamp(began + timedelta(microseconds=command.integer("start_ns", 0) / 1000)),
+            duration_ns=command.integer("duration_ns", 0),
+            limit_seconds=command.number("limit_seconds", 0),
+            environment_names=command.texts("environment_names"),
+            exit=command.integer("exit") if command.has("exit") else None,
+            signal=command.integer("signal") if command.has("signal") else None,
+            timed_out=command.boolean("timed_out", False),
+            left_running=command.boolean("left_running", False),
+            truncated=command.boolean("truncated", False),
+            offset=0,
+            length=len(output),
+            not_run=command.optional_text("not_run"),
+        )
         before = self._written(name)
         header = _header(record, command.text("encoding", "utf-8"), command.integer("total_bytes", len(output)))
         head = (b"\n" if before else b"") + header.encode("utf-8", "replace")
-        record["offset"] = len(before) + len(head)
-        self._index["commands"].append(record)
+        record = replace(record, offset=len(before) + len(head))
+        self._index = replace(self._index, commands=(*self._index.commands, record))
         tail = b"" if output.endswith(b"\n") or not output else b"\n"
         self._write(name, before + head + output + tail)
 
     def _artifacts(self, gate: str, found: Fields) -> None:
         to = evidence_name(found.text("to"), "the module's result")
+        source = self._redactor.text(found.text("from", ""))
         refused = [entry for entry in found.sequence("refused") if isinstance(entry, Mapping)]
-        kept = 0
+        kept: list[Artifact] = []
         for entry in found.sequence("files"):
             file = Fields(entry, f"an artifact below {to}", BundleError)
             path = file.text("path", "")
             try:
                 name = evidence_name(f"{to}/{path}" if path else to, "an artifact")
-                if kept >= MAX_ARTIFACTS:
+                if len(kept) >= MAX_ARTIFACTS:
                     raise BundleError(f"there are more than {MAX_ARTIFACTS} files")
             except BundleError as error:
                 refused.append({"path": path, "reason": str(error)})
                 continue
-            kept += 1
             self._write(name, self._kept(name, file, "content").encode("utf-8", "replace"))
-            self._index["artifacts"].append(
-                {
-                    "gate": gate,
-                    "file": name,
-                    "source": self._redactor.text(found.text("from", "")),
-                    "size": file.integer("size", 0),
-                    "truncated": file.boolean("truncated", False),
-                }
-            )
-        self._index["artifact_sets"].append(
-            {
-                "gate": gate,
-                "source": self._redactor.text(found.text("from", "")),
-                "to": to,
-                "found": found.boolean("found", False),
-                "error": found.optional_text("error"),
-                "truncated": found.boolean("truncated", False),
-                "refused": [
-                    {"path": str(entry.get("path", ""))[:500], "reason": str(entry.get("reason", ""))[:500]}
-                    for entry in refused
-                ],
-            }
+            kept.append(Artifact(gate, name, source, file.integer("size", 0), file.boolean("truncated", False)))
+        whole = ArtifactSet(
+            gate=gate,
+            source=source,
+            to=to,
+            found=found.boolean("found", False),
+            error=found.optional_text("error"),
+            truncated=found.boolean("truncated", False),
+            refused=tuple(
+                Refused(str(entry.get("path", ""))[:500], str(entry.get("reason", ""))[:500]) for entry in refused
+            ),
+        )
+        self._index = replace(
+            self._index,
+            artifacts=(*self._index.artifacts, *kept),
+            artifact_sets=(*self._index.artifact_sets, whole),
         )
 
     def _written(self, name: str) -> bytes:
         """What this attempt has written into a transcript so far; a file that nobody recorded does not count."""
-        return read_file(self.folder / name).data if name in self._index["files"] else b""
+        return read_file(self.folder / name).data if name in self._index.files else b""
 
     def _write(self, name: str, data: bytes) -> None:
         write_atomically(self.folder / name, data)
-        self._index["files"][name] = sha256(data)
+        self._index = replace(self._index, files={**self._index.files, name: sha256(data)})
 
 
-def _header(record: Mapping[str, Any], encoding: str, total_bytes: int) -> str:
+def _header(record: Command, encoding: str, total_bytes: int) -> str:
     """The lines above an output; for people, the index is what counts."""
     lines = [
-        f"# host: {record['host']}",
-        f"# directory: {record['directory']}",
-        f"# command: {record['command']}",
-        f"# started: {record['started']}",
-        f"# environment: {', '.join(record['environment_names']) or 'nothing is added'}",
+        f"# host: {record.host}",
+        f"# directory: {record.directory}",
+        f"# command: {record.command}",
+        f"# started: {record.started}",
+        f"# environment: {', '.join(record.environment_names) or 'nothing is added'}",
     ]
-    if record["not_run"] is not None:
-        lines.append(f"# not run: {record['not_run']}")
+    if record.not_run is not None:
+        lines.append(f"# not run: {record.not_run}")
     else:
-        ending = record["exit"] if record["exit"] is not None else f"killed by signal {record['signal']}"
-        lines += [f"# duration: {human_seconds(record['duration_ns'])}", f"# exit: {ending}"]
-    if record["timed_out"]:
-        lines.append(f"# time limit: did not end within {record['limit_seconds']} s and was ended")
-    if record["left_running"]:
+        ending = record.exit if record.exit is not None else f"killed by signal {record.signal}"
+        lines += [f"# duration: {human_seconds(record.duration_ns)}", f"# exit: {ending}"]
+    if record.timed_out:
+        lines.append(f"# time limit: did not end within {record.limit_seconds} s and was ended")
+    if record.left_running:
         lines.append("# left running: processes of this command had to be ended")
-    if record["truncated"]:
+    if record.truncated:
         lines.append(f"# truncated: {total_bytes} bytes were printed, head and tail are kept")
     if encoding != "utf-8":
         lines.append(f"# encoding: {encoding}; bytes that are no UTF-8 stand as \\xNN, backslashes are doubled")

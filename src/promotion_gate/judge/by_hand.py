@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from promotion_gate.bundle.index import Command
-from promotion_gate.bundle.load import Bundle
+from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge.parsers.text import key_values
 
 MASKED = "***"
@@ -31,7 +31,8 @@ WORDS = frozenset((
 ))  # fmt: skip
 
 
-def words(bundle: Bundle) -> dict[str, str]:
+@once
+def words(bundle: Bundle) -> Mapping[str, str]:
     """The value of each of WORDS, but for what the judge itself knows (`commit`, `inventory`)."""
     settings = bundle.index.settings
     return {**_names(settings), **_on_vm(bundle, settings), **_on_workspace(bundle, settings)}
@@ -104,7 +105,7 @@ def _on_workspace(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]
     found = {}
     for name in CONTRACT_COMMANDS:
         record = bundle.index.command("contracts", name)
-        command = record.shown if record else f"$gate_contracts_{name}_command"
+        command = record.command if record else f"$gate_contracts_{name}_command"
         found[f"{name}_by_hand"] = _shell(f"{enter} && {command}")
         if name == "openapi":
             export = command.removesuffix(" --check")

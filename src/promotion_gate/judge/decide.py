@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.files import sha256
-from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, combined
+from promotion_gate.base.errors import BundleError, of_a_bundle
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Machine, NotJudged, Status, Workspace, combined
 from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
 from promotion_gate.bundle.index import Index
-from promotion_gate.bundle.load import Bundle
+from promotion_gate.bundle.load import CHANGED, Bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.causes import causes
 from promotion_gate.judge.checks.case import (
@@ -48,19 +47,10 @@ def decide(bundle: Bundle) -> Decision:
     Raises BundleError for an open bundle: collection was not finished, so there is nothing to decide.
     """
     index = bundle.index
-    if index.state != "closed" or index.evaluated_at is None:
-        raise BundleError(
-            f"Run {index.run_id} is still open: it is running or was cut off. That is no decision; "
-            f"finish it with: {rerun_command(index)}"
-        )
-    try:
-        check_policy(bundle.policy)
-        if bundle.shipped:
-            check_spec(bundle.policy, check_policy(bundle.shipped))
-    except InputError as error:
-        raise BundleError(str(error)) from None
-    waivers = judge_waivers(index.waivers, bundle.policy, index.evaluated_at, index.operator)
-    not_judged: list[Mapping[str, str]] = []
+    decided_at = _decided_at(index)
+    _check_checklists(bundle)
+    waivers = judge_waivers(index.waivers, bundle.policy, decided_at, index.operator)
+    not_judged: list[NotJudged] = []
     findings: dict[str, Finding] = {}
     gates = tuple(_gate(bundle, gate, waivers, not_judged, findings) for gate in bundle.policy.gates)
     gates = _with_causes(bundle.policy, gates, findings)
@@ -70,26 +60,41 @@ def decide(bundle: Bundle) -> Decision:
         run_id=index.run_id,
         root_id=index.root_id,
         attempt=index.attempt,
-        decided_at=index.evaluated_at,
+        decided_at=decided_at,
         operator=index.operator,
         reviewer=index.reviewer,
         ticket=index.ticket,
         commit=workspace.commit if workspace else None,
         branch=workspace.branch or index.settings.get("workspace_target_branch") if workspace else None,
-        vm={"name": index.settings.get("vm"), "fingerprint": vm.fingerprint if vm else None},
-        policy=dict(index.policy),
+        vm=Machine(index.settings.get("vm"), vm.fingerprint if vm else None),
+        workspace=Workspace(workspace.fingerprint if workspace else None),
+        policy=index.policy,
+        policy_differences=differences(bundle.policy, bundle.shipped) if bundle.shipped else None,
         risks=index.risks,
         waivers=waivers.report(failed),
         not_judged=tuple(not_judged),
         gates=gates,
         objections=objections(bundle, gates) + waivers.objections,
         rerun_command=rerun_command(index),
-        policy_differences=None
-        if bundle.shipped is None
-        else tuple(difference.as_dict() for difference in differences(bundle.policy, bundle.shipped)),
-        workspace_fingerprint=workspace.fingerprint if workspace else None,
-        masks=tuple({"rule": mask.rule, "file": mask.file, "count": mask.count} for mask in index.masks),
+        masks=index.masks,
     )
+
+
+def _decided_at(index: Index) -> str:
+    if index.state != "closed" or index.evaluated_at is None:
+        raise BundleError(
+            f"Run {index.run_id} is still open: it is running or was cut off. That is no decision; "
+            f"finish it with: {rerun_command(index)}"
+        )
+    return index.evaluated_at
+
+
+def _check_checklists(bundle: Bundle) -> None:
+    """Both checklists name checks that exist, and a policy of the shipped one's name holds all of the spec."""
+    with of_a_bundle():
+        check_policy(bundle.policy)
+        if bundle.shipped:
+            check_spec(bundle.policy, check_policy(bundle.shipped))
 
 
 def rerun_command(index: Index) -> str:
@@ -111,8 +116,8 @@ def _inventory(index: Index) -> list[str]:
 
 def _options(index: Index) -> list[str]:
     """What stood in -e, and the options without which no host is reached."""
-    extra = [word for entry in index.run.get("extra_vars") or () for word in ("-e", str(entry))]
-    return [*extra, *map(str, index.run.get("options") or ())]
+    extra = [word for entry in index.run.get("extra_vars", ()) for word in ("-e", entry)]
+    return [*extra, *index.run.get("options", ())]
 
 
 def _words(bundle: Bundle, values: Mapping[str, str]) -> _Words:
@@ -142,7 +147,7 @@ def _gate(
     bundle: Bundle,
     gate: GatePolicy,
     waivers: Waivers,
-    not_judged: list[Mapping[str, str]],
+    not_judged: list[NotJudged],
     findings: dict[str, Finding],
 ) -> GateResult:
     record = bundle.index.gates.get(gate.name)
@@ -154,7 +159,7 @@ def _gate(
             findings[policy.id] = _finding(bundle, gate, policy, stale, unknown)
             checks.append(_check(bundle, policy, waivers, findings[policy.id]))
         except SwitchedOff as switched_off:
-            not_judged.append({"id": policy.id, "title": policy.title, "reason": str(switched_off)})
+            not_judged.append(NotJudged(policy.id, policy.title, str(switched_off)))
     checks.append(_evidence_check(bundle, gate))
     return GateResult(
         id=gate.id,
@@ -181,7 +186,7 @@ def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str |
     if case.masked:
         finding = _masked(case, finding)
     finding = _without_space(bundle, gate, finding)
-    return replace(finding, replaced=tuple(item.as_dict() for item in other)) if other else finding
+    return replace(finding, replaced=other) if other else finding
 
 
 def _masked(case: Case, finding: Finding) -> Finding:
@@ -334,12 +339,8 @@ def _evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
 
 def _file_problem(bundle: Bundle, name: str) -> tuple[Status, str] | None:
     content = bundle.content(name)
-    if content.problem:
+    if content.problem not in ("", CHANGED):
         return (Status.MISSING if content.problem == "is missing" else Status.INVALID), f"{name} {content.problem}"
-    if name not in bundle.index.files:
-        return Status.MISSING, f"{name} is missing"
     if not content.data.strip() and not name.startswith("slurm-smoke/"):
         return Status.MISSING, f"{name} is empty"
-    if sha256(content.data) != bundle.index.files[name]:
-        return Status.INVALID, f"{name} is not what was recorded: its digest differs"
-    return None
+    return (Status.INVALID, f"{name} {CHANGED}") if content.problem else None

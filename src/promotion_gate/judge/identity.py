@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from promotion_gate.base.files import sha256
-from promotion_gate.bundle.load import Bundle
+from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge.parsers.text import key_values
 
 BEGIN, END = "identity", "identity_end"
@@ -117,6 +117,11 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 def gate_identity(bundle: Bundle, gate: str, which: str = BEGIN) -> Identity | None:
     """What a gate ran on at its begin (or its END), from its own evidence; None where it left none."""
+    return _gate_identity(bundle, gate, which)
+
+
+@once
+def _gate_identity(bundle: Bundle, gate: str, which: str) -> Identity | None:
     probe = bundle.index.command(gate, which)
     if probe is None or probe.exit not in (0, 1) or probe.truncated or probe.timed_out:
         return None

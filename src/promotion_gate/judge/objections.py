@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from promotion_gate.base.model import GateResult, Status
 from promotion_gate.base.people import is_person, same_person
 from promotion_gate.base.policy import COMPONENTS, GatePolicy
-from promotion_gate.bundle.load import Bundle
+from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge.identity import Identity, gate_identity, same_machine
 from promotion_gate.judge.parsers.text import key_values
 
@@ -70,8 +70,8 @@ def _events(bundle: Bundle) -> Iterator[str]:
             verb = "could not be reached" if event.kind == "unreachable" else "failed"
             yield f'The run: {event.host} {verb} in the task "{event.task}": {event.message}'
     for item in bundle.index.artifact_sets:
-        for path, reason in item.refused:
-            yield f'The artifact "{path}" was refused: {reason}.'
+        for refused in item.refused:
+            yield f'The artifact "{refused.path}" was refused: {refused.reason}.'
 
 
 def _machines(bundle: Bundle) -> Iterator[str]:
@@ -98,16 +98,16 @@ def clones(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
 _Ran = tuple[str, GatePolicy, Identity]
 
 
-def _alike(bundle: Bundle) -> Iterator[tuple[_Ran, _Ran]]:
+@once
+def _alike(bundle: Bundle) -> tuple[tuple[_Ran, _Ran], ...]:
     """Each two hosts that say they are the same machine, with the first gate that ran on each."""
     seen: dict[str, _Ran] = {}
     for gate in bundle.policy.gates:
         record, now = bundle.index.gates.get(gate.name), gate_identity(bundle, gate.name)
         if record and now:
             seen.setdefault(record.host, (record.host, gate, now))
-    for one, other in itertools.combinations(seen.values(), 2):
-        if same_machine(one[2], other[2]):
-            yield one, other
+    pairs = itertools.combinations(seen.values(), 2)
+    return tuple((one, other) for one, other in pairs if same_machine(one[2], other[2]))
 
 
 def _other_boot(one: Identity, other: Identity) -> bool:

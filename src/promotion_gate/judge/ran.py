@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from promotion_gate.base.model import Replaced
 from promotion_gate.bundle.index import Command
 from promotion_gate.judge.checks.case import Case
 from promotion_gate.judge.identity import BEGIN
@@ -23,18 +23,6 @@ _MASK = "***"
 # What the module and the roles give to commands beside the environment that the operator set.
 ADDED = frozenset(["AIIDA_PATH", "GIT_OPTIONAL_LOCKS", "LC_ALL", "PROMOTION_SCRATCH", "PYTEST_ADDOPTS", "UV_NO_SYNC"])
 _FILLED_IN = re.compile(r"\{(?:scratch|env:[^}]*|said:[^}]*)\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """A command that is not the checklist's."""
-
-    command: str
-    meant: str
-    ran: str
-
-    def as_dict(self) -> dict[str, str]:
-        return {"command": self.command, "meant": self.meant, "ran": self.ran}
 
 
 def replaced(case: Case) -> tuple[Replaced, ...]:
@@ -46,7 +34,7 @@ def replaced(case: Case) -> tuple[Replaced, ...]:
             continue  # nothing was run: the check itself says so
         around = _around(case, record)
         if around or not any(_is(record, text, case.settings) for text in texts):
-            found.append(Replaced(command_id, texts[0], record.shown + around))
+            found.append(Replaced(command_id, texts[0], record.command + around))
     return tuple(found)
 
 
@@ -55,7 +43,7 @@ def not_as_set(case: Case, meant: Sequence[str] | str, record: Command) -> str |
     around = _around(case, record)
     words = [meant] if isinstance(meant, str) else [str(word) for word in meant]
     same = len(words) == len(record.argv) and all(map(_same_word, words, record.argv))
-    return None if same and not around else f"`{record.shown}`{around} was run, not what is configured"
+    return None if same and not around else f"`{record.command}`{around} was run, not what is configured"
 
 
 def _same_word(meant: str, ran: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit
+from promotion_gate.base.model import Difference, DifferenceKind, PolicyRecord
+from promotion_gate.base.names import POLICY_FILE
 from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import parse_duration
@@ -25,7 +26,7 @@ def shipped_checklist(name: str) -> str | None:
 
 def shipped_policy(name: str) -> Policy | None:
     text = shipped_checklist(name)
-    return None if text is None else load_policy(text, f"{name}.yml")
+    return None if text is None else load_policy(text, POLICY_FILE)  # as a bundle calls its copy: it is parsed once
 
 
 def read_policy(text: str, name: str) -> Policy:
@@ -41,26 +42,9 @@ def read_policy(text: str, name: str) -> Policy:
     return policy
 
 
-def policy_record(path: str, text: str, shipped: str | None) -> dict[str, str | None]:
+def policy_record(path: str, text: str, shipped: str | None) -> PolicyRecord:
     """What the index says of a policy: where it was read, its digest, and that of the shipped one of its name."""
-    return {
-        "path": path,
-        "sha256": sha256(text.encode()),
-        "shipped_sha256": None if shipped is None else sha256(shipped.encode()),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which a checklist differs: `kind` is dropped, added, tighter, looser or changed."""
-
-    kind: str
-    what: str
-    shipped: str
-    policy: str
-
-    def as_dict(self) -> dict[str, str]:
-        return {"kind": self.kind, "what": self.what, "shipped": self.shipped, "policy": self.policy}
+    return PolicyRecord(path, sha256(text.encode()), None if shipped is None else sha256(shipped.encode()))
 
 
 def check_spec(policy: Policy, shipped: Policy) -> None:
@@ -133,14 +117,14 @@ def _differences(policy: Policy, shipped: Policy) -> Iterator[Difference]:
 
 def _flag(what: str, shipped: bool, mine: bool, tighter: bool) -> Iterator[Difference]:
     if shipped != mine:
-        kind = "tighter" if mine is tighter else "looser"
+        kind: DifferenceKind = "tighter" if mine is tighter else "looser"
         yield Difference(kind, what, str(shipped).lower(), str(mine).lower())
 
 
 def _versions(shipped: Mapping[str, str], mine: Mapping[str, str]) -> Iterator[Difference]:
     for name in dict.fromkeys([*shipped, *mine]):
         if shipped.get(name) != mine.get(name):
-            kind = "tighter" if name not in shipped else "looser" if name not in mine else "changed"
+            kind: DifferenceKind = "tighter" if name not in shipped else "looser" if name not in mine else "changed"
             yield Difference(kind, f"supported_versions {name}", shipped.get(name, ""), mine.get(name, ""))
 
 
@@ -151,7 +135,9 @@ def _max_age(shipped: str | None, mine: str | None) -> Iterator[Difference]:
         yield Difference("tighter" if tighter else "looser", "max_age", shipped or "", mine or "")
 
 
-def _names(what: str, shipped: tuple[str, ...], mine: tuple[str, ...], kinds: tuple[str, str]) -> Iterator[Difference]:
+def _names(
+    what: str, shipped: tuple[str, ...], mine: tuple[str, ...], kinds: tuple[DifferenceKind, DifferenceKind]
+) -> Iterator[Difference]:
     yield from (Difference(kinds[0], what, name, "") for name in shipped if name not in mine)
     yield from (Difference(kinds[1], what, "", name) for name in mine if name not in shipped)
 
@@ -183,7 +169,7 @@ def _check(mine: CheckPolicy, shipped: CheckPolicy) -> Iterator[Difference]:
         if old != new or isinstance(old, bool) != isinstance(new, bool):
             yield from _limit(f"{shipped.id} {limit.name}", limit, old, new)
     if mine.ran != shipped.ran:
-        kind = "looser" if not mine.ran else "tighter" if not shipped.ran else "changed"
+        kind: DifferenceKind = "looser" if not mine.ran else "tighter" if not shipped.ran else "changed"
         yield Difference(kind, f"{shipped.id} ran", _shown(shipped.ran), _shown(mine.ran))
     yield from _flag(f"{shipped.id} replaceable", shipped.replaceable, mine.replaceable, tighter=False)
     yield from _flag(f"{shipped.id} waivable", shipped.waivable, mine.waivable, tighter=False)

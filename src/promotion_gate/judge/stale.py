@@ -17,7 +17,7 @@ from typing import Any
 from promotion_gate.base.policy import GatePolicy, gate_settings
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp
 from promotion_gate.bundle.index import GateRecord
-from promotion_gate.bundle.load import Bundle
+from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge.checks.tracked import TRACKED
 from promotion_gate.judge.identity import (
     BEGIN,
@@ -55,7 +55,7 @@ def stale_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
     too_old = _too_old(record, index.evaluated_at, index.settings)
     if too_old:
         return too_old
-    if record.policy_sha256 != index.policy.get("sha256"):
+    if record.policy_sha256 != index.policy.sha256:
         return "the policy has changed since this evidence was collected"
     for name, value in gate_settings(gate.name, index.settings).items():
         if record.settings.get(name) != value:
@@ -84,7 +84,8 @@ def unknown_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
     return f"tracked files changed while the gate ran: {changed}" if changed else None
 
 
-def observations(bundle: Bundle, host: str) -> list[Observation]:
+@once
+def observations(bundle: Bundle, host: str) -> tuple[Observation, ...]:
     """What is known of a host, the oldest first."""
     index = bundle.index
     found = []
@@ -101,7 +102,7 @@ def observations(bundle: Bundle, host: str) -> list[Observation]:
             part: None for gate in bundle.policy.gates if index.host_of(gate.name) == host for part in gate.identity
         }
         found.insert(0, Observation(index.attempt, None, BEGIN, tuple(parts), identity(probe.output)))
-    return sorted(found, key=lambda seen: seen.attempt)  # stable: within an attempt the order of the gates
+    return tuple(sorted(found, key=lambda seen: seen.attempt))  # stable: within an attempt the order of the gates
 
 
 def _moved(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:

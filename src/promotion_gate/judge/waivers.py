@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Literal
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import Fields, kind_of, nearest
+from promotion_gate.base.model import JudgedWaiver, Waiver
 from promotion_gate.base.people import is_person, person, same_person
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.times import parse_stamp
+from promotion_gate.base.typed import keys
 
-WAIVER_FIELDS = ("check", "reason", "owner", "ticket", "expires")
-
-
+Why = Literal["", "expired", "refused", "unowned"]
 _REFUSALS = {
     "refused": "the policy does not let it be waived",
     "unowned": "its owner must be a person, and not the operator",
@@ -26,36 +26,35 @@ _REFUSALS = {
 class Waivers:
     """The waivers of a run, each with what became of it at the time of the decision."""
 
-    entries: tuple[Mapping[str, Any], ...]
-    # Why an entry counts for nothing (`expired`, `refused` by the policy, `unowned`), or an empty string; one each.
-    void: tuple[str, ...]
+    entries: tuple[Waiver, ...]
+    # Why an entry counts for nothing (`refused` by the policy, say), or an empty string; one each.
+    void: tuple[Why, ...]
 
     def covers(self, check_id: str) -> bool:
-        return any(not why and entry.get("check") == check_id for entry, why in self._pairs())
+        return any(not why and entry["check"] == check_id for entry, why in self._pairs())
 
     @property
     def objections(self) -> tuple[str, ...]:
         """A waiver that cannot count is no slip: somebody wrote it into the index."""
         return tuple(
-            f"The waiver of {entry.get('check')} counts for nothing: {_REFUSALS[why]}."
+            f"The waiver of {entry['check']} counts for nothing: {_REFUSALS[why]}."
             for entry, why in self._pairs()
             if why in _REFUSALS
         )
 
-    def report(self, failed: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
+    def report(self, failed: Iterable[str]) -> tuple[JudgedWaiver, ...]:
         """Each waiver with its `state`: applied, unneeded, expired or refused."""
         failing = set(failed)
-        return tuple(
-            {**entry, "state": _state(why) or ("applied" if entry.get("check") in failing else "unneeded")}
-            for entry, why in self._pairs()
-        )
+        return tuple({**entry, "state": _state(why, entry["check"] in failing)} for entry, why in self._pairs())
 
-    def _pairs(self) -> Iterator[tuple[Mapping[str, Any], str]]:
+    def _pairs(self) -> Iterator[tuple[Waiver, Why]]:
         return zip(self.entries, self.void, strict=True)
 
 
-def _state(why: str) -> str:
-    return "refused" if why in _REFUSALS else why
+def _state(why: Why, failing: bool) -> Literal["applied", "unneeded", "expired", "refused"]:
+    if why:
+        return "refused" if why in _REFUSALS else "expired"
+    return "applied" if failing else "unneeded"
 
 
 def _expiry(text: object) -> datetime | None:
@@ -72,8 +71,8 @@ def check_waivers(entries: Iterable[object], policy: Policy, operator: str) -> t
     checked = []
     for number, entry in enumerate(entries, start=1):
         fields = Fields(entry, f"promotion_waivers, waiver {number}", InputError)
-        fields.only(WAIVER_FIELDS)
-        waiver = {name: _written(fields, name) for name in WAIVER_FIELDS}
+        fields.only(keys(Waiver))
+        waiver = {name: _written(fields, name) for name in keys(Waiver)}
         empty = [name for name, value in waiver.items() if not value]
         if empty:
             raise InputError(f"{fields.where}: {', '.join(empty)} must be set; a waiver names all of them.")
@@ -102,7 +101,7 @@ def _written(fields: Fields, name: str) -> str:
     return str(value).strip()
 
 
-def judge_waivers(entries: Iterable[Mapping[str, Any]], policy: Policy, evaluated_at: str, operator: str) -> Waivers:
+def judge_waivers(entries: Iterable[Waiver], policy: Policy, evaluated_at: str, operator: str) -> Waivers:
     """Which waivers count at `evaluated_at`; each for itself, where a check has several."""
     waivable = {check.id for check in policy.checks() if check.waivable}
     now = parse_stamp(evaluated_at)
@@ -110,10 +109,10 @@ def judge_waivers(entries: Iterable[Mapping[str, Any]], policy: Policy, evaluate
     return Waivers(given, tuple(_void(entry, waivable, now, operator) for entry in given))
 
 
-def _void(entry: Mapping[str, Any], waivable: set[str], now: datetime | None, operator: str) -> str:
-    expiry, owner = _expiry(entry.get("expires")), entry.get("owner")
-    if entry.get("check") not in waivable:
+def _void(entry: Waiver, waivable: set[str], now: datetime | None, operator: str) -> Why:
+    expiry, owner = _expiry(entry["expires"]), entry["owner"]
+    if entry["check"] not in waivable:
         return "refused"
-    if not isinstance(owner, str) or not is_person(owner) or same_person(owner, operator):
+    if not is_person(owner) or same_person(owner, operator):
         return "unowned"
     return "" if now is not None and expiry is not None and now < expiry else "expired"

@@ -103,7 +103,7 @@ def _scope(decision: Decision, checklist: str) -> str:
     policy = decision.policy
     return (
         f"ticket {decision.ticket}, evidence root {decision.root_id[:12]}, "
-        f"policy {policy.get('path')} ({(policy.get('sha256') or '')[:12]}; {checklist})"
+        f"policy {policy.path} ({policy.sha256[:12]}; {checklist})"
     )
 
 
@@ -128,10 +128,10 @@ def _other_subject(decision: Decision, wanted: Wanted) -> str:
         return f"it is about the commit {decision.commit or 'unknown'}, not {wanted.commit}"
     if wanted.ticket is not None and decision.ticket != wanted.ticket:
         return f"it is about the ticket {decision.ticket}, not {wanted.ticket}"
-    digest = decision.policy.get("sha256", "")
+    digest = decision.policy.sha256
     if wanted.policy_sha256 is not None and digest != wanted.policy_sha256.lower():
         return f"it was decided by the policy with the SHA-256 {digest}, not {wanted.policy_sha256}"
-    fingerprint = decision.vm.get("fingerprint")
+    fingerprint = decision.vm.fingerprint
     if wanted.vm is not None and fingerprint != wanted.vm:
         return f"it is about the VM with the fingerprint {fingerprint or 'unknown'}, not {wanted.vm}"
     return ""

@@ -10,20 +10,33 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
-from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import read_file, read_json, sha256, to_json, write_atomically
-from promotion_gate.base.model import Decision
+from promotion_gate.base.model import AttemptNumber, Decision
 from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.base.people import same_person
 from promotion_gate.base.times import stamp, utc_now
+from promotion_gate.base.typed import Sha256, Stamp, plain, read
 from promotion_gate.prove.signing import check_signature, sign, verify
 from promotion_gate.prove.verify import verify_bundle
 
-SIGNOFF_SCHEMA = 1
 STATEMENT = "I have reviewed the evidence and this decision."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOffRecord:
+    """What `<run id>.signoff.json` holds."""
+
+    schema: Literal[1] = 1
+    run_id: str
+    attempt: AttemptNumber
+    decision: Literal["PROMOTE", "HOLD"]
+    sha256sums: Annotated[Sha256, "of the SHA256SUMS that was signed off"]
+    name: str
+    statement: str
+    signed_off_at: Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +72,18 @@ def make_signoff(bundle: Path, name: str, key: str | None = None, statement: str
     decision = report.decision
     _check_name(name, decision)
     path = signoff_file(bundle)
-    content = {
-        "schema": SIGNOFF_SCHEMA,
-        "run_id": decision.run_id,
-        "attempt": decision.attempt,
-        "decision": decision.decision,
-        "sha256sums": sha256(read_file(bundle / SUMS_FILE).data),
-        "name": name,
-        "statement": statement,
-        "signed_off_at": stamp(utc_now()),
-    }
+    record = SignOffRecord(
+        run_id=decision.run_id,
+        attempt=decision.attempt,
+        decision=decision.decision,
+        sha256sums=sha256(read_file(bundle / SUMS_FILE).data),
+        name=name,
+        statement=statement,
+        signed_off_at=stamp(utc_now()),
+    )
     try:
         _signature_file(path).unlink(missing_ok=True)
-        write_atomically(path, to_json(content))
+        write_atomically(path, to_json(plain(record)))
         if key is not None:
             sign(path, key)
     except OSError as error:
@@ -107,31 +119,32 @@ def read_signoff(bundle: Path, decision: Decision, allowed_signers: Path | None 
     content = read_file(path)
     if content.problem == "is missing":
         return None
-    fields = Fields(read_json(path), str(path), BundleError)
-    _check_belongs(fields, bundle, decision)
+    record = read(SignOffRecord, read_json(path), str(path))
+    _check_belongs(record, path, bundle, decision)
     proven, said = _proof(path, content.data, decision.reviewer, allowed_signers)
     return SignOff(
         name=decision.reviewer,
-        statement=fields.text("statement"),
-        signed_off_at=fields.text("signed_off_at"),
+        statement=record.statement,
+        signed_off_at=record.signed_off_at,
         proven=proven,
         said=said,
     )
 
 
-def _check_belongs(fields: Fields, bundle: Path, decision: Decision) -> None:
-    expected: dict[str, Any] = {"schema": SIGNOFF_SCHEMA, "run_id": decision.run_id, "name": decision.reviewer}
-    found = {"schema": fields.integer("schema"), "run_id": fields.text("run_id"), "name": fields.text("name")}
-    for key, value in expected.items():
-        if found[key] != value:
-            raise BundleError(f"{fields.where}: {key} is {found[key]}, expected {value}; it counts for nothing.")
-    if fields.text("sha256sums") != sha256(read_file(bundle / SUMS_FILE).data):
+def _check_belongs(record: SignOffRecord, path: Path, bundle: Path, decision: Decision) -> None:
+    for key, found, expected in (
+        ("run_id", record.run_id, decision.run_id),
+        ("name", record.name, decision.reviewer),
+    ):
+        if found != expected:
+            raise BundleError(f"{path}: {key} is {found}, expected {expected}; it counts for nothing.")
+    if record.sha256sums != sha256(read_file(bundle / SUMS_FILE).data):
         raise BundleError(
-            f"The sign-off of {found['name']} is void: run {decision.run_id} was sealed again after it (attempt "
-            f"{fields.integer('attempt')} was signed off, this is attempt {decision.attempt}); sign off anew."
+            f"The sign-off of {record.name} is void: run {decision.run_id} was sealed again after it (attempt "
+            f"{record.attempt} was signed off, this is attempt {decision.attempt}); sign off anew."
         )
-    if fields.text("decision") != decision.decision or fields.integer("attempt") != decision.attempt:
-        raise BundleError(f"{fields.where}: its decision or attempt is not that of the bundle; it counts for nothing.")
+    if (record.decision, record.attempt) != (decision.decision, decision.attempt):
+        raise BundleError(f"{path}: its decision or attempt is not that of the bundle; it counts for nothing.")
 
 
 def _proof(path: Path, data: bytes, reviewer: str, allowed_signers: Path | None) -> tuple[bool, str]:

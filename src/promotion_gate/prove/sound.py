@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.base.files import read_file, read_json
+from promotion_gate.base.files import read_file
 from promotion_gate.base.names import (
     ATTEMPTS,
     BASELINE_FILE,
     INDEX_FILE,
-    POLICY_FILE,
     SIGNATURE_FILE,
     SUMS_FILE,
     archived_by,
     name_problem,
 )
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp
-from promotion_gate.base.yaml_lines import read_yaml
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle, load_bundle
-from promotion_gate.prove.schema import problems
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 _ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
@@ -45,33 +40,16 @@ def shown(names: list[str]) -> str:
 
 
 def load_sound(folder: Path) -> Bundle:
-    """The bundle, if index, policy and baseline fit their schemas and the index makes sense.
+    """The bundle, if the index makes sense and no baseline is younger than the decision.
 
     Raises BundleError naming what does not. An open bundle may be sound; it only has no decision yet.
     """
     bundle = load_bundle(folder)
-    found = [*_unfit(folder, bundle), *(f"{INDEX_FILE}: {problem}" for problem in contradictions(bundle.index))]
+    found = [f"{INDEX_FILE}: {problem}" for problem in contradictions(bundle.index)]
     found += [f"{BASELINE_FILE}: {problem}" for problem in _from_the_future(bundle)]
     if found:
         raise BundleError(shown(found))
     return bundle
-
-
-def _unfit(folder: Path, bundle: Bundle) -> Iterator[str]:
-    """What of the three does not fit its schema; they could be read, so they are JSON and YAML."""
-    unfit: dict[str, Sequence[str]] = {
-        INDEX_FILE: problems("index", read_json(folder / INDEX_FILE)),
-        POLICY_FILE: _unfit_policy(bundle.policy_text),
-    }
-    if bundle.index.baseline_sha256 is not None:
-        unfit[BASELINE_FILE] = problems("baseline", read_json(folder / BASELINE_FILE))
-    for name, found in unfit.items():
-        yield from (f"{name}: {problem}" for problem in found)
-
-
-@lru_cache(maxsize=4)  # by content: the runs of a history mostly have the same policy
-def _unfit_policy(text: str) -> tuple[str, ...]:
-    return tuple(problems("policy", read_yaml(text, POLICY_FILE)[0]))
 
 
 def _from_the_future(bundle: Bundle) -> Iterator[str]:
@@ -92,8 +70,12 @@ def contradictions(index: Index) -> Iterator[str]:
         yield f'evaluated_at is "{index.evaluated_at}", which is not a time'
     if opened and evaluated and opened > evaluated:
         yield f"the run was opened at {index.opened_at}, after its decision at {index.evaluated_at}"
-    if [item.get("number") for item in _mappings(index.attempts)] != list(range(1, index.attempt)):
+    if [item.number for item in index.attempts] != list(range(1, index.attempt)):
         yield "the index does not name each attempt before this one"
+    gates = {*index.gates, *(item.gate for item in index.commands), *(item.gate for item in index.artifacts)}
+    gates |= {*(item.gate for item in index.artifact_sets), *(event.gate for event in index.events if event.gate)}
+    for name in sorted(gates - {planned.gate for planned in index.plan}):
+        yield f'the plan has no gate "{name}", of which something is recorded'
     settings = index.settings
     for name, recorded in (
         ("promotion_operator", index.operator),
@@ -118,10 +100,7 @@ def attempts_problem(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> s
 
     Every seal that a resume replaced is there as the index names it, no other, and so is what each of them names.
     """
-    attempts = [
-        (str(item.get("number")).zfill(2), str(item.get("sha256"))) for item in _mappings(bundle.index.attempts)
-    ]
-    named = {f"{ATTEMPTS}/{number}/{SUMS_FILE}": digest for number, digest in attempts if digest}
+    named = {f"{ATTEMPTS}/{item.number:02d}/{SUMS_FILE}": item.sha256 for item in bundle.index.attempts if item.sha256}
     there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
     if named.items() - there.items():
         return f"a seal that the index names is gone from {ATTEMPTS}/"
@@ -155,10 +134,6 @@ def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> I
     for name, digest in entries.items():
         if places.get((name, digest), 0) < first:
             yield f"{name} is not as {seal} names it"
-
-
-def _mappings(items: tuple[Any, ...]) -> list[Mapping[str, Any]]:
-    return [item for item in items if isinstance(item, Mapping)]
 
 
 def parse_sums(data: bytes) -> tuple[dict[str, str], str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import visible
@@ -22,6 +22,7 @@ from promotion_gate.base.names import (
     SIGNATURE_FILE,
     SUMS_FILE,
 )
+from promotion_gate.base.typed import plain
 from promotion_gate.bundle.history import broken_links, read_run, run_folders
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
@@ -45,6 +46,17 @@ class Finding:
     name: str
     holds: bool
     found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A report as `verify --json` prints it."""
+
+    bundle: str
+    verified: bool
+    decision: Literal["PROMOTE", "HOLD"] | None
+    signer: str | None
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +96,9 @@ class Report:
         return "" if found is None or found.found.startswith(UNSIGNED) else found.found
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "bundle": self.bundle,
-            "verified": self.holds,
-            "decision": self.decision.decision if self.decision else None,
-            "signer": self.signer,
-            "findings": [{"name": f.name, "holds": f.holds, "found": f.found} for f in self.findings],
-        }
+        decision = self.decision.decision if self.decision else None
+        content: dict[str, Any] = plain(Printed(self.bundle, self.holds, decision, self.signer, self.findings))
+        return content
 
     def lines(self) -> Iterator[str]:
         for finding in self.findings:
@@ -117,7 +125,7 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     if bundle is None:
         return Report(str(folder), tuple(findings), None, signer)
     problem = attempts_problem(folder, sums, bundle)
-    earlier = f"{sum(1 for item in bundle.index.attempts if item.get('sha256'))} earlier seals, as the index names them"
+    earlier = f"{sum(1 for item in bundle.index.attempts if item.sha256)} earlier seals, as the index names them"
     findings.append(Finding("attempts", not problem, problem or earlier))
     findings.append(_checklist(bundle))
     decision, followed = _recompute(folder, sums, bundle)
@@ -192,7 +200,7 @@ def _to_be_signed(index: Index | None) -> bool:
 
 
 def _load(folder: Path) -> tuple[Bundle | None, Finding]:
-    """Index, policy and baseline against their schemas."""
+    """Index, policy and baseline, and whether they make sense."""
     name = "index, policy, baseline"
     try:
         bundle = load_sound(folder)

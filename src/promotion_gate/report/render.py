@@ -134,7 +134,7 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
         files[FOLLOW_UP] = _tidy(
             environment.get_template("follow-up-issue.md.j2").render(
                 decision=decision,
-                marker=marker(decision.ticket, decision.vm["name"] or "unknown"),
+                marker=marker(decision.ticket, decision.vm.name or "unknown"),
                 failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
                 waived=waived,
                 # That a gate did not pass stands above with its checks.

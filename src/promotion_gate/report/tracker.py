@@ -13,20 +13,21 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import visible
 from promotion_gate.base.fields import Fields, nearest
 from promotion_gate.base.files import read_file, read_json, to_json, write_atomically
+from promotion_gate.base.model import AttemptNumber
 from promotion_gate.base.names import ATTEMPTS, DECISION_JSON, FOLLOW_UP
 from promotion_gate.base.redact import MASK, Redactor
 from promotion_gate.base.times import stamp, utc_now
+from promotion_gate.base.typed import Number, Stamp, plain, read
 from promotion_gate.bundle.history import is_sealed, read_run
 from promotion_gate.report.render import marker
 from promotion_gate.report.tool import Answer, run_tool
 
-ISSUE_SCHEMA = 1
 CREATE, UPDATE = "promotion_issue_command", "promotion_issue_update_command"
 _WORDS = ("file", "title", "ticket", "vm", "run_id")
 PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {CREATE: _WORDS, UPDATE: (*_WORDS, "issue")}
@@ -74,6 +75,40 @@ class _Issue:
 
     created: Moment
     name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the team's tool."""
+
+    attempt: AttemptNumber
+    decided_at: Stamp
+    action: Literal["create", "update"]
+    command: str
+    started: Stamp
+    duration_seconds: Annotated[float, Number(0)]
+    exit: int | None
+    timed_out: bool
+    truncated: bool
+    stdout: str
+    stderr: str
+    issue: str | None
+    problem: Annotated[str, "why the tool did not do its work; empty if it did"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueRecord:
+    """What `<run id>.issue.json` holds."""
+
+    schema: Literal[1] = 1
+    run_id: str
+    attempt: Annotated[AttemptNumber, "the attempt that `said` is about"]
+    ticket: str
+    vm: str
+    marker: Annotated[str, "the first line of follow-up-issue.md, the same for each run of this ticket and VM"]
+    issue: Annotated[str | None, "what the tool answered to the create command; null if that names no issue"]
+    said: str
+    calls: tuple[Call, ...]
 
 
 # --- what an operator set -----------------------------------------------------------------------------------------
@@ -148,7 +183,7 @@ def hand_over(bundle: Path, commands: Commands) -> Handed:
         return Handed(f"No issue was handed over, because it cannot be seen whether one is open: {error}", True)
     if record.decision == "PROMOTE":
         return _settled(bundle, record, earlier, calls)
-    if any(call.get("attempt") == record.attempt and not call.get("problem") for call in calls):
+    if any(call.attempt == record.attempt and not call.problem for call in calls):
         return Handed(f"The issue of run {record.run_id}, attempt {record.attempt}, was handed over before.")
     return _call(bundle, record, index.settings, commands, earlier, calls)
 
@@ -163,7 +198,7 @@ def _check_own(bundle: Path, name: str, named: list[str], own: list[str]) -> Non
         )
 
 
-def _settled(bundle: Path, record: _Record, earlier: _Issue | None, calls: list[dict[str, Any]]) -> Handed:
+def _settled(bundle: Path, record: _Record, earlier: _Issue | None, calls: tuple[Call, ...]) -> Handed:
     if earlier is None:
         return Handed()
     said = f"This PROMOTE settles the follow-up issue {earlier.name or ''}".rstrip() + "; close it in the tracker."
@@ -176,7 +211,7 @@ def _call(
     settings: Mapping[str, Any],
     commands: Commands,
     earlier: _Issue | None,
-    calls: list[dict[str, Any]],
+    calls: tuple[Call, ...],
 ) -> Handed:
     name = UPDATE if earlier else CREATE
     words = commands.of(name)
@@ -191,23 +226,23 @@ def _call(
     filled, answer = _run(bundle, record, issue, words, commands.directory, settings)
     if not earlier and not answer.problem:
         issue = _named(answer)
-    call = {
-        "attempt": record.attempt,
-        "decided_at": record.decided_at,
-        "action": "update" if earlier else "create",
-        "command": Redactor().text(shlex.join(filled)),
-        "started": started,
-        "duration_seconds": answer.duration_seconds,
-        "exit": answer.exit,
-        "timed_out": answer.timed_out,
-        "truncated": answer.truncated,
-        "stdout": answer.stdout,
-        "stderr": answer.stderr,
-        "issue": issue,
-        "problem": answer.problem,
-    }
+    call = Call(
+        attempt=record.attempt,
+        decided_at=record.decided_at,
+        action="update" if earlier else "create",
+        command=Redactor().text(shlex.join(filled)),
+        started=started,
+        duration_seconds=answer.duration_seconds,
+        exit=answer.exit,
+        timed_out=answer.timed_out,
+        truncated=answer.truncated,
+        stdout=answer.stdout,
+        stderr=answer.stderr,
+        issue=issue,
+        problem=answer.problem,
+    )
     said = _said(bundle, record, name, commands, answer, issue)
-    return _written(bundle, record, issue, [*calls, call], Handed(said, bool(answer.problem)))
+    return _written(bundle, record, issue, (*calls, call), Handed(said, bool(answer.problem)))
 
 
 def _run(
@@ -270,21 +305,20 @@ def _by_hand(bundle: Path, commands: Commands) -> str:
 # --- what stands beside the bundles -------------------------------------------------------------------------------
 
 
-def _written(bundle: Path, record: _Record, issue: str | None, calls: list[dict[str, Any]], handed: Handed) -> Handed:
+def _written(bundle: Path, record: _Record, issue: str | None, calls: tuple[Call, ...], handed: Handed) -> Handed:
     path = issue_file(bundle)
-    content = {
-        "schema": ISSUE_SCHEMA,
-        "run_id": record.run_id,
-        "attempt": record.attempt,
-        "ticket": record.ticket,
-        "vm": record.vm,
-        "marker": marker(record.ticket, record.vm),
-        "issue": issue,
-        "said": handed.said,
-        "calls": calls,
-    }
+    content = IssueRecord(
+        run_id=record.run_id,
+        attempt=record.attempt,
+        ticket=record.ticket,
+        vm=record.vm,
+        marker=marker(record.ticket, record.vm),
+        issue=issue,
+        said=handed.said,
+        calls=calls,
+    )
     try:
-        write_atomically(path, to_json(content))
+        write_atomically(path, to_json(plain(content)))
     except OSError as error:
         unknown = f"It could not be noted in {path} ({error.strerror}), so the next HOLD does not know of it."
         return Handed(f"{handed.said} {unknown}", True)
@@ -294,12 +328,14 @@ def _written(bundle: Path, record: _Record, issue: str | None, calls: list[dict[
 def said_of(bundle: Path, attempt: object) -> str:
     """What was said of the issue of this attempt; empty where nothing was. Never raises."""
     try:
-        data = read_json(issue_file(bundle))
+        record = _read(issue_file(bundle))
     except GateError:
         return ""
-    if not isinstance(data, Mapping) or data.get("attempt") != attempt:
-        return ""
-    return str(data.get("said") or "")
+    return record.said if record.attempt == attempt else ""
+
+
+def _read(path: Path) -> IssueRecord:
+    return read(IssueRecord, read_json(path), str(path))
 
 
 def _record(folder: Path) -> _Record:
@@ -315,13 +351,10 @@ def _record(folder: Path) -> _Record:
     )
 
 
-def _calls(bundle: Path) -> list[dict[str, Any]]:
+def _calls(bundle: Path) -> tuple[Call, ...]:
     """The calls of this run so far."""
     path = issue_file(bundle)
-    if read_file(path).problem == "is missing":
-        return []
-    calls = Fields(read_json(path), str(path), BundleError).sequence("calls")
-    return [dict(call) for call in calls if isinstance(call, Mapping)]
+    return () if read_file(path).problem == "is missing" else _read(path).calls
 
 
 def _open_issue(root: Path, record: _Record) -> _Issue | None:
@@ -338,14 +371,10 @@ def _open_issue(root: Path, record: _Record) -> _Issue | None:
 
 
 def _created(path: Path, record: _Record) -> Iterator[_Issue]:
-    fields = Fields(read_json(path), str(path), BundleError)
-    if fields.text("marker") != marker(record.ticket, record.vm):
-        return
-    for number, call in enumerate(fields.sequence("calls")):
-        entry = Fields(call, f"{path}: calls[{number}]", BundleError)
-        if entry.text("action") == "create" and not entry.text("problem", ""):
-            moment = (entry.text("decided_at"), fields.text("run_id"), entry.integer("attempt"))
-            yield _Issue(moment, entry.optional_text("issue"))
+    found = _read(path)
+    if found.marker == marker(record.ticket, record.vm):
+        created = [call for call in found.calls if call.action == "create" and not call.problem]
+        yield from (_Issue((call.decided_at, found.run_id, call.attempt), call.issue) for call in created)
 
 
 def _promoted(root: Path, record: _Record) -> Iterator[Moment]:

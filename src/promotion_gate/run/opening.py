@@ -19,14 +19,16 @@ from typing import Any
 from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
+from promotion_gate.base.model import PolicyRecord
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy import GATE_NAMES, Policy
 from promotion_gate.base.policy_reading import load_policy, policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
+from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
-from promotion_gate.bundle.index import INDEX_SCHEMA
+from promotion_gate.bundle.index import INDEX_SCHEMA, Index
 from promotion_gate.judge.ownership.map import shipped_text
 from promotion_gate.judge.shipped import policy_record, read_policy, shipped_checklist
 from promotion_gate.judge.waivers import check_waivers
@@ -35,7 +37,7 @@ from promotion_gate.report.tracker import check_issue_commands
 from promotion_gate.run.kinds import check_run_id, text
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
-from promotion_gate.run.plan import plan_of
+from promotion_gate.run.plan import set_by_operator
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
 from promotion_gate.run.roots import check_holds_no_tracked_file
@@ -320,45 +322,14 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
     bundle = root / run_id
     baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"]), root, opened))
     shipped = shipped_checklist(load_policy(checklist, settings["promotion_policy"]).name)
-    kept = masked(settings)
-    index = {
-        "schema": INDEX_SCHEMA,
-        "run_id": run_id,
-        "root_id": root_id(root),
-        "state": "open",
-        "attempt": 1,
-        "opened_at": stamp(opened),
-        "evaluated_at": None,
-        "ticket": kept["promotion_ticket"],
-        "operator": kept["promotion_operator"],
-        "reviewer": kept["promotion_reviewer"],
-        "risks": kept["promotion_risks"],
-        "waivers": kept["promotion_waivers"],
-        "settings": kept,
-        "policy": policy_record(settings["promotion_policy"], checklist, shipped),
-        "baseline_sha256": sha256(baseline_text.encode()),
-        "previous": previous_seal(root, run_id),
-        "attempts": [],
-        "plan": plan_of(policy, kept),
-        "probes": {},
-        "run": {},
-        "gates": {},
-        "commands": [],
-        "artifacts": [],
-        "artifact_sets": [],
-        "events": [],
-        "collector_errors": [],
-        "masks": [],
-        "withheld": [],
-        # The default map of field owners: an input of the decision that comes from the gate, not from a host.
-        "files": {MAP_FILE: sha256(shipped_text().encode())},
-    }
+    record = policy_record(settings["promotion_policy"], checklist, shipped)
+    index = _first_index(root, run_id, opened, sha256(baseline_text.encode()), policy, masked(settings), record)
     files = {
         POLICY_FILE: checklist,
         **({} if shipped is None else {SHIPPED_POLICY_FILE: shipped}),
         BASELINE_FILE: baseline_text,
         MAP_FILE: shipped_text(),
-        INDEX_FILE: to_json(index),
+        INDEX_FILE: to_json(plain(index)),
     }
     _make_bundle(bundle, files)
     share(settings["promotion_evidence_group"], bundle)
@@ -369,6 +340,42 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
         "settings": settings,
         "said": "",
     }
+
+
+def _first_index(
+    root: Path,
+    run_id: str,
+    opened: datetime,
+    baseline_sha256: str,
+    policy: Policy,
+    kept: Mapping[str, Any],
+    record: PolicyRecord,
+) -> Index:
+    """The index of a run in which nothing was collected yet."""
+    return Index(
+        schema=INDEX_SCHEMA,
+        run_id=run_id,
+        root_id=root_id(root),
+        state="open",
+        attempt=1,
+        opened_at=stamp(opened),
+        evaluated_at=None,
+        baseline_sha256=baseline_sha256,
+        previous=previous_seal(root, run_id),
+        attempts=(),
+        probes={},
+        run={},
+        gates={},
+        commands=(),
+        artifacts=(),
+        artifact_sets=(),
+        events=(),
+        collector_errors=(),
+        withheld=(),
+        # The default map of field owners: an input of the decision that comes from the gate, not from a host.
+        files={MAP_FILE: sha256(shipped_text().encode())},
+        **set_by_operator(policy, kept, record),
+    )
 
 
 def _make_bundle(bundle: Path, files: Mapping[str, str]) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.fields import Fields
-from promotion_gate.base.files import make_folder, read_file, read_json, sha256, sync_folder, to_json, write_atomically
+from promotion_gate.base.files import make_folder, read_file, sha256, sync_folder, write_atomically
 from promotion_gate.base.model import GateResult, Status
 from promotion_gate.base.names import (
     ATTEMPTS,
@@ -34,7 +34,7 @@ from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import is_sealed, newest_folder, newest_run, remove_unfinished
-from promotion_gate.bundle.index import Index, Planned, Probe, parse_index
+from promotion_gate.bundle.index import Attempt, Index, Probe, read_index, write_index
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
@@ -42,7 +42,7 @@ from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.kinds import chosen_gates
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.masking import masked
-from promotion_gate.run.plan import plan_of
+from promotion_gate.run.plan import plan_of, set_by_operator
 from promotion_gate.run.probing import probe_of
 
 # What makes a decision; the seal goes first, since nobody is to believe what it has left.
@@ -94,7 +94,7 @@ def begin_resume(request: object) -> dict[str, Any]:
     lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
     try:
         _still_planned(folder, plan.integer("attempt"))
-        if not _has_begun(_index(folder)):
+        if not _has_begun(read_index(folder)):
             # A resume was killed while it reopened the bundle; once that is finished, it can be judged.
             reopen(folder, settings, policy["text"], policy["name"], (), probes)
         needed = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
@@ -153,15 +153,11 @@ def _still_planned(folder: Path, attempt: int) -> None:
             f"Run {newest} was opened by somebody else a moment ago, and only the newest can be resumed: "
             f"{folder.name} has no decision any more."
         )
-    found = _index(folder).attempt
+    found = read_index(folder).attempt
     if found != attempt:
         raise GateError(
             f"Run {folder.name} was resumed by somebody else a moment ago: attempt {found} is under way. Wait for it."
         )
-
-
-def _index(folder: Path) -> Index:
-    return parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
 
 
 def _has_begun(index: Index) -> bool:
@@ -186,8 +182,8 @@ def rerun_reasons(
         evaluated_at=stamp(utc_now()),
         attempt=bundle.index.attempt + 1,
         settings=_kept_settings(bundle.index.settings, settings, gates=()),
-        policy={**bundle.index.policy, "sha256": policy_sha256},
-        plan=tuple(Planned(**planned) for planned in plan_of(bundle.policy, settings)),
+        policy=replace(bundle.index.policy, sha256=policy_sha256),
+        plan=plan_of(bundle.policy, settings),
         probes=probes,
     )
     decision = decide(replace(bundle, index=index))
@@ -242,36 +238,28 @@ def reopen(
     policy = load_policy(policy_text, policy_name)
     shipped = shipped_checklist(policy.name)
     again = set(gates)
-    data: dict[str, Any] = read_json(folder / INDEX_FILE)
-    kept = _kept_settings(data["settings"], settings, again)
-    index = parse_index(data)
+    index = read_index(folder)
+    kept = _kept_settings(index.settings, settings, again)
     number = index.attempt if _has_begun(index) else index.attempt - 1
     archive = _archive(folder, number)
     if _has_begun(index):
         _revoke(folder, archive)  # what was sealed again while the hosts were asked
-        data["attempts"] = [*data["attempts"], {"number": number, "sha256": _digest_of_seal(archive)}]
+        index = replace(index, attempts=(*index.attempts, Attempt(number, _digest_of_seal(archive))))
         for name in _inputs(folder):  # written anew below
             write_atomically(archive / name, read_file(folder / name).data)
-    data.update(_without(data, again))
-    data.update(
+    index = replace(
+        _without(index, again),
         state="open",
         evaluated_at=None,
         attempt=number + 1,
-        ticket=kept["promotion_ticket"],
-        operator=kept["promotion_operator"],
-        reviewer=kept["promotion_reviewer"],
-        risks=kept["promotion_risks"],
-        waivers=kept["promotion_waivers"],
-        settings=kept,
-        policy=policy_record(policy_name, policy_text, shipped),
         baseline_sha256=sha256(baselines.encode()),
-        plan=plan_of(policy, kept),
-        probes={host: asdict(probe) for host, probe in probes.items()},
+        **set_by_operator(policy, kept, policy_record(policy_name, policy_text, shipped)),
+        probes=probes,
         run={},
     )
-    write_atomically(folder / INDEX_FILE, to_json(data))
-    remove_unfinished(folder, data["files"])
-    _sweep(folder, archive, keep=set(data["files"]))
+    write_index(folder, index)
+    remove_unfinished(folder, index.files)
+    _sweep(folder, archive, keep=set(index.files))
     write_atomically(folder / POLICY_FILE, policy_text)
     if shipped is None:
         (folder / SHIPPED_POLICY_FILE).unlink(missing_ok=True)
@@ -331,21 +319,22 @@ def _digest_of_seal(archive: Path) -> str:
     return "" if sums.problem else sha256(sums.data)
 
 
-def _without(data: Mapping[str, Any], gates: set[str]) -> dict[str, Any]:
-    """The collected parts of an index without the records of `gates`, and of no gate if all are run again."""
+def _without(index: Index, gates: set[str]) -> Index:
+    """The index without what was collected of `gates`, and of no gate if all are run again."""
     afresh = gates == set(GATE_NAMES)
-    files = {c["file"] for c in data["commands"] if c["gate"] in gates}
-    files |= {a["file"] for a in data["artifacts"] if a["gate"] in gates}
-    kept = {key: [e for e in data[key] if e["gate"] not in gates] for key in ("commands", "artifacts", "artifact_sets")}
-    return {
-        **kept,
-        "events": [e for e in data["events"] if not afresh and e["gate"] not in gates],
-        "collector_errors": [] if afresh else data["collector_errors"],
-        "masks": [e for e in data.get("masks", []) if not afresh and e["file"] not in files],
-        "withheld": [e for e in data.get("withheld", []) if not afresh and e["file"] not in files],
-        "gates": {name: gate for name, gate in data["gates"].items() if name not in gates},
-        "files": {name: digest for name, digest in data["files"].items() if name not in files},
-    }
+    files = index.recorded_files(gates)
+    return replace(
+        index,
+        commands=tuple(item for item in index.commands if item.gate not in gates),
+        artifacts=tuple(item for item in index.artifacts if item.gate not in gates),
+        artifact_sets=tuple(item for item in index.artifact_sets if item.gate not in gates),
+        events=tuple(item for item in index.events if not afresh and item.gate not in gates),
+        collector_errors=() if afresh else index.collector_errors,
+        masks=tuple(item for item in index.masks if not afresh and item.file not in files),
+        withheld=tuple(item for item in index.withheld if not afresh and item.file not in files),
+        gates={name: gate for name, gate in index.gates.items() if name not in gates},
+        files={name: digest for name, digest in index.files.items() if name not in files},
+    )
 
 
 def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:

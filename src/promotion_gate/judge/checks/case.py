@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit
-from promotion_gate.base.model import Status
+from promotion_gate.base.model import Replaced, Status
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
 from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord, Index
-from promotion_gate.bundle.load import Bundle
+from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge import masks
 from promotion_gate.judge.parsers.text import reason
 from promotion_gate.judge.parsers.trouble import could_not_work
@@ -35,8 +34,8 @@ class Finding:
     warnings: tuple[str, ...] = ()
     because: str = ""
     not_run: str = ""
-    # The commands that the checklist lets be replaced and that were: `command`, `meant`, `ran`.
-    replaced: tuple[Mapping[str, str], ...] = ()
+    # The commands that the checklist lets be replaced and that were.
+    replaced: tuple[Replaced, ...] = ()
 
 
 # The hint of a command that is not the checklist's.
@@ -101,7 +100,7 @@ class Output:
         if self.record.truncated:
             raise Unproven(
                 Status.INVALID,
-                f"the output of `{self.record.shown}` was too large and is cut; it cannot be judged",
+                f"the output of `{self.record.command}` was too large and is cut; it cannot be judged",
                 self.record.file,
             )
         return self.text
@@ -111,7 +110,7 @@ class Output:
         if self.exit == 0:
             _ = self.whole
             return self
-        raise Unproven(self.failure, f"`{self.record.shown}` {self.how}", self.record.file, hint)
+        raise Unproven(self.failure, f"`{self.record.command}` {self.how}", self.record.file, hint)
 
 
 def why_skipped(index: Index, gate: str) -> str:
@@ -163,14 +162,14 @@ class Case:
         if record is None:
             raise self._no_record(command_id)
         if (count := len(self.bundle.index.records(self.gate.name, command_id))) > 1:
-            why = f"`{record.shown}` ({command_id}) is recorded {count} times; which of them counts is not known"
+            why = f"`{record.command}` ({command_id}) is recorded {count} times; which of them counts is not known"
             raise Unproven(Status.INVALID, why, record.file)
         if record.not_run is not None:
             skipped = record.not_run.startswith("check mode")
             unset = " is not set " in record.not_run
             raise Unproven(
                 Status.SKIPPED if skipped else Status.BLOCKED,
-                f"`{record.shown}` was not run: {record.not_run}",
+                f"`{record.command}` was not run: {record.not_run}",
                 record.file,
                 "unset" if unset else "default",
                 not_run=record.not_run,
@@ -179,12 +178,14 @@ class Case:
         if record.timed_out:
             raise Unproven(
                 Status.BLOCKED,
-                f"`{record.shown}` did not end within {record.limit_seconds:g} s and was ended",
+                f"`{record.command}` did not end within {record.limit_seconds:g} s and was ended",
                 record.file,
                 timeout_hint,
             )
         if record.left_running:
-            raise Unproven(Status.FAIL, f"`{record.shown}` left processes running behind; they were ended", record.file)
+            raise Unproven(
+                Status.FAIL, f"`{record.command}` left processes running behind; they were ended", record.file
+            )
         return Output(record, text)
 
     def file(self, name: str) -> bytes:
@@ -195,8 +196,6 @@ class Case:
         if content.problem:
             status = Status.MISSING if content.problem == "is missing" else Status.INVALID
             raise Unproven(status, f"{name} {content.problem}", name)
-        if sha256(content.data) != self.bundle.index.files.get(name):
-            raise Unproven(Status.INVALID, f"{name} is not what was recorded: its digest differs", name)
         return content.data
 
     def text(self, name: str) -> str:
@@ -247,6 +246,7 @@ class HostTrouble:
     message: str
 
 
+@once
 def host_trouble(bundle: Bundle, gate: str) -> HostTrouble | None:
     """What kept a gate from being run to its end, or from being begun: its host, or the newest event; or None."""
     planned = bundle.index.host_of(gate)

@@ -26,7 +26,7 @@ def openapi(case: Case) -> Finding:
         return Finding(Status.PASS, "no drift", (output.record.file,))
     if output.failure is Status.BLOCKED:
         raise Unproven(Status.BLOCKED, output.how, output.record.file, "tool")
-    hint = "default" if output.record.shown.endswith(" --check") else "no_export"
+    hint = "default" if output.record.command.endswith(" --check") else "no_export"
     raise Unproven(Status.FAIL, f"drift ({output.ending}): {reason(output.text)}", output.record.file, hint)
 
 

@@ -34,10 +34,10 @@ def command_succeeds(case: Case) -> Finding:
     wanted = case.limit("status") or 0
     output = case.command(case.limit("command"))
     if output.exit != wanted:
-        raise Unproven(output.failure, f"`{output.record.shown}` {output.how}", output.record.file)
+        raise Unproven(output.failure, f"`{output.record.command}` {output.how}", output.record.file)
     _ = output.whole
     return Finding(
-        Status.PASS, output.ending, (output.record.file,), expected=f"`{output.record.shown}` exits {wanted}"
+        Status.PASS, output.ending, (output.record.file,), expected=f"`{output.record.command}` exits {wanted}"
     )
 
 
@@ -47,7 +47,7 @@ def output_matches(case: Case) -> Finding:
     output = case.command(case.limit("command")).succeeded()
     line = first_match([case.limit("pattern")], output.whole)
     if line is None:
-        raise Unproven(Status.FAIL, f"nothing in the output of `{output.record.shown}` matches", output.record.file)
+        raise Unproven(Status.FAIL, f"nothing in the output of `{output.record.command}` matches", output.record.file)
     return Finding(Status.PASS, line, (output.record.file,))
 
 
@@ -58,7 +58,7 @@ def output_lacks(case: Case) -> Finding:
     line = first_match([case.limit("pattern")], output.whole)
     if line is not None:
         raise Unproven(Status.FAIL, line, output.record.file)
-    return Finding(Status.PASS, f"nothing in the output of `{output.record.shown}` matches", (output.record.file,))
+    return Finding(Status.PASS, f"nothing in the output of `{output.record.command}` matches", (output.record.file,))
 
 
 def _bounds_problem(limits: Mapping[str, Any]) -> str | None:
@@ -90,13 +90,13 @@ def number_within(case: Case) -> Finding:
     output = case.command(case.limit("command")).succeeded()
     numbers = _numbers_of_json(case, output) if case.limit("json") else _numbers_of_text(case, output)
     if not numbers:
-        raise Unproven(Status.MISSING, f"there is no such number in `{output.record.shown}`", output.record.file)
+        raise Unproven(Status.MISSING, f"there is no such number in `{output.record.command}`", output.record.file)
     low, high, unit = case.limit("min"), case.limit("max"), f" {case.limit('unit')}" if case.limit("unit") else ""
     outside = [n for n in numbers if (low is not None and n < low) or (high is not None and n > high)]
     shown = ", ".join(f"{number:.15g}" for number in (outside or numbers)[:10]) + unit
     bounds = [f"at least {low:.15g}{unit}"] if low is not None else []
     bounds += [f"at most {high:.15g}{unit}"] if high is not None else []
-    expected = f"{' and '.join(bounds)} in the output of `{output.record.shown}`"
+    expected = f"{' and '.join(bounds)} in the output of `{output.record.command}`"
     return Finding(Status.FAIL if outside else Status.PASS, shown, (output.record.file,), expected=expected)
 
 
@@ -127,7 +127,7 @@ def json_value(case: Case) -> Finding:
     if value is None:
         raise Unproven(Status.MISSING, f"{case.limit('json')} is not there", output.record.file)
     same = value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
-    expected = f"{case.limit('json')} of `{output.record.shown}` is {_shown(wanted)}"
+    expected = f"{case.limit('json')} of `{output.record.command}` is {_shown(wanted)}"
     return Finding(Status.PASS if same else Status.FAIL, _shown(value), (output.record.file,), expected=expected)
 
 
@@ -135,7 +135,7 @@ def _picked(case: Case, output: Output) -> Any:
     try:
         data = parse_json(output.whole)
     except (ValueError, RecursionError):
-        raise Unproven(Status.INVALID, f"`{output.record.shown}` did not print JSON", output.record.file) from None
+        raise Unproven(Status.INVALID, f"`{output.record.command}` did not print JSON", output.record.file) from None
     try:
         return search(case.limit("json"), data)
     except NoValue as error:
@@ -179,6 +179,6 @@ def duration_within(case: Case) -> Finding:
     """The command exits 0, and took at most so long by the monotonic clock of its host."""
     output = case.command(case.limit("command")).succeeded()
     seconds, limit = output.record.duration_ns / 1e9, case.limit("max_seconds")
-    expected = f"`{output.record.shown}` exits 0 within {limit:g} s"
+    expected = f"`{output.record.command}` exits 0 within {limit:g} s"
     status = Status.PASS if output.record.duration_ns <= limit * 1e9 else Status.FAIL
     return Finding(status, f"{seconds:.3f} s", (output.record.file,), expected=expected)

@@ -22,10 +22,10 @@ def tool(case: Case) -> Finding:
         raise Unproven(Status.FAIL, f"missing: {name}", found.record.file)
     answer = case.command(f"version_{name}")
     if answer.exit != 0:
-        raise Unproven(answer.failure, f"`{answer.record.shown}` {answer.how}", answer.record.file)
+        raise Unproven(answer.failure, f"`{answer.record.command}` {answer.how}", answer.record.file)
     version = tools.version(name, answer.whole)
     if version is None:
-        raise Unproven(Status.FAIL, f"`{answer.record.shown}` printed no version", answer.record.file)
+        raise Unproven(Status.FAIL, f"`{answer.record.command}` printed no version", answer.record.file)
     where = found.text.strip().splitlines()[0]
     return Finding(Status.PASS, f"{name} {version} at {where}", (answer.record.file,))
 
@@ -34,7 +34,7 @@ def tool(case: Case) -> Finding:
 def prepare(case: Case) -> Finding:
     wanted = case.settings.get("workspace_prepare_commands") or []
     if not wanted and case.ran("prepare_1"):
-        shown = case.command("prepare_1").record.shown
+        shown = case.command("prepare_1").record.command
         raise Unproven(Status.INVALID, f"`{shown}` was run, and no command is configured", hint=REPLACED)
     if not wanted:
         return Finding(Status.PASS, "no command is configured (workspace_prepare_commands)")
@@ -44,7 +44,7 @@ def prepare(case: Case) -> Finding:
         if other:
             raise Unproven(Status.INVALID, other, ran.record.file, REPLACED)
         if ran.exit != 0:
-            raise Unproven(Status.BLOCKED, f"`{ran.record.shown}` {ran.how}", ran.record.file)
+            raise Unproven(Status.BLOCKED, f"`{ran.record.command}` {ran.how}", ran.record.file)
     return Finding(Status.PASS, f"{len(wanted)} commands exited 0", ("01-prepare.log",))
 
 

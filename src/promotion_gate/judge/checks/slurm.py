@@ -40,7 +40,7 @@ def smoke_artifacts(case: Case) -> Finding:
     if not found.found:
         raise Unproven(Status.MISSING, f"the script left no artifact directory ({found.error or 'not there'})")
     if found.refused:
-        shown = "; ".join(f'"{path}": {reason}' for path, reason in found.refused[:5])
+        shown = "; ".join(f'"{item.path}": {item.reason}' for item in found.refused[:5])
         raise Unproven(Status.INVALID, f"refused: {shown}")
     files = [item for item in case.bundle.index.artifacts if item.file.startswith(f"{ARTIFACTS}/")]
     if not files:
@@ -99,7 +99,7 @@ def schedulable_node(case: Case) -> Finding:
     listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
     reservations = case.command("reservations").succeeded("slurmctld")
     if not slurm_reservations.tells_reservations(reservations.whole):
-        why = f"`{reservations.record.shown}` does not say which reservations there are: {reason(reservations.text)}"
+        why = f"`{reservations.record.command}` does not say which reservations there are: {reason(reservations.text)}"
         raise Unproven(Status.INVALID, why, reservations.record.file)
     listing = slurm_reservations.with_reservations(listing, slurm_reservations.reservations(reservations.whole))
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")

@@ -249,7 +249,7 @@ def _no_line(case: Case, output: Output, found: verdi.VerdiStatus, name: str) ->
     if first is not None and first.limits["service"] != name:
         return Unproven(
             Status.BLOCKED if record.timed_out else Status.FAIL,
-            f"`{record.shown}` did not get past {first.limits['service']}",
+            f"`{record.command}` did not get past {first.limits['service']}",
             record.file,
             because=first.id,
         )
