@@ -260,6 +260,10 @@ def reopen(
     write_index(folder, index)
     remove_unfinished(folder, index.files)
     _sweep(folder, archive, keep=set(index.files))
+    _write_inputs(folder, policy_text, shipped, baselines)
+
+
+def _write_inputs(folder: Path, policy_text: str, shipped: str | None, baselines: str) -> None:
     write_atomically(folder / POLICY_FILE, policy_text)
     if shipped is None:
         (folder / SHIPPED_POLICY_FILE).unlink(missing_ok=True)
