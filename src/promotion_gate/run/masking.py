@@ -49,7 +49,7 @@ def _secrets(name: str, value: Any) -> Iterator[str]:
 
 def masked(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which secrets stand as `***`: by name or shape, and all that are known anywhere."""
-    redactor = Redactor({*known_secrets(settings), *(settings.get(KNOWN) or ())})
+    redactor = Redactor(settings.get(KNOWN) or known_secrets(settings))
     return {
         name: value if name in _PATHS else _masked(name, value, redactor)
         for name, value in settings.items()
