@@ -17,6 +17,7 @@ from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import read_json, to_json
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle import recorder
+from promotion_gate.bundle.baseline import write_baseline
 from promotion_gate.bundle.history import newest_folder, run_folders, runs
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
@@ -49,7 +50,9 @@ def shifted(value: Any, hours: int) -> Any:
 def decided(root: Path, hours: int) -> tuple[dict[str, Any], dict[str, Any]]:
     trips = bundles.healthy_trips()
     trips |= {gate: shifted(trips[gate], hours) for gate in ("vm_bootstrap", "slurm_smoke")}
-    folder = bundles.closed_bundle(root, trips)
+    write_baseline(root / "baseline", bundles.known_good())
+    folder = bundles.open_bundle(root)  # under the clock of this test, not copied
+    bundles.record(folder, trips)
     return dict(decide(load_bundle(folder)).as_dict()), read_json(folder / "index.json")
 
 
