@@ -10,9 +10,9 @@ from promotion_gate.base.policy import Policy
 from promotion_gate.base.typed import schema
 from promotion_gate.bundle.baseline import Baselines
 from promotion_gate.bundle.index import Index
+from promotion_gate.prove.findings import Printed
 from promotion_gate.prove.signoff import SignOffRecord
-from promotion_gate.prove.verify import Printed
-from promotion_gate.report.tracker import IssueRecord
+from promotion_gate.report.issues import IssueRecord
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schema"
 TYPES: dict[str, tuple[type, str]] = {

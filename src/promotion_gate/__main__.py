@@ -30,8 +30,9 @@ from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report.checklist import markdown_of_policy, text_of_policy
+from promotion_gate.report.issues import said_of
 from promotion_gate.report.show import text_of
-from promotion_gate.report.tracker import Commands, hand_over, said_of
+from promotion_gate.report.tracker import Commands, hand_over
 from promotion_gate.run.arguments import Command, parser_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs

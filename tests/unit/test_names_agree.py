@@ -39,7 +39,7 @@ PREPARE = {
     "remove": "removes it",
     "worktree_before": "notes for worktree_restore what is not the gate's",
 }
-# What a run adds to the settings that an operator gave (run/opening.py).
+# What a run adds to the settings that an operator gave (run/checked.py).
 OF_THE_RUN = {"vm", "workspace", "inventory", "gate_settings", "evidence_max_age_seconds"}
 
 

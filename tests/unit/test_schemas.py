@@ -25,7 +25,8 @@ from promotion_gate.bundle.index import parse_index
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle
-from promotion_gate.report.tracker import Commands, hand_over, issue_file
+from promotion_gate.report.issues import issue_file
+from promotion_gate.report.tracker import Commands, hand_over
 
 SCHEMAS = bundles.PROJECT / "docs" / "schema"
 

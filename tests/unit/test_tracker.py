@@ -19,9 +19,10 @@ from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.verify import verify_bundle
-from promotion_gate.report import tracker
+from promotion_gate.report import issues, tracker
+from promotion_gate.report.issues import Handed, issue_file, said_of
 from promotion_gate.report.tool import MAX_OUTPUT_BYTES, run_tool
-from promotion_gate.report.tracker import Commands, Handed, check_issue_commands, hand_over, issue_file, said_of
+from promotion_gate.report.tracker import Commands, check_issue_commands, hand_over
 from promotion_gate.run.settings import effective
 
 CREATE, UPDATE = "promotion_issue_command", "promotion_issue_update_command"
@@ -375,7 +376,7 @@ def test_an_answer_that_cannot_be_noted_is_said(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOSPC, "No space left on device")
 
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
-    monkeypatch.setattr(tracker, "write_atomically", full)
+    monkeypatch.setattr(issues, "write_atomically", full)
     handed = handed_over(bundle)
     assert handed.failed and URL in handed.said
     assert "(No space left on device), so the next HOLD does not know of it." in handed.said
@@ -440,7 +441,7 @@ def test_a_hold_that_lost_an_earlier_attempt_is_handed_over(tmp_path: Path) -> N
 def test_what_fills_a_word_is_no_option(tmp_path: Path) -> None:
     answer = tracker._run(
         bundles.hold_bundle(tmp_path / "root"),
-        tracker._Record("run", 1, "HOLD", "2026-11-24T00:00:00Z", "gra-1", "--body-file=/etc/passwd"),
+        issues.Record("run", 1, "HOLD", "2026-11-24T00:00:00Z", "gra-1", "--body-file=/etc/passwd"),
         None,
         [*tool(tmp_path, ""), "--label={vm}", "{vm}"],
         tmp_path,

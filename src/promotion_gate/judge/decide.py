@@ -9,30 +9,23 @@ from dataclasses import replace
 from typing import Any
 
 from promotion_gate.base.errors import BundleError, of_a_bundle
-from promotion_gate.base.model import CheckResult, Decision, GateResult, Machine, NotJudged, Status, Workspace, combined
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Machine, NotJudged, Status, Workspace
 from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
 from promotion_gate.bundle.index import Index
-from promotion_gate.bundle.load import CHANGED, Bundle
+from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.causes import causes
-from promotion_gate.judge.checks.case import (
-    REPLACED,
-    Case,
-    Finding,
-    HostTrouble,
-    Registered,
-    SwitchedOff,
-    Unproven,
-    host_trouble,
-    why_skipped,
-)
+from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Registered, SwitchedOff, Unproven
+from promotion_gate.judge.checks.not_run import HostTrouble, host_trouble
 from promotion_gate.judge.checks.registry import check_policy, registered
+from promotion_gate.judge.evidence import evidence_check
 from promotion_gate.judge.identity import gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
-from promotion_gate.judge.objections import clones, objections
+from promotion_gate.judge.objections import objections
 from promotion_gate.judge.parsers import failures
 from promotion_gate.judge.parsers.trouble import no_space
 from promotion_gate.judge.ran import replaced
+from promotion_gate.judge.rerun import inventory_words, option_words, rerun_command
 from promotion_gate.judge.shipped import check_spec, differences
 from promotion_gate.judge.stale import stale_reason, unknown_reason
 from promotion_gate.judge.waivers import Waivers, judge_waivers
@@ -97,34 +90,11 @@ def _check_checklists(bundle: Bundle) -> None:
             check_spec(bundle.policy, check_policy(bundle.shipped))
 
 
-def rerun_command(index: Index) -> str:
-    """The command that re-runs what did not pass, as it can be pasted.
-
-    Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
-    overrode the inventory, which would win now. So are the options without which no host is reached.
-    """
-    words = ["-e", f"promotion_resume={index.run_id}"]
-    if index.settings.get("promotion_evidence_root"):
-        words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
-    sources, options = _inventory(index), _options(index)
-    return shlex.join(["ansible-playbook", "promotion-gate.yml", *sources, *words, *options])
-
-
-def _inventory(index: Index) -> list[str]:
-    return [word for source in index.settings.get("inventory") or ["inventory/vm"] for word in ("-i", str(source))]
-
-
-def _options(index: Index) -> list[str]:
-    """What stood in -e, and the options without which no host is reached."""
-    extra = [word for entry in index.run.get("extra_vars", ()) for word in ("-e", entry)]
-    return [*extra, *index.run.get("options", ())]
-
-
 def _words(bundle: Bundle, values: Mapping[str, str]) -> _Words:
     """What unblock sentences name. A command with `-i {inventory}` reaches the hosts as this run did."""
     index = bundle.index
     words = {**by_hand.words(bundle), **_harmless(values)}
-    words["inventory"] = shlex.join([*_inventory(index)[1:], *_options(index)])
+    words["inventory"] = shlex.join([*inventory_words(index)[1:], *option_words(index)])
     # Where the commit is not known, the branch under judgement says as much.
     words.setdefault("commit", str(index.settings.get("workspace_target_branch", "HEAD")))
     return _Words(words)
@@ -160,7 +130,7 @@ def _gate(
             checks.append(_check(bundle, policy, waivers, findings[policy.id]))
         except SwitchedOff as switched_off:
             not_judged.append(NotJudged(policy.id, policy.title, str(switched_off)))
-    checks.append(_evidence_check(bundle, gate))
+    checks.append(evidence_check(bundle, gate))
     return GateResult(
         id=gate.id,
         name=gate.name,
@@ -305,42 +275,3 @@ _SENTENCES = {
 def _harmless(values: Mapping[str, str]) -> dict[str, str]:
     """Values that came from the VM go into commands that people paste: only plain names may."""
     return {key: value if _PLAIN_NAME.fullmatch(value) else "NAME" for key, value in values.items()}
-
-
-def _evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
-    """The spec's "evidence bundle is complete" for one gate: each named file is there, recorded, and not empty."""
-    problems: list[tuple[Status, str]] = []
-    for name in gate.evidence:
-        names = [file for file in bundle.index.files if file.startswith(name)] if name.endswith("/") else [name]
-        if not names:
-            problems.append((Status.MISSING, f"{name} has no file"))
-        problems += [problem for file in names if (problem := _file_problem(bundle, file))]
-    recorded = [file for file in bundle.index.files if file.startswith(f"0{gate.id}-") and file not in gate.evidence]
-    problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]
-    skipped = why_skipped(bundle.index, gate.name)
-    trouble = host_trouble(bundle, gate.name) if gate.name not in bundle.index.gates else None
-    if all(status is Status.MISSING for status, _ in problems):
-        if trouble:
-            problems = [(Status.BLOCKED, f"nothing was run: {trouble.message}")]
-        elif skipped:
-            problems = [(Status.SKIPPED, skipped)]
-    status = combined(status for status, _ in problems) if problems else Status.PASS
-    return CheckResult(
-        id=f"{gate.name}.evidence",
-        title="The evidence of this gate is complete",
-        status=status,
-        expected="present, not empty and as recorded: " + ", ".join(gate.evidence),
-        observed="; ".join(dict.fromkeys(text for _, text in problems)) or "complete",
-        evidence=gate.evidence,
-        unblock="" if status is Status.PASS else f"Re-run gate {gate.id} so that the evidence is collected again.",
-        warnings=tuple(clones(bundle, gate)),
-    )
-
-
-def _file_problem(bundle: Bundle, name: str) -> tuple[Status, str] | None:
-    content = bundle.content(name)
-    if content.problem not in ("", CHANGED):
-        return (Status.MISSING if content.problem == "is missing" else Status.INVALID), f"{name} {content.problem}"
-    if not content.data.strip() and not name.startswith("slurm-smoke/"):
-        return Status.MISSING, f"{name} is empty"
-    return (Status.INVALID, f"{name} {CHANGED}") if content.problem else None

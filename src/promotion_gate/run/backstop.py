@@ -13,8 +13,8 @@ from promotion_gate.base.model import Decision
 from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.bundle.history import read_run
 from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.report.issues import said_of
 from promotion_gate.report.show import text_of
-from promotion_gate.report.tracker import said_of
 
 
 @dataclass(frozen=True, slots=True)

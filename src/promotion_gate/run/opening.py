@@ -7,7 +7,6 @@ sentence, no bundle.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -22,26 +21,24 @@ from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomic
 from promotion_gate.base.model import PolicyRecord
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy import GATE_NAMES, Policy
-from promotion_gate.base.policy_reading import load_policy, policy_text
-from promotion_gate.base.redact import Redactor
+from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
 from promotion_gate.bundle.index import INDEX_SCHEMA, Index
 from promotion_gate.judge.ownership.map import shipped_text
-from promotion_gate.judge.shipped import policy_record, read_policy, shipped_checklist
-from promotion_gate.judge.waivers import check_waivers
+from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.signing import check_signing_key
 from promotion_gate.report.tracker import check_issue_commands
-from promotion_gate.run.kinds import check_run_id, text
+from promotion_gate.run.checked import Given, checked_settings, checklist_text, evidence_root, for_root
+from promotion_gate.run.kinds import check_run_id
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
 from promotion_gate.run.plan import set_by_operator
 from promotion_gate.run.resume import plan_resume
-from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
-from promotion_gate.run.roots import check_holds_no_tracked_file
-from promotion_gate.run.settings import VARIABLES, Mistakes, effective
+from promotion_gate.run.roles import Role
+from promotion_gate.run.settings import VARIABLES, Mistakes
 from promotion_gate.run.sharing import check_group, let_in, share
 
 
@@ -62,7 +59,7 @@ def open_run(request: object) -> dict[str, Any]:
     optional: tuple[str, ...] = ()
     if given.values.get("promotion_resume"):
         with mistakes.noting():
-            root = _evidence_root(_for_root(given.values), fields.boolean("workspace_local"))
+            root = evidence_root(for_root(given.values), fields.boolean("workspace_local"))
             # The run stays where it was found: a copied or moved folder must not write into the original.
             found = newest_run(root, str(given.values["promotion_resume"])).settings
             kept = {**found, "promotion_evidence_root": str(root)}
@@ -79,109 +76,12 @@ def open_run(request: object) -> dict[str, Any]:
     root = Path(settings["promotion_evidence_root"])
     _writable(root, settings["promotion_evidence_group"])
     check_free(root)
-    checklist = _policy_text(settings, fields)
+    checklist = checklist_text(settings, fields)
     if kept is not None:
         run = plan_resume(root, settings, checklist, settings["promotion_policy"])
     else:
         run = _new_run(root, settings, policy, checklist)
     return {**run, "roles": _handed(settings, roles, str(run["run_id"]))}
-
-
-class Given:
-    """The variables of a request: of the run, and by group. What cannot be evaluated does not count as missing."""
-
-    def __init__(self, fields: Fields, mistakes: Mistakes) -> None:
-        self.of_group: dict[str, dict[str, Any]] = {}
-        broken: dict[str, str] = {}
-        self.marked: set[str] = set()  # values that a vault or the name of their variable marks as secret
-        for group, found in fields.mapping("hosts").items():
-            host = Fields(found, f"{fields.where}: hosts.{group}", InputError)
-            self.of_group[str(group)] = host.mapping("values")
-            broken.update(host.mapping("errors"))
-            self.marked.update(host.texts("secrets"))
-        mistakes.redactor = Redactor(self.marked)
-        self.broken = tuple(sorted(broken))
-        self.names = sorted({name for values in self.of_group.values() for name in values} | set(broken))
-        for name in self.broken:
-            mistakes.add(_not_evaluated(name, str(broken[name])))
-        self.values = {name: self._of(_group(name), name) for name in VARIABLES}
-
-    def _of(self, group: str, name: str) -> Any:
-        return self.of_group.get(group, {}).get(name)
-
-
-def _group(name: str) -> str:
-    """The group whose host a variable of the run is read from."""
-    return "aiida_vm" if name.startswith("aiida_vm_") else "workspace"
-
-
-def _not_evaluated(name: str, error: str) -> str:
-    undefined = re.match(r"'(\w+)' is undefined", error)
-    if undefined and undefined[1] in VARIABLES:
-        return f"{name} refers to {undefined[1]}, which is not set. Set {undefined[1]} in the inventory's group_vars."
-    return f"{name} cannot be evaluated: {error.rstrip('.')}."
-
-
-def checked_settings(
-    fields: Fields,
-    given: Given,
-    mistakes: Mistakes,
-    kept: Mapping[str, Any] | None = None,
-    optional: tuple[str, ...] = (),
-) -> tuple[dict[str, Any], Policy, dict[str, Role]]:
-    """The effective settings of a request, its policy, and the role of each gate that has one.
-
-    Raises InputError with every mistake that was found, `mistakes` included.
-    """
-    local = fields.boolean("workspace_local")
-    settings = effective(given.values, kept, (*optional, *given.broken), mistakes)
-    settings["workspace"], settings["vm"] = _hosts(fields, mistakes)
-    directory = Path(fields.text("directory"))
-    settings["inventory"] = [_relative(source, directory) for source in fields.texts("inventory")]
-    policy: Policy | None = None
-    with mistakes.noting():
-        policy = read_policy(_policy_text(settings, fields), str(settings["promotion_policy"]))
-    roles = _roles(policy, fields, mistakes)
-    mistakes.add(*(command_mistakes(policy, roles) if policy else ()))
-    known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
-    # Without all roles nobody can say which variables they have.
-    names = (name for name in given.names if known or not name.startswith("gate_"))
-    mistakes.add(*name_mistakes(names, roles.values(), ran=fields.has("trip")))
-    for gate in policy.gates if policy else ():
-        if gate.name in roles:
-            settings.update(roles[gate.name].settings(given.of_group.get(gate.hosts, {}), mistakes, kept))
-    settings["gate_settings"] = {name: role.depends_on() for name, role in roles.items()}
-    if policy and settings["promotion_waivers"]:
-        with mistakes.noting():
-            waivers = check_waivers(settings["promotion_waivers"], policy, settings["promotion_operator"])
-            settings["promotion_waivers"] = list(waivers)
-    if settings["workspace_dir"] or settings["promotion_evidence_root"]:
-        with mistakes.noting():
-            settings["promotion_evidence_root"] = str(_evidence_root(settings, local))
-    if local and settings["workspace_dir"] and Path(settings["workspace_dir"]).is_dir():
-        with mistakes.noting():
-            _check_git(Path(settings["workspace_dir"]))
-        with mistakes.noting():
-            check_holds_no_tracked_file(str(settings["promotion_evidence_root"] or ""), settings["workspace_dir"])
-    mistakes.stop()
-    assert policy is not None
-    root = settings["promotion_evidence_root"]
-    settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(Path(root) / "baseline")
-    settings["evidence_path"] = _below(root, settings["workspace_dir"])
-    settings["baseline_path"] = _below(settings["promotion_baseline_dir"], settings["workspace_dir"])
-    settings["ownership_map"] = _ownership_map(policy)
-    return settings, policy, roles
-
-
-def _roles(policy: Policy | None, fields: Fields, mistakes: Mistakes) -> dict[str, Role]:
-    """The role of each gate of a policy, by the gate's name; one that cannot be read is a mistake."""
-    folders = [Path(fields.text("directory")) / "roles", *map(Path, fields.texts("roles"))]
-    found = {}
-    for gate in policy.gates if policy else ():
-        if gate.role:
-            with mistakes.noting():
-                found[gate.name] = find_role(gate.role, folders)
-    return found
 
 
 def _handed(settings: Mapping[str, Any], roles: Mapping[str, Role], run_id: str) -> dict[str, dict[str, Any]]:
@@ -190,72 +90,6 @@ def _handed(settings: Mapping[str, Any], roles: Mapping[str, Role], run_id: str)
     if at["workspace_checkout"] == "worktree":
         at["workspace_dir"] = f"{at['workspace_dir']}/.git/promotion-gate-{run_id}"
     return {name: role.handed(at) for name, role in roles.items()}
-
-
-def _check_git(folder: Path) -> None:
-    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
-        raise InputError(
-            f"workspace_dir is {folder}, which is not in a Git checkout. Clone the application there, or set another."
-        )
-
-
-def _ownership_map(policy: Policy) -> str:
-    """The application's own map of field owners that the policy names, relative to the checkout; or an empty text."""
-    maps = [str(check.limits.get("map") or "") for check in policy.checks() if check.check == "ownership"]
-    for name in maps:
-        if name and (Path(name).is_absolute() or ".." in Path(name).parts):
-            raise InputError(
-                f'The ownership map "{name}" of the policy must lie in the checkout: write a relative path.'
-            )
-    return maps[0] if maps else ""
-
-
-def _policy_text(settings: Mapping[str, Any], fields: Fields) -> str:
-    return policy_text(Path(fields.text("directory")) / str(settings["promotion_policy"]))
-
-
-def _hosts(fields: Fields, mistakes: Mistakes) -> tuple[str, str]:
-    groups = fields.mapping("groups")
-    found = []
-    for group, what in (("workspace", "the workspace host"), ("aiida_vm", "the VM")):
-        hosts = groups.get(group)
-        if hosts is None:
-            mistakes.add(f'The inventory has no group "{group}". Add it with one host: {what}.')
-        elif len(hosts) != 1:
-            named = ", ".join(map(str, hosts)) or "none"
-            mistakes.add(f'The group "{group}" must have exactly one host ({what}), it has: {named}.')
-        found.append(str(hosts[0]) if hosts else "")
-    if found[0] and found[0] == found[1]:
-        mistakes.add(f"{found[0]} is in both groups, workspace and aiida_vm; they are two hosts.")
-    return found[0], found[1]
-
-
-def _for_root(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What finding the evidence root of a resume needs, before the kept settings are known."""
-    defaults = {"promotion_evidence_root": None, "workspace_dir": "", "promotion_ticket": "gra-125"}
-    return {name: text(given[name], name) if given.get(name) else unset for name, unset in defaults.items()}
-
-
-def _evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
-    given = settings["promotion_evidence_root"]
-    if given:
-        root = Path(given)
-    elif not workspace_local:
-        raise InputError(
-            "promotion_evidence_root is not set, and the workspace host is not this machine. Set it to a folder "
-            "of the controller where the evidence is to be kept."
-        )
-    elif not settings["workspace_dir"]:
-        raise InputError(
-            "workspace_dir is not set. Set it in the inventory's group_vars or with -e workspace_dir=... ."
-        )
-    else:
-        if not Path(settings["workspace_dir"]).is_dir():
-            raise InputError(f"workspace_dir is {settings['workspace_dir']}, and there is no such folder.")
-        root = Path(settings["workspace_dir"]) / "investigations" / "artifacts" / settings["promotion_ticket"]
-    if not root.is_absolute():
-        raise InputError(f'promotion_evidence_root must be an absolute path, not "{root}".')
-    return root
 
 
 def _writable(root: Path, group: str | None) -> None:
@@ -281,18 +115,6 @@ def abandon(bundle: Path) -> None:
     index = read_run(bundle).index
     if index.attempt == 1 and not index.run and index.state == "open":
         shutil.rmtree(bundle)
-
-
-def _below(path: str, folder: str) -> str:
-    """`path` relative to `folder`, or an empty text if it lies elsewhere."""
-    if not folder or not Path(path).is_relative_to(folder):
-        return ""
-    return Path(path).relative_to(folder).as_posix()
-
-
-def _relative(source: str, directory: Path) -> str:
-    path = Path(source)
-    return path.relative_to(directory).as_posix() if path.is_relative_to(directory) else source
 
 
 def _later_than_all(root: Path) -> datetime:

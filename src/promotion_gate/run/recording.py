@@ -25,7 +25,7 @@ from promotion_gate.judge.checks.sqlite import (
     smoke_fingerprint,
 )
 from promotion_gate.judge.identity import identity
-from promotion_gate.run.opening import Given, checked_settings
+from promotion_gate.run.checked import Given, checked_settings
 from promotion_gate.run.settings import Mistakes
 
 # Three runs of one program on an idle machine differ by less.

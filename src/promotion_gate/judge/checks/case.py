@@ -9,9 +9,10 @@ from typing import Any
 from promotion_gate.base.limits import Limit
 from promotion_gate.base.model import Replaced, Status
 from promotion_gate.base.policy import CheckPolicy, GatePolicy
-from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord, Index
-from promotion_gate.bundle.load import Bundle, once
+from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
+from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import masks
+from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
 from promotion_gate.judge.parsers.text import reason
 from promotion_gate.judge.parsers.trouble import could_not_work
 
@@ -111,16 +112,6 @@ class Output:
             _ = self.whole
             return self
         raise Unproven(self.failure, f"`{self.record.command}` {self.how}", self.record.file, hint)
-
-
-def why_skipped(index: Index, gate: str) -> str:
-    """Why a gate without any record was not even tried, or an empty string."""
-    chosen = index.settings.get("promotion_gates")
-    if gate in index.gates:
-        return ""
-    if index.run.get("check") or index.run.get("selection"):
-        return f"the gate was not run ({'check mode' if index.run.get('check') else index.run.get('selection')})"
-    return "the gate was not chosen (promotion_gates)" if isinstance(chosen, list) and gate not in chosen else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,32 +226,6 @@ class Case:
         return Unproven(
             Status.MISSING, f"there is no record of {what}", not_run="" if self.record else "the gate left no record"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class HostTrouble:
-    """Why a gate's host could not be used."""
-
-    host: str
-    unreachable: bool
-    message: str
-
-
-@once
-def host_trouble(bundle: Bundle, gate: str) -> HostTrouble | None:
-    """What kept a gate from being run to its end, or from being begun: its host, or the newest event; or None."""
-    planned = bundle.index.host_of(gate)
-    probe = bundle.index.probes.get(planned or "")
-    if planned and probe and probe.problem and gate not in bundle.index.gates:
-        unreachable = probe.kind == "unreachable"
-        how = "could not be reached" if unreachable else "cannot be used"
-        return HostTrouble(planned, unreachable, f"{planned} {how}, so the gate was not run: {probe.problem}")
-    for event in reversed([event for event in bundle.index.events if event.gate == gate]):
-        if event.kind == "unreachable":
-            return HostTrouble(event.host, True, f"{event.host} could not be reached: {event.message}")
-        if event.kind == "failed":
-            return HostTrouble(event.host, False, f'the task "{event.task}" failed on {event.host}: {event.message}')
-    return None
 
 
 Function = Callable[[Case], Finding]

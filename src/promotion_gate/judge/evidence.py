@@ -1,0 +1,48 @@
+"""The built-in check of a gate's evidence: the files of the checklist are there, and are what was recorded."""
+
+from __future__ import annotations
+
+from promotion_gate.base.model import CheckResult, Status, combined
+from promotion_gate.base.policy import GatePolicy
+from promotion_gate.bundle.load import CHANGED, Bundle
+from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
+from promotion_gate.judge.objections import clones
+
+
+def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
+    """The spec's "evidence bundle is complete" for one gate: each named file is there, recorded, and not empty."""
+    problems: list[tuple[Status, str]] = []
+    for name in gate.evidence:
+        names = [file for file in bundle.index.files if file.startswith(name)] if name.endswith("/") else [name]
+        if not names:
+            problems.append((Status.MISSING, f"{name} has no file"))
+        problems += [problem for file in names if (problem := _file_problem(bundle, file))]
+    recorded = [file for file in bundle.index.files if file.startswith(f"0{gate.id}-") and file not in gate.evidence]
+    problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]
+    skipped = why_skipped(bundle.index, gate.name)
+    trouble = host_trouble(bundle, gate.name) if gate.name not in bundle.index.gates else None
+    if all(status is Status.MISSING for status, _ in problems):
+        if trouble:
+            problems = [(Status.BLOCKED, f"nothing was run: {trouble.message}")]
+        elif skipped:
+            problems = [(Status.SKIPPED, skipped)]
+    status = combined(status for status, _ in problems) if problems else Status.PASS
+    return CheckResult(
+        id=f"{gate.name}.evidence",
+        title="The evidence of this gate is complete",
+        status=status,
+        expected="present, not empty and as recorded: " + ", ".join(gate.evidence),
+        observed="; ".join(dict.fromkeys(text for _, text in problems)) or "complete",
+        evidence=gate.evidence,
+        unblock="" if status is Status.PASS else f"Re-run gate {gate.id} so that the evidence is collected again.",
+        warnings=tuple(clones(bundle, gate)),
+    )
+
+
+def _file_problem(bundle: Bundle, name: str) -> tuple[Status, str] | None:
+    content = bundle.content(name)
+    if content.problem not in ("", CHANGED):
+        return (Status.MISSING if content.problem == "is missing" else Status.INVALID), f"{name} {content.problem}"
+    if not content.data.strip() and not name.startswith("slurm-smoke/"):
+        return Status.MISSING, f"{name} is empty"
+    return (Status.INVALID, f"{name} {CHANGED}") if content.problem else None

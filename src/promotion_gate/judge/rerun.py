@@ -1,0 +1,30 @@
+"""The command that re-runs what did not pass, and the words by which it reaches the hosts as this run did."""
+
+from __future__ import annotations
+
+import shlex
+
+from promotion_gate.bundle.index import Index
+
+
+def rerun_command(index: Index) -> str:
+    """The command that re-runs what did not pass, as it can be pasted.
+
+    Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
+    overrode the inventory, which would win now. So are the options without which no host is reached.
+    """
+    words = ["-e", f"promotion_resume={index.run_id}"]
+    if index.settings.get("promotion_evidence_root"):
+        words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
+    sources, options = inventory_words(index), option_words(index)
+    return shlex.join(["ansible-playbook", "promotion-gate.yml", *sources, *words, *options])
+
+
+def inventory_words(index: Index) -> list[str]:
+    return [word for source in index.settings.get("inventory") or ["inventory/vm"] for word in ("-i", str(source))]
+
+
+def option_words(index: Index) -> list[str]:
+    """What stood in -e, and the options without which no host is reached."""
+    extra = [word for entry in index.run.get("extra_vars", ()) for word in ("-e", entry)]
+    return [*extra, *index.run.get("options", ())]

@@ -1,0 +1,81 @@
+"""What verify found, as a report for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from promotion_gate.base.escape import visible
+from promotion_gate.base.model import Decision
+from promotion_gate.base.typed import plain
+
+UNSIGNED = "there is none"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked: what, whether it holds, and what was found."""
+
+    name: str
+    holds: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A report as `verify --json` prints it."""
+
+    bundle: str
+    verified: bool
+    decision: Literal["PROMOTE", "HOLD"] | None
+    signer: str | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What verify found. `decision` is what the evidence gives, None where that cannot be said."""
+
+    bundle: str
+    findings: tuple[Finding, ...]
+    decision: Decision | None = None
+    signer: str | None = None
+    # How old the checklist lets a decision become before `check` calls it none; None where it does not say.
+    max_age: str | None = None
+
+    @property
+    def checklist(self) -> str:
+        """What verify found of the checklist; empty where it came to no finding."""
+        return next((finding.found for finding in self.findings if finding.name == "checklist"), "")
+
+    @property
+    def holds(self) -> bool:
+        return self.holds_but("")
+
+    def holds_but(self, name: str) -> bool:
+        """Whether all findings hold, that one left out."""
+        return bool(self.findings) and all(finding.holds or finding.name == name for finding in self.findings)
+
+    @property
+    def problem(self) -> str:
+        """The first finding that does not hold, as one sentence; empty if all hold."""
+        bad = [finding for finding in self.findings if not finding.holds]
+        return f"{bad[0].name}: {bad[0].found}" if bad else ""
+
+    @property
+    def signed(self) -> str:
+        """By whom SHA256SUMS is signed, in words; empty where it is not, or where that does not hold."""
+        found = next((f for f in self.findings if f.name == "signature" and f.holds), None)
+        return "" if found is None or found.found.startswith(UNSIGNED) else found.found
+
+    def as_dict(self) -> dict[str, Any]:
+        decision = self.decision.decision if self.decision else None
+        content: dict[str, Any] = plain(Printed(self.bundle, self.holds, decision, self.signer, self.findings))
+        return content
+
+    def lines(self) -> Iterator[str]:
+        for finding in self.findings:
+            yield f"{'ok' if finding.holds else 'FAILED':<7} {visible(finding.name)}: {visible(finding.found)}"
+        what = f", the decision is {self.decision.decision}" if self.decision and self.holds else ""
+        yield f"{'VERIFIED' if self.holds else 'NOT VERIFIED'} {visible(self.bundle)}{what}"

@@ -1,0 +1,185 @@
+"""Reopens a bundle for a resume: revokes its decision, and moves away what is collected again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.files import make_folder, read_file, sha256, sync_folder, write_atomically
+from promotion_gate.base.names import (
+    ATTEMPTS,
+    BASELINE_FILE,
+    DECISION_JSON,
+    DECISION_MD,
+    INDEX_FILE,
+    POLICY_FILE,
+    RENDERED,
+    SHIPPED_POLICY_FILE,
+    SUMS_FILE,
+)
+from promotion_gate.base.policy import GATE_NAMES
+from promotion_gate.base.policy_reading import load_policy
+from promotion_gate.base.times import utc_now
+from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
+from promotion_gate.bundle.history import is_sealed, remove_unfinished
+from promotion_gate.bundle.index import Attempt, Index, Probe, read_index, write_index
+from promotion_gate.judge.shipped import policy_record, shipped_checklist
+from promotion_gate.run.masking import masked
+from promotion_gate.run.plan import set_by_operator
+
+# What makes a decision; the seal goes first, since nobody is to believe what it has left.
+REVOKED = (SUMS_FILE, DECISION_JSON, DECISION_MD, *RENDERED)
+
+
+def reopen(
+    folder: Path,
+    settings: Mapping[str, Any],
+    policy_text: str,
+    policy_name: str,
+    gates: Collection[str],
+    probes: Mapping[str, Probe],
+) -> None:
+    """Makes the bundle an open one in which the given gates have no evidence.
+
+    An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
+    """
+    known = read_baseline_dir(Path(settings["promotion_baseline_dir"]), folder.parent, utc_now())
+    baselines = baselines_to_json(known)  # before anything moves
+    policy = load_policy(policy_text, policy_name)
+    shipped = shipped_checklist(policy.name)
+    again = set(gates)
+    index = read_index(folder)
+    kept = kept_settings(index.settings, settings, again)
+    number = index.attempt if has_begun(index) else index.attempt - 1
+    archive = archive_of(folder, number)
+    if has_begun(index):
+        revoke(folder, archive)  # what was sealed again while the hosts were asked
+        index = replace(index, attempts=(*index.attempts, Attempt(number, _digest_of_seal(archive))))
+        for name in _inputs(folder):  # written anew below
+            write_atomically(archive / name, read_file(folder / name).data)
+    index = replace(
+        _without(index, again),
+        state="open",
+        evaluated_at=None,
+        attempt=number + 1,
+        baseline_sha256=sha256(baselines.encode()),
+        **set_by_operator(policy, kept, policy_record(policy_name, policy_text, shipped)),
+        probes=probes,
+        run={},
+    )
+    write_index(folder, index)
+    remove_unfinished(folder, index.files)
+    _sweep(folder, archive, keep=set(index.files))
+    _write_inputs(folder, policy_text, shipped, baselines)
+
+
+def has_begun(index: Index) -> bool:
+    """Whether anything was recorded in the newest attempt: the recorder's first act is to note how it was called."""
+    return index.state == "closed" or bool(index.run)
+
+
+def kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates: Collection[str]) -> dict[str, Any]:
+    """The settings for the index. That a run is the first on its VM is true of gate 3's evidence while it is kept."""
+    kept = masked(settings)
+    if "vm_bootstrap" not in gates:
+        kept["aiida_vm_first_run"] = before.get("aiida_vm_first_run", False)
+    return kept
+
+
+def _inputs(folder: Path) -> list[str]:
+    """The inputs of a decision that are written anew by a resume and that are there."""
+    names = (INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE)
+    return [name for name in names if os.path.lexists(folder / name)]
+
+
+def archive_of(folder: Path, attempt: int) -> Path:
+    return folder / ATTEMPTS / f"{attempt:02d}"
+
+
+def revoke(folder: Path, archive: Path) -> bool:
+    """Moves the seal and the record of the decision away; whether the bundle was sealed.
+
+    The first rename ends the earlier decision.
+    """
+    sealed = is_sealed(folder)
+    make_folder(archive)
+    _move(REVOKED, folder, archive)
+    return sealed
+
+
+def restore(folder: Path, archive: Path) -> None:
+    """Undoes revoke(), the seal last."""
+    _move(reversed(REVOKED), archive, folder)
+    for made in (archive, archive.parent):
+        if not any(made.iterdir()):
+            made.rmdir()
+
+
+def _move(names: Iterable[str], source: Path, target: Path) -> None:
+    for name in names:
+        if os.path.lexists(source / name):
+            (source / name).replace(target / name)
+            sync_folder(target)
+            sync_folder(source)
+
+
+def _digest_of_seal(archive: Path) -> str:
+    """The digest of an attempt's seal, an empty string if it was never sealed."""
+    sums = read_file(archive / SUMS_FILE)
+    return "" if sums.problem else sha256(sums.data)
+
+
+def _without(index: Index, gates: set[str]) -> Index:
+    """The index without what was collected of `gates`, and of no gate if all are run again."""
+    afresh = gates == set(GATE_NAMES)
+    files = index.recorded_files(gates)
+    return replace(
+        index,
+        commands=tuple(item for item in index.commands if item.gate not in gates),
+        artifacts=tuple(item for item in index.artifacts if item.gate not in gates),
+        artifact_sets=tuple(item for item in index.artifact_sets if item.gate not in gates),
+        events=tuple(item for item in index.events if not afresh and item.gate not in gates),
+        collector_errors=() if afresh else index.collector_errors,
+        masks=tuple(item for item in index.masks if not afresh and item.file not in files),
+        withheld=tuple(item for item in index.withheld if not afresh and item.file not in files),
+        gates={name: gate for name, gate in index.gates.items() if name not in gates},
+        files={name: digest for name, digest in index.files.items() if name not in files},
+    )
+
+
+def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
+    """Moves everything that the open index does not name to attempts/NN/: records, seal, replaced evidence."""
+    stay = {INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, ATTEMPTS}
+    for path in sorted(folder.iterdir()):
+        if path.name in stay or path.name in keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            _sweep_folder(path, folder, archive, keep)
+        else:
+            make_folder(archive)
+            path.replace(archive / path.name)
+
+
+def _sweep_folder(path: Path, folder: Path, archive: Path, keep: set[str]) -> None:
+    for inner in sorted(path.rglob("*"), reverse=True):
+        name = inner.relative_to(folder).as_posix()
+        if inner.is_dir() and not inner.is_symlink():
+            if not any(inner.iterdir()):
+                inner.rmdir()
+        elif name not in keep:
+            make_folder((archive / name).parent)
+            inner.replace(archive / name)
+    if not any(path.iterdir()):
+        path.rmdir()
+
+
+def _write_inputs(folder: Path, policy_text: str, shipped: str | None, baselines: str) -> None:
+    write_atomically(folder / POLICY_FILE, policy_text)
+    if shipped is None:
+        (folder / SHIPPED_POLICY_FILE).unlink(missing_ok=True)
+    else:
+        write_atomically(folder / SHIPPED_POLICY_FILE, shipped)
+    write_atomically(folder / BASELINE_FILE, baselines)
