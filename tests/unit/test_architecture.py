@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import bundles
+
 import promotion_gate
 
 PACKAGE = Path(promotion_gate.__file__).parent
@@ -64,3 +66,14 @@ def test_the_package_knows_no_ansible() -> None:
                 assert all(not alias.name.startswith("ansible") for alias in node.names), module
             if isinstance(node, ast.ImportFrom):
                 assert not (node.module or "").startswith("ansible"), module
+
+
+def test_files_and_functions_are_short() -> None:
+    """A file of 300 lines and a function of 40 can be read in one go."""
+    for folder in ("src", "library", "module_utils", "callback_plugins", "filter_plugins"):
+        for path in sorted((bundles.PROJECT / folder).rglob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            assert text.count("\n") <= 300, path
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef):
+                    assert (node.end_lineno or 0) - node.lineno < 40, f"{path}: {node.name}"

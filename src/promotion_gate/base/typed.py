@@ -252,12 +252,8 @@ def schema(kind: Any, title: str) -> dict[str, Any]:
     """The JSON Schema of a file that holds one value of `kind`."""
     shared: dict[str, Any] = {}
     whole = _object_schema(kind, shared)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": title,
-        **whole,
-        **({"$defs": dict(sorted(shared.items()))} if shared else {}),
-    }
+    named = {"$defs": dict(sorted(shared.items()))} if shared else {}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **whole, **named}
 
 
 _NAMES = {NoneType: "null", str: "string", int: "integer", float: "number", bool: "boolean"}

@@ -68,8 +68,7 @@ def checked_settings(
     """
     settings = effective(given.values, kept, (*optional, *given.broken), mistakes)
     settings["workspace"], settings["vm"] = _hosts(fields, mistakes)
-    directory = Path(fields.text("directory"))
-    settings["inventory"] = [_relative(source, directory) for source in fields.texts("inventory")]
+    settings["inventory"] = [_relative(source, Path(fields.text("directory"))) for source in fields.texts("inventory")]
     policy: Policy | None = None
     with mistakes.noting():
         policy = read_policy(checklist_text(settings, fields), str(settings["promotion_policy"]))

@@ -103,8 +103,7 @@ def _value_of(text: str, name: str, start: int, end: int) -> Span | None:
     if before in "?&":
         last = first + len(text[first:last].partition("&")[0])
     bare = text[first - 1] not in "\"'`"
-    if sign == ":" and bare and text[first : first + 1] in ("{", "["):
-        # Its own names are judged; a list of words has none.
+    if sign == ":" and bare and text[first : first + 1] in ("{", "["):  # its own names are judged; a list has none
         items = None if is_some_key(name) else _LIST.match(text, first)
         return stripped(text, *items.span(1)) if items else None
     value = _COLOUR.sub("", text[first:last]).strip("\"'` \t")
