@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,22 @@ from hypothesis import settings
 # Hypothesis' own profile "ci": the same examples every time, no deadline. `make nightly` takes another one each night.
 settings.register_profile("ci", settings.get_profile("ci"), max_examples=50)
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=1000, derandomize=False)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--one-in", type=int, default=1, metavar="N", help="of each test only every Nth case")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make unit` runs every test, and of one with many cases a sample; `make test` runs them all."""
+    step, seen, left_out = config.getoption("--one-in"), Counter[str](), []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if seen[test] % step:
+            left_out.append(item)
+        seen[test] += 1
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)] if left_out else items
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -180,6 +180,7 @@ def test_a_signature_can_be_required(bundle: Path, key: Path) -> None:
 # --- latest -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_latest_is_the_newest_run_whatever_it_is(tmp_path: Path) -> None:
     latest = ["check", "latest", "--root", str(tmp_path)]
     assert main(latest) == 2, "no run at all"

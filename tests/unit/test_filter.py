@@ -37,6 +37,7 @@ plain: nothing to see
 """
 
 
+@pytest.mark.slow
 @pytest.mark.stranger("16.12", "a value that only a vault marks as secret")
 def test_what_a_vault_or_a_name_marks_is_known(tmp_path: Path) -> None:
     """A single value in a vault, a file that is one, names and URLs, of all of a host's variables and of -e."""

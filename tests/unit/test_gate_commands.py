@@ -31,6 +31,7 @@ from promotion import trip as trips
 from promotion.text import Capture, decoded
 from waiting import PATIENCE_SECONDS, wait_until
 
+pytestmark = pytest.mark.slow  # processes that are started, waited for and killed
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "library" / "gate_commands.py"
 PATHS = [

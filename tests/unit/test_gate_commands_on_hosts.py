@@ -14,6 +14,7 @@ from promotion.text import Capture
 from test_gate_commands import ROOT, alive, env_file, marker, one, trip
 
 __all__ = ["marker"]  # the fixture
+pytestmark = pytest.mark.slow  # processes that are started, waited for and killed
 
 PLAY = """
 - name: Run the module

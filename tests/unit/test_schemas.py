@@ -77,6 +77,7 @@ def test_a_schema_is_what_its_type_says(name: str) -> None:
     assert written == schemas.text_of(name), "a type was changed: run `make schemas`"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempt", ["", "attempts/01"], ids=["promote", "hold"])
 @pytest.mark.parametrize("name", ["index", "promotion-decision"])
 def test_a_real_bundle_fits(resumed: Path, name: str, attempt: str) -> None:

@@ -182,6 +182,7 @@ def test_without_an_update_command_an_open_issue_is_left_alone(tmp_path: Path) -
     assert len(calls(tmp_path)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["resume", "next-run"])
 def test_a_promote_settles_the_issue_and_the_next_hold_creates_another(tmp_path: Path, how: str) -> None:
     root = tmp_path / "root"

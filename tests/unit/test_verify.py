@@ -362,6 +362,7 @@ def test_what_somebody_left_in_a_run_is_not_sealed_with_it(tmp_path: Path) -> No
     assert verify_bundle(bundles.resume_bundle(tmp_path)).holds
 
 
+@pytest.mark.slow
 def test_evidence_with_the_name_of_an_unfinished_write_outlives_resumes(tmp_path: Path) -> None:
     """A VM chooses the names in the smoke's folder, and an earlier seal names them."""
     trips = bundles.trips_with("slurm_smoke", "ping", exit=1, output=bundles.PING_DOWN)
@@ -573,6 +574,7 @@ def root(chain: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(chain, tmp_path / "root"))
 
 
+@pytest.mark.slow
 def test_a_whole_chain_holds(root: Path) -> None:
     report = verify_history(root)
     assert report.problem == "" and "3 runs" in report.findings[0].found
@@ -673,6 +675,7 @@ def test_the_signatures_of_a_chain_are_judged_as_those_of_a_bundle(root: Path, k
     assert main([*history, "--allowed-signers", str(tmp_path / "nowhere")]) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_does_not_break_the_chain(tmp_path: Path) -> None:
     bundles.make_bundle(tmp_path, run_id="20261124T010000Z")
     bundles.open_bundle(tmp_path, "20261124T020000Z")
