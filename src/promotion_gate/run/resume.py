@@ -44,7 +44,8 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
     lock = RunLock(root, run.folder.name)
     try:
         _still_planned(run.folder, run.index.attempt)
-        revoked = revoke(run.folder, archive_of(run.folder, run.index.attempt))
+        # Of one that was killed while it was reopened, the seal was the first to go.
+        revoked = has_begun(run.index) and revoke(run.folder, archive_of(run.folder, run.index.attempt))
     except OSError as error:
         raise _not_reopened(run.folder, error) from None
     finally:
