@@ -16,7 +16,7 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import parse_json, to_json
 from promotion_gate.base.model import Decision
-from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
+from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
 from promotion_gate.base.policy_reading import policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
@@ -25,14 +25,14 @@ from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.lint import notes
 from promotion_gate.judge.shipped import differences, read_policy
-from promotion_gate.prove.check import Wanted, check, find_bundle
+from promotion_gate.prove.check import LATEST, Wanted, check, find_bundle
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report.checklist import markdown_of_policy, text_of_policy
 from promotion_gate.report.issues import said_of
 from promotion_gate.report.show import text_of
-from promotion_gate.report.tracker import Commands, hand_over
+from promotion_gate.report.tracker import CREATE, UPDATE, Commands, check_issue_commands, hand_over
 from promotion_gate.run.arguments import Command, parser_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
@@ -92,6 +92,8 @@ def _verified(bundle: Path, lost: bool = False) -> Decision:
 
     With `lost` a HOLD counts although something of its earlier attempts is gone, as it is sealed all the same.
     """
+    if not os.path.lexists(bundle / INDEX_FILE):
+        raise BundleError(f"{bundle} is not a bundle; name the folder of a run, which holds {INDEX_FILE}.")
     if not is_sealed(bundle):
         raise BundleError(
             f"{bundle} is not sealed, so there is no decision: it is running, or was cut off. Finish it with a resume."
@@ -140,9 +142,12 @@ def _share(bundle: Path) -> None:
 
 
 def _issue(options: argparse.Namespace) -> int:
+    check_issue_commands({CREATE: options.command, UPDATE: options.update_command})
     _verified(options.bundle, lost=True)
     handed = hand_over(options.bundle, Commands(options.command, options.update_command, options.directory))
     _share(options.bundle)
+    if not options.command:
+        raise InputError("No command is given, so nothing was handed over. Give your team's with --command '...'.")
     if handed.said:
         print(visible(handed.said))
     return int(handed.failed)
@@ -175,6 +180,7 @@ def _check(options: argparse.Namespace) -> int:
         sign_off=options.require_sign_off,
         signature=options.require_signature,
         allowed_signers=options.allowed_signers,
+        newest=options.bundle == LATEST,
     )
     answer = check(find_bundle(options.bundle, options.root), wanted)
     print(visible(answer.sentence))

@@ -51,6 +51,27 @@ def test_a_promote_is_0(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert out.startswith(f"PROMOTE: run {bundle.name}") and "bob has not signed off" in out
 
 
+def test_what_was_not_looked_at_is_named(bundle: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An older PROMOTE may have a newer HOLD beside it; signers prove nothing where nothing is signed."""
+    assert main(["check", str(bundle)]) == 0
+    assert "newer runs (latest --root), who signed it (--allowed-signers)" in capsys.readouterr().out
+    signers = ["--allowed-signers", str(key.parent / "allowed")]
+    assert main(["check", "latest", "--root", str(bundle.parent), *signers]) == 0
+    out = capsys.readouterr().out
+    assert "newer runs" not in out and "who signed it (SHA256SUMS is not signed)" in out
+
+
+@pytest.mark.parametrize("command", ["show", "sign-off", "issue", "decide"])
+@pytest.mark.parametrize("place", ["", "nothing", "a file"])
+def test_what_is_not_a_bundle_is_called_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, place: str
+) -> None:
+    (tmp_path / "a file").write_text("x", encoding="utf-8")
+    more = ["--name", "bob"] if command == "sign-off" else []
+    assert main([command, str(tmp_path / place), *more]) == 3
+    assert "resume" not in capsys.readouterr().err
+
+
 def test_a_hold_is_1_and_says_why(tmp_path: Path) -> None:
     answer = check(bundles.hold_bundle(tmp_path), Wanted())
     assert answer.status == 1

@@ -370,6 +370,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     failing = bundles.hold_bundle(tmp_path / "other", promotion_issue_command="false")
     assert main(["issue", str(failing), "--command", "false"]) == 1
     assert main(["issue", str(tmp_path)]) == 3
+    capsys.readouterr()
+    silent = bundles.hold_bundle(tmp_path / "silent")
+    assert main(["issue", str(silent)]) == 2
+    assert "nothing was handed over" in capsys.readouterr().err
+    assert main(["issue", str(silent), "--command", "curl -u user:hunter22 https://x/{file}"]) == 2
+    err = capsys.readouterr().err
+    assert "looks like a secret" in err and "hunter22" not in err
+    assert main(["issue", str(silent), "--command", "true {fil}"]) == 2
 
 
 def test_an_answer_that_cannot_be_noted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

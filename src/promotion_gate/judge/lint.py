@@ -15,7 +15,7 @@ def notes(policy: Policy) -> list[str]:
             if check.waivable:
                 found.append(f"{place}: {check.id} may be waived.")
             if CHECKS[check.check].optional:
-                found.append(f"{place}: {check.id} is judged only where an operator asks for it.")
+                found.append(f"{place}: {check.id} is not judged where an operator switches it off.")
         found += [f"{policy.marks.at(gate.path)}: {sentence}" for sentence in _unread(gate)]
     return found
 

@@ -33,6 +33,7 @@ class Wanted:
     sign_off: bool = False
     signature: bool = False
     allowed_signers: Path | None = None
+    newest: bool = False  # the bundle was found as the newest of its evidence root
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,8 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
         return Answer(NO_DECISION, f"No valid decision: {problem}")
     signature = f"; SHA256SUMS is signed {report.signed}" if report.signed else ""
     said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}, "
-    said += (
-        f"{_scope(decision, report.checklist)}; {_waived(decision)}{signed_off}{signature}{_not_looked_at(wanted, age)}"
-    )
+    said += f"{_scope(decision, report.checklist)}; {_waived(decision)}{signed_off}{signature}"
+    said += _not_looked_at(wanted, age, bool(report.signed))
     return Answer(PROMOTE, f"PROMOTE: {said}.")
 
 
@@ -107,15 +107,18 @@ def _scope(decision: Decision, checklist: str) -> str:
     )
 
 
-def _not_looked_at(wanted: Wanted, age: timedelta | None) -> str:
-    """What nobody asked for, so that nobody takes it as checked."""
+def _not_looked_at(wanted: Wanted, age: timedelta | None, signed: bool) -> str:
+    """What nobody asked for, or what could not be seen, so that nobody takes it as checked."""
+    unsigned = wanted.allowed_signers is not None and not signed
     questions = {
         "its age (--max-age)": age,
         "its commit (--commit)": wanted.commit,
         "its VM (--vm)": wanted.vm,
         "its ticket (--ticket)": wanted.ticket,
         "its policy (--policy-sha256)": wanted.policy_sha256,
+        "newer runs (latest --root)": wanted.newest or None,
         "who signed it (--allowed-signers)": wanted.allowed_signers,
+        "who signed it (SHA256SUMS is not signed)": None if unsigned else True,
         "the sign-off (--require-sign-off)": wanted.sign_off or None,
     }
     left = [what for what, asked in questions.items() if asked is None]

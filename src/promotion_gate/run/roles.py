@@ -198,7 +198,7 @@ def command_mistakes(policy: Policy, roles: Mapping[str, Role]) -> list[str]:
                 if command_id in own or (gate.role and (role is None or role.can_run(command_id))):
                     continue
                 known = own or {re.sub(r"\\(.)", r"\1", i) for i in (role.commands if role else ()) if "*" not in i}
-                hint = nearest(command_id, known) or "."
+                hint = nearest(command_id, known) or (f" (known: {', '.join(sorted(known))})." if known else ".")
                 where = f"the role {gate.role}" if gate.role else f"the gate {gate.name}"
                 place = (*check.path, key, command_id) if key == "ran" else (*check.path, key)
                 found.append(str(policy.fail(f'{key}: {where} has no command "{command_id}"{hint}', place)))
