@@ -92,9 +92,9 @@ def _verified(bundle: Path, lost: bool = False) -> Decision:
 
     With `lost` a HOLD counts although something of its earlier attempts is gone, as it is sealed all the same.
     """
-    if not os.path.lexists(bundle / INDEX_FILE):
-        raise BundleError(f"{bundle} is not a bundle; name the folder of a run, which holds {INDEX_FILE}.")
     if not is_sealed(bundle):
+        if not os.path.lexists(bundle / INDEX_FILE):
+            raise BundleError(f"{bundle} is not a bundle; name the folder of a run, which holds {INDEX_FILE}.")
         raise BundleError(
             f"{bundle} is not sealed, so there is no decision: it is running, or was cut off. Finish it with a resume."
         )
@@ -188,7 +188,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _sign_off(options: argparse.Namespace) -> int:
-    print(f"Signed off: {make_signoff(options.bundle, options.name, options.key, options.statement)}")
+    path = make_signoff(options.bundle, options.name, options.key, options.statement)
+    print(f"Signed off: {path}" + ("" if options.key else " (recorded, not proven: no --key was given)"))
     _share(options.bundle)
     return 0
 

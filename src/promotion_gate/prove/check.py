@@ -136,7 +136,8 @@ def _other_subject(decision: Decision, wanted: Wanted) -> str:
         return f"it was decided by the policy with the SHA-256 {digest}, not {wanted.policy_sha256}"
     fingerprint = decision.vm.fingerprint
     if wanted.vm is not None and fingerprint != wanted.vm:
-        return f"it is about the VM with the fingerprint {fingerprint or 'unknown'}, not {wanted.vm}"
+        named = f"the VM with the fingerprint {fingerprint or 'unknown'}"
+        return f"it is about {named}, not {wanted.vm} (--vm takes vm.fingerprint of promotion-decision.json)"
     return ""
 
 
@@ -147,7 +148,7 @@ def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> st
     if decided - now > MAX_CLOCK_SKEW:
         return f"it was decided at {decision.decided_at}, and here it is only {stamp(now)}; one of the clocks is wrong"
     if age is not None and now - decided > age:
-        return f"it was decided at {decision.decided_at}, longer ago than its max-age allows; run the gate again"
+        return f"it was decided at {decision.decided_at}, more than its max-age of {age} ago; run the gate again"
     return ""
 
 
