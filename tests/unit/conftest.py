@@ -20,14 +20,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """`make unit` runs every test, and of one with many cases a sample; `make test` runs them all."""
-    step, seen, left_out = config.getoption("--one-in"), Counter[str](), []
+    step, seen = config.getoption("--one-in"), Counter[str]()
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         test = item.nodeid.partition("[")[0]
-        if seen[test] % step:
-            left_out.append(item)
+        (left_out if seen[test] % step else kept).append(item)
         seen[test] += 1
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)] if left_out else items
+    items[:] = kept
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,7 +21,6 @@ from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomic
 from promotion_gate.base.model import PolicyRecord
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy import GATE_NAMES, Policy
-from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -143,7 +142,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
     bundle = root / run_id
     baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"]), root, opened))
-    shipped = shipped_checklist(load_policy(checklist, settings["promotion_policy"]).name)
+    shipped = shipped_checklist(policy.name)
     record = policy_record(settings["promotion_policy"], checklist, shipped)
     index = _first_index(root, run_id, opened, sha256(baseline_text.encode()), policy, masked(settings), record)
     files = {
