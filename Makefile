@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit all-units integration molecule some-faults faults strangers
+.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit units integration molecule some-faults faults strangers
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -36,11 +36,12 @@ schemas: $(STAMP) ## write docs/schema again, from the types of the files
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
-test: lint all-units integration molecule some-faults ## everything that CI runs
+test: lint units integration molecule some-faults ## everything that CI runs
 
-nightly: $(STAMP) ## the coverage, and the long forms: every kill point, property tests at length, megabytes, a scanner for credentials
+nightly: $(STAMP) ## all cases of all tests, the coverage, every kill point, property tests at length, megabytes, a scanner for credentials
 	$(VENV)/bin/pip install --quiet --editable '.[dev,nightly]'
 	$(PYTEST) $(SIDE_BY_SIDE) --cov tests/unit
+	$(PYTEST) $(SIDE_BY_SIDE) tests/integration
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit -m 'nightly or hypothesis' --hypothesis-profile=nightly
 	$(VENV)/bin/python benchmarks/linear.py
 
@@ -55,11 +56,11 @@ lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 unit: $(STAMP) ## every quick unit test, and of those with many cases one case in five
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit --one-in 5 -m 'not slow and not nightly'
 
-all-units: $(STAMP) ## all unit tests, the slow ones too, with all cases
-	$(PYTEST) $(SIDE_BY_SIDE) tests/unit
+units: $(STAMP) ## every unit test, the slow ones too, and of those with many cases one case in three
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit --one-in 3
 
-integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd
-	$(PYTEST) $(SIDE_BY_SIDE) tests/integration
+integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; of tests with many cases every second case
+	$(PYTEST) $(SIDE_BY_SIDE) tests/integration --one-in 2
 
 molecule: $(STAMP) ## promotes and a hold against the container VM
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure"]
-
 MARKER = "stranger"
 HEADING = "## Found by strangers"
 INTRODUCTION = f"""{HEADING}
@@ -87,7 +85,7 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _marks(items: Iterable[pytest.Item]) -> None:
+def put_marks_on_reports(items: Iterable[pytest.Item]) -> None:
     """Reports carry the mark, so that it is known where pytest-xdist runs the tests in other processes."""
     for item in items:
         for mark in item.iter_markers(MARKER):
@@ -96,12 +94,8 @@ def _marks(items: Iterable[pytest.Item]) -> None:
             item.user_properties.append((MARKER, "\n".join(mark.args)))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def add_option(parser: pytest.Parser) -> None:
     parser.addoption("--strangers", type=Path, metavar="FILE", help="write the section of the marked tests to FILE")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    _marks(items)
 
 
 def pytest_configure(config: pytest.Config) -> None:

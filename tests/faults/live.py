@@ -107,6 +107,12 @@ class LiveVm:
     def resume(self, **extra: Any) -> Run:
         return self.gate(promotion_resume="latest", **extra)
 
+    def vm_gates(self) -> dict[str, str]:
+        """What lets a run re-run gates 3 and 4 of the last one, if that promoted; else it is a run of all gates."""
+        records = [bundle / "promotion-decision.json" for bundle in self._bundles()[-1:]]
+        promoted = [r for r in records if r.is_file() and json.loads(r.read_text("utf-8"))["decision"] == "PROMOTE"]
+        return {"promotion_resume": "latest", "promotion_gates": "3,4"} if promoted else {}
+
     def _started(self, extra: Mapping[str, Any]) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self._command("promotion-gate.yml", {**LIMITS, **extra}), cwd=PROJECT, env=self.environment(),

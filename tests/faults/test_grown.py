@@ -34,7 +34,7 @@ def test_the_faults_are_there() -> None:
 @pytest.mark.parametrize("fault", CHOSEN, ids=lambda fault: fault.name)
 def test_the_sentences_repair_the_grown_application(grown: LiveVm, fault: Fault) -> None:
     grown.root(fault.inject)
-    held = grown.gate(**fault.extra)
+    held = grown.gate(**fault.extra, **grown.vm_gates())
     if fault.silent:
         waited_once(held)
     judge(grown, fault, held, lambda: grown.root(fault.restore or "true"), table="grown")

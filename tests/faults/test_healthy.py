@@ -101,7 +101,7 @@ VARIANTS = (
 def test_a_healthy_variant_promotes(live: LiveVm, variant: Variant) -> None:
     try:
         live.root(variant.prepare)
-        judge(live.gate(), variant.name, variant.sees)
+        judge(live.gate(**live.vm_gates()), variant.name, variant.sees)
     finally:
         live.root(variant.undo)
 

@@ -6,7 +6,7 @@ import pytest
 from faults_of_vm import BEFORE, FAULTS, SSH_GONE, Fault
 from judging import judge, waited_once
 from live import LiveVm
-from matrix import BY_A_PERSON
+from matrix import BY_A_PERSON, BY_COMMANDS
 
 from demo import podman
 
@@ -20,11 +20,13 @@ PAUSED = Fault("VM paused in mid-gate (no answer, connection open)", "", "slurm_
     ids=lambda fault: fault.name,
 )
 def test_a_fault_of_the_vm_holds(live: LiveVm, fault: Fault) -> None:
+    # What a person mends may cut the connection: then the whole gate has to cope with it.
+    extra = {**fault.extra, **(live.vm_gates() if fault.mended_by == BY_COMMANDS else {})}
     if fault.when == BEFORE:
         live.root(fault.inject)
-        held = live.gate(**fault.extra)
+        held = live.gate(**extra)
     else:
-        held = live.gate_with(lambda: live.root(fault.inject), "vm_bootstrap", **fault.extra)
+        held = live.gate_with(lambda: live.root(fault.inject), "vm_bootstrap", **extra)
     if fault.silent:
         waited_once(held)
     judge(live, fault, held, lambda: live.root(fault.restore or "true"))
