@@ -106,6 +106,7 @@ class CheckResult:
     warnings: tuple[str, ...] = ()
     cause: Annotated[str | None, "the check whose failure kept this one from passing; unblock it first"] = None
     replaced: tuple[Replaced, ...] = ()
+    figure: Annotated[str, "the number that decided, with its limit, in a few words; empty where there is none"] = ""
 
 
 @dataclass(frozen=True, slots=True)

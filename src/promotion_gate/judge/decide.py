@@ -190,6 +190,7 @@ def _check(bundle: Bundle, policy: CheckPolicy, waivers: Waivers, finding: Findi
         details=finding.details,
         warnings=finding.warnings,
         replaced=finding.replaced,
+        figure=finding.figure,
     )
 
 

@@ -37,6 +37,8 @@ class Finding:
     not_run: str = ""
     # The commands that the checklist lets be replaced and that were.
     replaced: tuple[Replaced, ...] = ()
+    # The number that decided, with its limit, in a few words: one of the few that a table of gates has room for.
+    figure: str = ""
 
 
 # The hint of a command that is not the checklist's.

@@ -112,7 +112,7 @@ def relay_tests(case: Case) -> Finding:
         if nothing_ran:
             return Finding(Status.BLOCKED, f"{counts} ({output.how})", files, hint="tool")
         return Finding(Status.FAIL, observed, files)
-    return Finding(Status.PASS, counts, files)
+    return Finding(Status.PASS, counts, files, figure=counts.partition(",")[0])
 
 
 @check(
@@ -143,7 +143,8 @@ def ownership(case: Case) -> Finding:
         shown = "; ".join(fault.sentence for fault in outcome.faults[:5])
         more = f" and {len(outcome.faults) - 5} more" if len(outcome.faults) > 5 else ""
         return Finding(Status.FAIL, f"{len(outcome.faults)} faults: {shown}{more}", files, details=details)
-    return Finding(Status.PASS, f"{len(outcome.fields)} fields, each with one owner", files, details=details)
+    count = f"{len(outcome.fields)} fields"
+    return Finding(Status.PASS, f"{count}, each with one owner", files, details=details, figure=count)
 
 
 def _text(case: Case, file: str) -> str:

@@ -27,8 +27,9 @@ def daemon_workers(case: Case) -> Finding:
         shown = "no worker count is shown" if found.workers is None else f"{found.workers} workers"
         dead = f"; not found by the daemon: PID {', '.join(found.dead[:5])}" if found.dead else ""
         raise Unproven(Status.FAIL, f"the daemon runs with {shown}{dead}", output.record.file)
-    observed = f"{found.workers} worker(s), daemon PID {found.pid}"
-    return Finding(Status.PASS, observed, (output.record.file,), warnings=_database_restarted(case))
+    figure = f"{found.workers} worker" if found.workers == 1 else f"{found.workers} workers"
+    observed = f"{figure}, daemon PID {found.pid}"
+    return Finding(Status.PASS, observed, (output.record.file,), warnings=_database_restarted(case), figure=figure)
 
 
 def _database_restarted(case: Case) -> tuple[str, ...]:

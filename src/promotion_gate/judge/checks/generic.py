@@ -97,7 +97,14 @@ def number_within(case: Case) -> Finding:
     bounds = [f"at least {low:.15g}{unit}"] if low is not None else []
     bounds += [f"at most {high:.15g}{unit}"] if high is not None else []
     expected = f"{' and '.join(bounds)} in the output of `{output.record.command}`"
-    return Finding(Status.FAIL if outside else Status.PASS, shown, (output.record.file,), expected=expected)
+    status = Status.FAIL if outside else Status.PASS
+    return Finding(status, shown, (output.record.file,), expected=expected, figure=_figure(shown, low, high, unit))
+
+
+def _figure(shown: str, low: float | None, high: float | None, unit: str) -> str:
+    bounds = [f">= {low:.15g}{unit}"] if low is not None else []
+    bounds += [f"<= {high:.15g}{unit}"] if high is not None else []
+    return f"{shown[:40]} ({', '.join(bounds)})"
 
 
 def _numbers_of_text(case: Case, output: Output) -> list[float]:
@@ -181,4 +188,5 @@ def duration_within(case: Case) -> Finding:
     seconds, limit = output.record.duration_ns / 1e9, case.limit("max_seconds")
     expected = f"`{output.record.command}` exits 0 within {limit:g} s"
     status = Status.PASS if output.record.duration_ns <= limit * 1e9 else Status.FAIL
-    return Finding(status, f"{seconds:.3f} s", (output.record.file,), expected=expected)
+    figure = f"{seconds:.2f} of {limit:g} s"
+    return Finding(status, f"{seconds:.3f} s", (output.record.file,), expected=expected, figure=figure)

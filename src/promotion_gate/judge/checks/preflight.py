@@ -27,7 +27,7 @@ def tool(case: Case) -> Finding:
     if version is None:
         raise Unproven(Status.FAIL, f"`{answer.record.command}` printed no version", answer.record.file)
     where = found.text.strip().splitlines()[0]
-    return Finding(Status.PASS, f"{name} {version} at {where}", (answer.record.file,))
+    return Finding(Status.PASS, f"{name} {version} at {where}", (answer.record.file,), figure=f"{name} {version}")
 
 
 @check("prepare", "every command of workspace_prepare_commands exits 0", optional=True)

@@ -108,7 +108,8 @@ def schedulable_node(case: Case) -> Finding:
     wanted = int(case.limit("min_schedulable_nodes"))
     if len(names) >= wanted and shown.exit == 0:
         states = ", ".join(f"{node.name} {node.state.lower()} in {node.partition}" for node in good[:5])
-        return Finding(Status.PASS, states, (output.record.file,))
+        figure = f"{good[0].name} {good[0].state.lower()}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        return Finding(Status.PASS, states, (output.record.file,), figure=figure)
     return _no_node(case, output, listing, partition, power_saving)
 
 
@@ -163,7 +164,8 @@ def computer_test(case: Case) -> Finding:
     found = verdi.computer_test(output.whole)
     if output.exit == 0 and found.passed:
         _of_slurm(case, found.computer)
-        return Finding(Status.PASS, f"all {found.total} tests succeeded for {found.computer}", (output.record.file,))
+        observed = f"all {found.total} tests succeeded for {found.computer}"
+        return Finding(Status.PASS, observed, (output.record.file,), figure=f"{found.total} computer tests")
     status = output.failure
     why = "; ".join([*found.failures, *found.errors][:5]) or reason(output.text)
     raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
@@ -203,7 +205,8 @@ def slurm_job(case: Case) -> Finding:
         raise Unproven(status, f"no job was accepted: {why}", output.record.file)
     found = slurm_jobs.job(output.text, submitted.job_id)
     if found.completed and output.exit == 0:
-        return Finding(Status.PASS, f"job {submitted.job_id} COMPLETED", (output.record.file,))
+        observed = f"job {submitted.job_id} COMPLETED"
+        return Finding(Status.PASS, observed, (output.record.file,), figure=observed)
     waits_for = f", reason {found.reason}" if found.reason else ""
     waiting = "PENDING" in found.states and "RUNNING" not in found.states
     observed = f"job {submitted.job_id} ended {' > '.join(found.states) or 'unseen'}{waits_for}"

@@ -96,7 +96,7 @@ def smoke_runs(case: Case) -> Finding:
     if failures:
         observed = f"{observed}: " + "; ".join(failures)
         return Finding(combined(statuses), observed, tuple(dict.fromkeys(files)), hint=hint, details=details)
-    return Finding(Status.PASS, observed, tuple(files), details=details)
+    return Finding(Status.PASS, observed, tuple(files), details=details, figure=f"{wanted} of {wanted} runs")
 
 
 def comparable(case: Case) -> tuple[list[Baseline], str]:
@@ -216,9 +216,11 @@ def smoke_p95(case: Case) -> Finding:
     drifted = regressed(middle, first, max_drift)
     details = {"p95_ns": p95, "limit_ns": limit, "change": change, "drift_percent": f"{drift:+.1f}",
                "first_baseline": anchor.as_dict(), "first_median_ns": first}  # fmt: skip
+    figure = f"p95 {p95 / 1e9:.2f} of {limit / 1e9:.2f} s"
     status = Status.FAIL if drifted or regressed(p95, median, max_percent) else Status.PASS
     runs = tuple(f"02-sqlite-smoke-run{number}.log" for number in range(1, RUNS + 1))
     files = (*runs, "baseline.json")
     if drifted:
-        return Finding(status, f"{observed}; {since}, more than {max_drift} %", files, expected, "drift", {}, details)
-    return Finding(status, observed, files, expected, details=details, warnings=warnings)
+        observed = f"{observed}; {since}, more than {max_drift} %"
+        return Finding(status, observed, files, expected, "drift", details=details, figure=figure)
+    return Finding(status, observed, files, expected, details=details, warnings=warnings, figure=figure)
