@@ -17,27 +17,23 @@ from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import parse_json, to_json
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
-from promotion_gate.base.policy_reading import policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
 from promotion_gate.bundle.history import is_sealed, read_run
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
-from promotion_gate.judge.lint import notes
-from promotion_gate.judge.shipped import differences, read_policy
 from promotion_gate.prove.check import LATEST, Wanted, check, find_bundle
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
-from promotion_gate.report.checklist import markdown_of_policy, text_of_policy
 from promotion_gate.report.issues import said_of
 from promotion_gate.report.show import text_of
 from promotion_gate.report.tracker import CREATE, UPDATE, Commands, check_issue_commands, hand_over
+from promotion_gate.run import checklists
 from promotion_gate.run.arguments import Command, parser_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
 from promotion_gate.run.resume import begin_resume
-from promotion_gate.run.roles import command_mistakes, role_folders, roles_of
 from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
@@ -194,42 +190,6 @@ def _sign_off(options: argparse.Namespace) -> int:
     return 0
 
 
-def _policy_lint(options: argparse.Namespace) -> int:
-    refused = False
-    for path in options.files:
-        try:
-            policy = read_policy(policy_text(path), str(path))
-            roles, unknown = roles_of(policy, role_folders(path))
-            if mistakes := command_mistakes(policy, roles):
-                raise InputError("\n".join(mistakes))
-        except InputError as error:
-            refused = True
-            print(*(harmless(line) for line in str(error).splitlines()), sep="\n", file=sys.stderr)
-            continue
-        checks = sum(1 for _ in policy.checks())
-        print(visible(f"{path}: {policy.name}, {len(policy.gates)} gates, {checks} checks: no mistake found."))
-        for note in (*notes(policy), *unknown):
-            print(visible(f"  note: {note}"))
-    return USAGE if refused else 0
-
-
-def _policy_show(options: argparse.Namespace) -> int:
-    policy = read_policy(policy_text(options.file), str(options.file))
-    print(markdown_of_policy(policy) if options.markdown else text_of_policy(policy))
-    return 0
-
-
-def _policy_diff(options: argparse.Namespace) -> int:
-    before, after = (read_policy(policy_text(path), str(path)) for path in options.files)
-    found = differences(after, before)
-    for item in found:
-        words = [f"{item.kind:<8} {item.what}", *([f"{item.shipped or '-'} > {item.policy or '-'}"])]
-        print(visible(": ".join(words)))
-    if not found:
-        print("No difference in what is judged.")
-    return 0
-
-
 def _request() -> object:
     try:
         return parse_json(sys.stdin.read())
@@ -267,9 +227,9 @@ COMMANDS = {
     "check": _check,
     "sign-off": _sign_off,
     "issue": _issue,
-    "policy lint": _policy_lint,
-    "policy show": _policy_show,
-    "policy diff": _policy_diff,
+    "policy lint": checklists.lint,
+    "policy show": checklists.show,
+    "policy diff": checklists.diff,
     "open": _open,
     "baseline": _baseline,
     "begin": _begin,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from promotion_gate.base.errors import InputError
+from promotion_gate.base.mistakes import FileMistakes, Mistake
 from promotion_gate.base.typed import UNRECORDED, Number, Or, Text
 from promotion_gate.base.yaml_lines import Marks, Path
 
@@ -101,9 +101,31 @@ class Policy:
         for gate in self.gates:
             yield from gate.checks
 
-    def fail(self, sentence: str, path: Path) -> InputError:
-        """The error for what stands at `path` in the file."""
-        return InputError(f"{self.marks.at(path)}: {sentence}")
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A checklist as far as it could be read, and what is wrong with it; `unread` as in FileMistakes."""
+
+    policy: Policy
+    found: tuple[Mistake, ...]
+    unread: frozenset[Path]
+
+    @property
+    def mistakes(self) -> FileMistakes:
+        """Those of the reading, to which others can be added."""
+        return FileMistakes(self.found, self.unread)
+
+    def sound(self, mistakes: FileMistakes) -> Policy:
+        """The checklist. Raises InputError with a sentence for each of the mistakes, if there are any."""
+        mistakes.stop(self.policy.marks)
+        return self.policy
+
+
+def all_named(mistakes: FileMistakes | None) -> bool:
+    """Whether every gate and check could be read and has a name, so that one can say which are not there."""
+    names = ("gates", "checks", "name", "id")
+    unread = mistakes.unread if mistakes else ()
+    return not any(path[-1] in names or isinstance(path[-1], int) for path in unread if path)
 
 
 def gate_settings(gate: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,14 +32,15 @@ class Marks:
 
     def line(self, path: Path) -> int:
         """The line of a value; of the nearest one around it where the file does not have it."""
-        return self._place(path)[0]
+        return self.place(path)[0]
 
     def at(self, path: Path = ()) -> str:
         """`mine.yml, line 12, column 9` for what stands at `path`, or for the nearest value around it."""
-        line, column = self._place(path)
+        line, column = self.place(path)
         return f"{self.name}, line {line}, column {column}"
 
-    def _place(self, path: Path) -> tuple[int, int]:
+    def place(self, path: Path) -> tuple[int, int]:
+        """Line and column of a value, or of the nearest one around it."""
         while path not in self.places and path:
             path = path[:-1]
         return self.places.get(path, (1, 1))

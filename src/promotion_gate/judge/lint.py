@@ -1,26 +1,70 @@
-"""What a run accepts in a checklist and an author may still want to know."""
+"""What a run accepts in a checklist and its author should still know: it may not do what it looks like."""
 
 from __future__ import annotations
 
-from promotion_gate.base.policy import GatePolicy, Policy
+import re
+from collections.abc import Iterator
+
+from promotion_gate.base.expressions import reads_nothing
+from promotion_gate.base.mistakes import Mistake
+from promotion_gate.base.policy import CheckPolicy, CommandPolicy, GatePolicy, Policy
 from promotion_gate.judge.checks.case import CHECKS
 
+# A shell line that exits 0 whatever came before: `x || true`, `x; exit 0`, `x || :`.
+_ALWAYS_0 = re.compile(r"(^|[;|&\n])\s*(true|:|exit 0|echo\b[^;&|\n]*)\s*$")
+# A group of digits alone: what it finds is never below 0.
+_DIGITS = re.compile(r"\((\\d|\[0-9\])(\+|\{\d+(,\d*)?\})?\)")
 
-def notes(policy: Policy) -> list[str]:
-    """One sentence each, with file, line and column."""
-    found = []
+
+def notes(policy: Policy) -> Iterator[Mistake]:
+    """One sentence for each thing worth a second look, none of which a run refuses."""
     for gate in policy.gates:
+        commands = {command.id: command for command in gate.commands}
         for check in gate.checks:
-            place = policy.marks.at(check.path)
             if check.waivable:
-                found.append(f"{place}: {check.id} may be waived.")
-            if CHECKS[check.check].optional:
-                found.append(f"{place}: {check.id} is not judged where an operator switches it off.")
-        found += [f"{policy.marks.at(gate.path)}: {sentence}" for sentence in _unread(gate)]
-    return found
+                yield Mistake((*check.path, "waivable"), f"{check.id} may be waived.")
+            if check.check in CHECKS and CHECKS[check.check].optional:
+                yield Mistake(check.path, f"{check.id} is not judged where an operator switches it off.")
+            command = commands.get(str(check.limits.get("command")))
+            if why := _never_fails(check, command):
+                yield Mistake(check.path, f"{check.id} can never fail: {why}.")
+        yield from _unread(gate)
+        yield from _unwritten(gate)
 
 
-def _unread(gate: GatePolicy) -> list[str]:
+def _never_fails(check: CheckPolicy, command: CommandPolicy | None) -> str:
+    """Why what a check asks for always holds, as far as the checklist shows it."""
+    limits = check.limits
+    if check.check == "command_succeeds" and command and not limits.get("status") and _ALWAYS_0.search(_line(command)):
+        return f"`{_line(command)}` exits 0 whatever happens"
+    if check.check == "duration_within" and command and float(limits.get("max_seconds", 0)) >= command.limit_seconds:
+        return f"{command.id} is killed after {command.limit_seconds:g} s (limit_seconds), before max_seconds"
+    if check.check in ("number_within", "json_value") and reads_nothing(str(limits.get("json", "@"))):
+        return "its expression reads nothing of the output"
+    digits = _DIGITS.search(str(limits.get("pattern", ""))) or str(limits.get("json", "")).startswith("length(")
+    if check.check == "number_within" and digits and "max" not in limits and limits.get("min", 1) <= 0:
+        return f"what it counts is never below {limits['min']:g}"
+    return ""
+
+
+def _line(command: CommandPolicy) -> str:
+    return command.run if isinstance(command.run, str) else " ".join(command.run)
+
+
+def _unread(gate: GatePolicy) -> Iterator[Mistake]:
     """Commands of a gate without a role whose output no check looks at."""
     read = {str(value) for check in gate.checks for value in check.limits.values()}
-    return [f"nothing judges the command {item.id} of {gate.name}." for item in gate.commands if item.id not in read]
+    read |= {command_id for check in gate.checks for command_id in check.ran}
+    for number, command in enumerate(gate.commands):
+        if command.id not in read:
+            place = (*gate.path, "commands", number)
+            yield Mistake(place, f"nothing judges the command {command.id} of {gate.name}: {command.file} is unread.")
+
+
+def _unwritten(gate: GatePolicy) -> Iterator[Mistake]:
+    """Evidence that no command of a gate without a role writes: the gate could never pass."""
+    written = {command.file for command in gate.commands}
+    for number, name in enumerate(gate.evidence):
+        if gate.commands and name not in written:
+            place = (*gate.path, "evidence", number)
+            yield Mistake(place, f"no command of {gate.name} writes {name}, so its evidence is never complete.")

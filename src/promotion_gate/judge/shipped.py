@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
-from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit
+from promotion_gate.base.mistakes import FileMistakes, Mistake
 from promotion_gate.base.model import Difference, DifferenceKind, PolicyRecord
 from promotion_gate.base.names import POLICY_FILE
-from promotion_gate.base.policy import CheckPolicy, GatePolicy, Policy
-from promotion_gate.base.policy_reading import load_policy
+from promotion_gate.base.policy import CheckPolicy, CommandPolicy, Examined, GatePolicy, Policy, all_named
+from promotion_gate.base.policy_reading import examine, load_policy
 from promotion_gate.base.times import parse_duration
+from promotion_gate.base.typed import plain
 from promotion_gate.judge.checks.case import CHECKS
-from promotion_gate.judge.checks.registry import check_policy
+from promotion_gate.judge.checks.registry import unusable
 
 
 def shipped_checklist(name: str) -> str | None:
@@ -35,11 +36,24 @@ def read_policy(text: str, name: str) -> Policy:
     Its checks exist, their limits are of the right kind, and under a shipped checklist's name it holds all of the spec.
     Raises InputError with file, line, column and field; with a sentence for each mistake.
     """
-    policy = check_policy(load_policy(text, name))
-    shipped = shipped_policy(policy.name)
+    examined, mistakes = examine_policy(text, name)
+    return examined.sound(mistakes)
+
+
+def examine_policy(text: str, name: str) -> tuple[Examined, FileMistakes]:
+    """The same as far as the text can be read, with everything that a run would refuse.
+
+    Raises InputError for what is no checklist of this schema at all.
+    """
+    examined = examine(text, name)
+    mistakes = examined.mistakes
+    mistakes.add_all(unusable(examined.policy))
+    # Where a name is wrong, what it should have been is not missing as well.
+    named = all_named(mistakes) and not any(mistake.path[-1] in ("name", "id") for mistake in mistakes.found)
+    shipped = shipped_policy(examined.policy.name) if named else None
     if shipped is not None:
-        check_spec(policy, shipped)
-    return policy
+        mistakes.add_all(_lacking(examined.policy, shipped))
+    return examined, mistakes
 
 
 def policy_record(path: str, text: str, shipped: str | None) -> PolicyRecord:
@@ -52,45 +66,43 @@ def check_spec(policy: Policy, shipped: Policy) -> None:
 
     Raises InputError with a sentence for everything that it lacks.
     """
-    problems = list(_lacking(policy, shipped))
-    if problems:
-        raise InputError(*problems)
+    FileMistakes(_lacking(policy, shipped)).stop(policy.marks)
 
 
-def _lacking(policy: Policy, shipped: Policy) -> Iterator[InputError]:
+def _lacking(policy: Policy, shipped: Policy) -> Iterator[Mistake]:
     gates = {gate.name: gate for gate in policy.gates}
     checks = {check.id: (gate, check) for gate in policy.gates for check in gate.checks}
     also = f"a checklist named {shipped.name} holds all of the spec. Put it back, or give the checklist another name."
     for wanted in shipped.gates:
         gate = gates.get(wanted.name)
         if gate is None:
-            yield policy.fail(f"the gate {wanted.name} is missing; {also}", ("gates",))
+            yield Mistake(("gates",), f"the gate {wanted.name} is missing; {also}")
             continue
         for key in ("id", "role", "hosts"):
             if getattr(gate, key) != getattr(wanted, key):
-                yield policy.fail(f"{key} of {wanted.name} must be {getattr(wanted, key)}; {also}", (*gate.path, key))
+                yield Mistake((*gate.path, key), f"{key} of {wanted.name} must be {getattr(wanted, key)}; {also}")
         for name in wanted.evidence:
             if name not in gate.evidence:
-                yield policy.fail(f"the evidence {name} of {wanted.name} is missing; {also}", (*gate.path, "evidence"))
+                yield Mistake((*gate.path, "evidence"), f"the evidence {name} of {wanted.name} is missing; {also}")
         for check in wanted.checks:
             if check.spec:
-                yield from _lacking_check(policy, gate, check, checks.get(check.id), also)
+                yield from _lacking_check(gate, check, checks.get(check.id), also)
 
 
 def _lacking_check(
-    policy: Policy, gate: GatePolicy, wanted: CheckPolicy, found: tuple[GatePolicy, CheckPolicy] | None, also: str
-) -> Iterator[InputError]:
+    gate: GatePolicy, wanted: CheckPolicy, found: tuple[GatePolicy, CheckPolicy] | None, also: str
+) -> Iterator[Mistake]:
     if found is None or found[0] is not gate:
-        yield policy.fail(f"the check {wanted.id} of {gate.name} is missing; {also}", (*gate.path, "checks"))
+        yield Mistake((*gate.path, "checks"), f"the check {wanted.id} of {gate.name} is missing; {also}")
         return
     check = found[1]
     if check.check != wanted.check:
-        yield policy.fail(f"{wanted.id} must be the check {wanted.check}; {also}", (*check.path, "check"))
+        yield Mistake((*check.path, "check"), f"{wanted.id} must be the check {wanted.check}; {also}")
         return
     for name, value in CHECKS[wanted.check].subject(wanted.limits).items():
         # An optional one without a value says that nothing in particular is judged; a team may say what is.
         if value and check.limits.get(name) != value:
-            yield policy.fail(f"{name} of {wanted.id} must be {value}; {also}", (*check.path, "limits", name))
+            yield Mistake((*check.path, "limits", name), f"{name} of {wanted.id} must be {value}; {also}")
 
 
 def differences(policy: Policy, shipped: Policy) -> tuple[Difference, ...]:
@@ -144,7 +156,8 @@ def _names(
 
 def _gate(mine: GatePolicy, shipped: GatePolicy) -> Iterator[Difference]:
     what = f"gate {shipped.name}"
-    for key in ("id", "role", "commands", "hosts"):
+    yield from _commands(f"{what} command", mine.commands, shipped.commands)
+    for key in ("id", "role", "hosts"):
         if getattr(mine, key) != getattr(shipped, key):
             yield Difference("changed", f"{what} {key}", _shown(getattr(shipped, key)), _shown(getattr(mine, key)))
     yield from _flag(f"{what} alone", shipped.alone, mine.alone, tighter=True)
@@ -158,6 +171,20 @@ def _gate(mine: GatePolicy, shipped: GatePolicy) -> Iterator[Difference]:
             yield Difference("dropped", check.id, check.title, "")
     there = {check.id for check in shipped.checks}
     yield from (Difference("added", check.id, "", check.title) for check in mine.checks if check.id not in there)
+
+
+def _commands(what: str, mine: tuple[CommandPolicy, ...], shipped: tuple[CommandPolicy, ...]) -> Iterator[Difference]:
+    now, before = ({command.id: command for command in one} for one in (mine, shipped))
+    for name in dict.fromkeys([*before, *now]):
+        old, new = before.get(name), now.get(name)
+        if old is None or new is None:
+            lines = [_shown(command.run) if command else "" for command in (old, new)]
+            yield Difference("added" if old is None else "dropped", f"{what} {name}", *lines)
+        elif old != new:
+            words = [{**plain(command)} for command in (old, new)]
+            for key in words[0]:
+                if words[0][key] != words[1][key]:
+                    yield Difference("changed", f"{what} {name} {key}", _shown(words[0][key]), _shown(words[1][key]))
 
 
 def _check(mine: CheckPolicy, shipped: CheckPolicy) -> Iterator[Difference]:
@@ -195,5 +222,9 @@ def _shown(value: Any) -> str:
     """A value of a checklist, short enough for a table."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: ""}[value]
-    text = value if isinstance(value, str) else repr(value)
+    if isinstance(value, Mapping):
+        value = "; ".join(f"{name}: {_shown(item)}" for name, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        value = ", ".join(map(_shown, value))
+    text = str(value)
     return text if len(text) <= 200 else text[:197] + "..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -63,6 +63,11 @@ def _expiry(text: object) -> datetime | None:
         return datetime.strptime(str(text), "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
     except (ValueError, OverflowError):
         return None
+
+
+def expired(entries: Iterable[Mapping[str, str]], today: datetime) -> list[Mapping[str, str]]:
+    """The waivers whose last day is over."""
+    return [entry for entry in entries if (expiry := _expiry(entry["expires"])) is not None and expiry <= today]
 
 
 def check_waivers(entries: Iterable[object], policy: Policy, operator: str) -> tuple[dict[str, str], ...]:

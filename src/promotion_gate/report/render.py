@@ -51,6 +51,14 @@ def _sign(sign: str, behind: str) -> str:
     return f"`{sign}`" if calls else _escaped(sign)
 
 
+def code(text: object) -> str:
+    """Text as a code span, to the letter, whatever back quotes are in it."""
+    shown = visible(text)
+    quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    blank = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{quotes}{blank}{shown}{blank}{quotes}" if shown else ""
+
+
 def fenced(text: object) -> str:
     """A command as a fenced block: to the letter, whatever blanks and back quotes are in it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", str(text))), default=0))

@@ -102,6 +102,7 @@ def _add_policy(command: argparse.ArgumentParser, run: Mapping[str, Command]) ->
     lint = actions.add_parser("lint", help=help_, description=help_)
     lint.set_defaults(run=run["policy lint"])
     lint.add_argument("files", type=_path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
+    lint.add_argument("--waivers", type=_path, metavar="VARS", help="a file of variables: its promotion_waivers, too")
     help_ = "print a checklist for people: gates, checks, limits, remedies"
     show = actions.add_parser("show", help=help_, description=help_)
     show.set_defaults(run=run["policy show"])

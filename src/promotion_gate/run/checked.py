@@ -9,6 +9,7 @@ from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import Fields
+from promotion_gate.base.mistakes import FileMistakes
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import policy_text
 from promotion_gate.base.redact import Redactor
@@ -73,7 +74,7 @@ def checked_settings(
     with mistakes.noting():
         policy = read_policy(checklist_text(settings, fields), str(settings["promotion_policy"]))
     roles = _roles(policy, fields, mistakes)
-    mistakes.add(*(command_mistakes(policy, roles) if policy else ()))
+    mistakes.add(*(FileMistakes(command_mistakes(policy, roles)).sentences(policy.marks) if policy else ()))
     known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
     # Without all roles nobody can say which variables they have.
     names = (name for name in given.names if known or not name.startswith("gate_"))

@@ -19,6 +19,7 @@ import yaml
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of, nearest
+from promotion_gate.base.mistakes import Mistake
 from promotion_gate.base.policy import CheckPolicy, Policy
 from promotion_gate.judge.checks.registry import registered
 from promotion_gate.run.kinds import boolean, command, entries, environment, seconds, text
@@ -178,18 +179,17 @@ def _command_ids(found: Any) -> Iterator[str]:
             yield re.escape(name) + (".*" if made else "")
 
 
-def _named_commands(check: CheckPolicy) -> Iterator[tuple[str, str]]:
-    """The command ids that a check names, each with its key: those of `ran:` and of its limits."""
-    yield from (("ran", command_id) for command_id in check.ran)
+def _named_commands(check: CheckPolicy) -> Iterator[tuple[tuple[str, str], str]]:
+    """The command ids that a check names, each with its keys: those of `ran:` and of its limits."""
+    yield from ((("ran", command_id), command_id) for command_id in check.ran)
     known = registered().get(check.check)
     for limit in known.limits if known else ():
         if limit.kind == "command" and limit.name in check.limits:
-            yield "limits", str(check.limits[limit.name])
+            yield ("limits", limit.name), str(check.limits[limit.name])
 
 
-def command_mistakes(policy: Policy, roles: Mapping[str, Role]) -> list[str]:
-    """One sentence for each id in a `ran:` or a limit that no command of its gate has."""
-    found = []
+def command_mistakes(policy: Policy, roles: Mapping[str, Role]) -> Iterator[Mistake]:
+    """Each id in a `ran:` or a limit that no command of its gate has."""
     for gate in policy.gates:
         own = {command.id for command in gate.commands}
         role = roles.get(gate.name)
@@ -200,9 +200,7 @@ def command_mistakes(policy: Policy, roles: Mapping[str, Role]) -> list[str]:
                 known = own or {re.sub(r"\\(.)", r"\1", i) for i in (role.commands if role else ()) if "*" not in i}
                 hint = nearest(command_id, known) or (f" (known: {', '.join(sorted(known))})." if known else ".")
                 where = f"the role {gate.role}" if gate.role else f"the gate {gate.name}"
-                place = (*check.path, key, command_id) if key == "ran" else (*check.path, key)
-                found.append(str(policy.fail(f'{key}: {where} has no command "{command_id}"{hint}', place)))
-    return found
+                yield Mistake((*check.path, *key), f'{key[0]}: {where} has no command "{command_id}"{hint}')
 
 
 def _content(path: Path) -> Any:

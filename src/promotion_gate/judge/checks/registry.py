@@ -7,12 +7,14 @@ them. It is imported only where a policy names a check that is not one of ours.
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.fields import nearest
+from promotion_gate.base.fields import closest, nearest
+from promotion_gate.base.limits import Limit
+from promotion_gate.base.mistakes import FileMistakes, Mistake
 from promotion_gate.base.policy import CheckPolicy, Policy
 from promotion_gate.judge.by_hand import WORDS
 from promotion_gate.judge.checks import contracts, daemon, generic, preflight, slurm, sqlite, tracked, vm  # noqa: F401 (importing registers)
@@ -41,82 +43,93 @@ def registered() -> Mapping[str, Registered]:
 def check_policy(policy: Policy) -> Policy:
     """The policy itself, if its checks exist and its limits, hints and unblock sentences are what they accept.
 
-    Raises InputError with file, line and column; with a sentence for each check that is wrong.
+    Raises InputError with file, line and column; with a sentence for each mistake.
     """
-    problems: list[InputError] = []
-    for gate in policy.gates:
-        judged: dict[tuple[str, str], str] = {}
-        for entry in gate.checks:
-            try:
-                _check_entry(policy, entry, judged)
-            except InputError as error:
-                problems.append(error)
-        if not problems and all(CHECKS[entry.check].optional for entry in gate.checks):
-            names = ", ".join(entry.id for entry in gate.checks)
-            problems.append(
-                policy.fail(
-                    f'the gate "{gate.name}" could never fail: what it checks ({names}) is judged only where an '
-                    "operator asks for it. Add a check of something that is always there.",
-                    (*gate.path, "checks"),
-                )
-            )
-    if problems:
-        raise InputError(*problems)
+    FileMistakes(unusable(policy)).stop(policy.marks)
     return policy
 
 
-def _check_entry(policy: Policy, entry: CheckPolicy, judged: dict[tuple[str, str], str]) -> None:
-    known = _known(policy, entry)
-    _check_limits(policy, entry, known)
-    _check_unblock(policy, entry, known)
+def unusable(policy: Policy) -> Iterator[Mistake]:
+    """What of a policy the checks do not accept."""
+    for gate in policy.gates:
+        judged: dict[tuple[str, str], str] = {}
+        for entry in gate.checks:
+            yield from _entry(entry, judged)
+        if gate.checks and all(entry.check in CHECKS and CHECKS[entry.check].optional for entry in gate.checks):
+            names = ", ".join(entry.id for entry in gate.checks)
+            yield Mistake(
+                (*gate.path, "checks"),
+                f'the gate "{gate.name}" could never fail: what it checks ({names}) is judged only where an '
+                "operator asks for it. Add a check of something that is always there.",
+            )
+
+
+def _entry(entry: CheckPolicy, judged: dict[tuple[str, str], str]) -> Iterator[Mistake]:
+    if entry.check not in CHECKS:
+        load_others()
+    known = CHECKS.get(entry.check)
+    if known is None:
+        sentence = f'there is no check "{entry.check}"{nearest(entry.check, CHECKS) or "."}'
+        yield Mistake((*entry.path, "check"), sentence)
+        return
+    yield from _limits(entry, known)
+    yield from _unblock(entry, known)
     # Two entries that judge the same leave something unjudged: most often a word was copied and not changed.
     what = (entry.check, repr(known.subject(entry.limits)))
     other = judged.setdefault(what, entry.id)
     if other != entry.id:
-        raise policy.fail(
-            f"{entry.id} judges the same as {other}; change what it judges or take it out.", (*entry.path, "limits")
-        )
+        sentence = f"{entry.id} judges the same as {other}; change what it judges or take it out."
+        yield Mistake((*entry.path, "limits"), sentence)
 
 
-def _known(policy: Policy, entry: CheckPolicy) -> Registered:
-    if entry.check not in CHECKS:
-        load_others()
-    if entry.check not in CHECKS:
-        raise policy.fail(f'there is no check "{entry.check}"{nearest(entry.check, CHECKS)}', (*entry.path, "check"))
-    return CHECKS[entry.check]
-
-
-def _check_limits(policy: Policy, entry: CheckPolicy, known: Registered) -> None:
+def _limits(entry: CheckPolicy, known: Registered) -> Iterator[Mistake]:
     names = [limit.name for limit in known.limits]
+    place = (*entry.path, "limits")
+    meant: set[str | None] = set()  # a limit whose name is misspelt is not missing as well
     for name in entry.limits:
         if name not in names:
             hint = nearest(name, names) or (f" (known: {', '.join(names)})." if names else " (it has none).")
-            raise policy.fail(f'{entry.check} has no limit "{name}"{hint}', (*entry.path, "limits", name))
-    for limit in known.limits:
-        place = (*entry.path, "limits", limit.name)
-        if limit.name not in entry.limits:
-            if limit.required:
-                raise policy.fail(f"{entry.id}: the limit {limit.name} is missing ({limit.wanted}).", place)
-            continue
-        problem = limit.problem(entry.limits[limit.name])
-        if problem:
-            raise policy.fail(f"{entry.id}: {limit.name} {problem}", place)
-        said = entry.id.rpartition(".")[2]
-        if said in limit.choices and said != entry.limits[limit.name]:
-            raise policy.fail(f"{entry.id}: {limit.name} is {entry.limits[limit.name]}, its id says {said}.", place)
-    problem = known.together(entry.limits)
+            meant.add(closest(name, names))
+            yield Mistake((*place, name), f'{entry.check} has no limit "{name}"{hint}')
+    problems = {
+        limit.name: problem
+        for limit in known.limits
+        if not (limit.name in meant and limit.name not in entry.limits)
+        if (problem := _limit_problem(entry, limit))
+    }
+    yield from (Mistake((*place, name), problem) for name, problem in problems.items())
+    if not problems and not meant and (problem := known.together(entry.limits)):
+        yield Mistake(place, f"{entry.id}: {problem}.")
+
+
+def _limit_problem(entry: CheckPolicy, limit: Limit) -> str | None:
+    if limit.name not in entry.limits:
+        return f"{entry.id}: the limit {limit.name} is missing ({limit.wanted})." if limit.required else None
+    problem = limit.problem(entry.limits[limit.name])
     if problem:
-        raise policy.fail(f"{entry.id}: {problem}.", (*entry.path, "limits"))
+        return f"{entry.id}: {limit.name} {problem}"
+    said = entry.id.rpartition(".")[2]
+    if said in limit.choices and said != entry.limits[limit.name]:
+        return f"{entry.id}: {limit.name} is {entry.limits[limit.name]}, its id says {said}."
+    return None
 
 
-def _check_unblock(policy: Policy, entry: CheckPolicy, known: Registered) -> None:
+def _unblock(entry: CheckPolicy, known: Registered) -> Iterator[Mistake]:
     offered = WORDS | known.placeholders
     hints = known.hints | COMMON_HINTS
     for hint, sentence in entry.unblock.items():
         place = (*entry.path, "unblock", hint)
         if hint not in hints:
             shown = nearest(hint, hints) or f" (known: {', '.join(sorted(hints))})."
-            raise policy.fail(f'{entry.check} gives no hint "{hint}"{shown}', place)
-        for _, word, _, _ in string.Formatter().parse(sentence):
-            if word is not None and word not in offered:
-                raise policy.fail(f'unblock names "{word}", which is not known{nearest(word, offered) or "."}', place)
+            yield Mistake(place, f'{entry.check} gives no hint "{hint}"{shown}')
+        for word in _words(sentence):
+            if word not in offered:
+                yield Mistake(place, f'unblock names "{word}", which is not known{nearest(word, offered) or "."}')
+
+
+def _words(sentence: str) -> list[str]:
+    """The words in braces; none of a sentence with a stray one, which the reading has refused."""
+    try:
+        return [word for _, word, _, _ in string.Formatter().parse(sentence) if word is not None]
+    except ValueError:
+        return []
