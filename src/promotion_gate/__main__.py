@@ -27,6 +27,7 @@ from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report.issues import said_of
+from promotion_gate.report.render import job_summary
 from promotion_gate.report.show import text_of
 from promotion_gate.report.tracker import CREATE, UPDATE, Commands, check_issue_commands, hand_over
 from promotion_gate.run import checklists
@@ -151,7 +152,10 @@ def _issue(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     decision = _verified(options.bundle)
-    print(text_of(decision.as_dict(), said_of(options.bundle, decision.attempt)))
+    if options.markdown:
+        sys.stdout.write(job_summary(decision))
+    else:
+        print(text_of(decision.as_dict(), said_of(options.bundle, decision.attempt)))
     return _status(decision)
 
 

@@ -23,11 +23,12 @@ import promotion_gate
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.files import list_files, sha256, to_json
-from promotion_gate.base.names import SIGNATURE_FILE
+from promotion_gate.base.names import RENDERED, SIGNATURE_FILE
+from promotion_gate.prove.compare import differences
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signing import parse_signature, sign
 from promotion_gate.prove.sound import parse_sums
-from promotion_gate.prove.verify import differences, signature_finding, verify_bundle, verify_history
+from promotion_gate.prove.verify import signature_finding, verify_bundle, verify_history
 
 SUMS = "SHA256SUMS"
 
@@ -381,7 +382,8 @@ def test_a_change_that_keeps_the_decision_is_found_by_the_signature(bundle: Path
     before = sha256(log.read_bytes())
     log.write_bytes(log.read_bytes().replace(b"# host: aiida-vm", b"# host: other-vm"))
     index.write_text(index.read_text(encoding="utf-8").replace(before, sha256(log.read_bytes())), encoding="utf-8")
-    reseal(bundle)
+    (bundle / SUMS).unlink()
+    seal(bundle)  # with the records, which name the index and show the log
     assert failed(bundle) == ["signature"]
     sign(bundle / SUMS, str(make_key(tmp_path / "mallory")))
     assert failed(bundle) == []
@@ -814,3 +816,31 @@ def test_a_second_seal_of_a_copy_gives_the_same_bytes(bundle: Path, tmp_path: Pa
     (copy / SUMS).unlink()
     seal(copy)
     assert (copy / SUMS).read_bytes() == (bundle / SUMS).read_bytes()
+
+
+def _of_another_version(bundle: Path) -> None:
+    path = bundle / "index.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["run"] = {**data["run"], "gate_version": "0.0.9"}
+    path.write_text(to_json(data), encoding="utf-8")
+
+
+def test_what_another_version_rendered_verifies_by_its_fields(tmp_path: Path) -> None:
+    """It has other words, and neither the fields nor the files that came later; its decision has to follow."""
+    bundle = bundles.hold_bundle(tmp_path)
+    _of_another_version(bundle)
+    (bundle / "promotion-decision.md").write_text("HOLD, in other words\n", encoding="utf-8")
+    for name in RENDERED:
+        (bundle / name).unlink(missing_ok=True)
+    record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
+    del record["masks"]
+    (bundle / "promotion-decision.json").write_text(to_json(record), encoding="utf-8")
+    reseal(bundle)
+    assert failed(bundle) == []
+    [finding] = [item for item in verify_bundle(bundle).findings if item.name == "records"]
+    assert "of version 0.0.9" in finding.found
+    record["operator"] = "mallory"
+    (bundle / "promotion-decision.json").write_text(to_json(record), encoding="utf-8")
+    (bundle / "promotion-decision.md").unlink()
+    reseal(bundle)
+    assert failed(bundle) == ["decision", "records"]

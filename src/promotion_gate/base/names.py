@@ -20,7 +20,8 @@ DECISION_JSON = "promotion-decision.json"
 DECISION_MD = "promotion-decision.md"
 FOLLOW_UP = "follow-up-issue.md"
 # Renderings for machines and browsers.
-RENDERED = ("report.html", "junit.xml", "ctrf.json", "promotion-decision.intoto.json")
+PAGE, JUNIT, CTRF, STATEMENT = "report.html", "junit.xml", "ctrf.json", "promotion-decision.intoto.json"
+RENDERED = (PAGE, JUNIT, CTRF, STATEMENT)
 SUMS_FILE = "SHA256SUMS"
 SIGNATURE_FILE = SUMS_FILE + ".sig"
 ATTEMPTS = "attempts"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 from promotion_gate.base.errors import BundleError, of_a_bundle
-from promotion_gate.base.files import Content, read_file, read_json, sha256, size_of
+from promotion_gate.base.files import Content, digest_of, read_file, read_json, sha256, size_of
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import load_policy
@@ -39,6 +39,7 @@ class Bundle:
     shipped: Policy | None
     baselines: tuple[Baseline, ...]
     files: Mapping[str, Content]
+    index_sha256: str
     found: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def content(self, name: str) -> Content:
@@ -90,7 +91,8 @@ def load_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder / POLICY_FILE} {problem}.")
     policy = _load_policy(policy_file, POLICY_FILE)
     shipped = _load_shipped(folder, index, policy)
-    return Bundle(index, policy, shipped, _load_baselines(folder, index), evidence_files(folder, index))
+    baselines, evidence = _load_baselines(folder, index), evidence_files(folder, index)
+    return Bundle(index, policy, shipped, baselines, evidence, digest_of(folder / INDEX_FILE)[0])
 
 
 def _load_policy(content: Content, name: str) -> Policy:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from promotion_gate import __version__
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.files import digest_of, list_files, read_file, read_json
 from promotion_gate.base.model import Decision
@@ -18,6 +18,7 @@ from promotion_gate.base.names import (
     DECISION_JSON,
     FOLLOW_UP,
     INDEX_FILE,
+    RENDERED,
     SIGNATURE_FILE,
     SUMS_FILE,
 )
@@ -28,6 +29,7 @@ from promotion_gate.judge.checks.registry import check_policy
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import check_spec, shipped_policy
 from promotion_gate.judge.shipped import differences as checklist_differences
+from promotion_gate.prove.compare import differences, known_to
 from promotion_gate.prove.findings import UNSIGNED, Finding, Report
 from promotion_gate.prove.seal import foreign
 from promotion_gate.prove.signing import check_allowed_signers, check_signature, verify
@@ -173,51 +175,41 @@ def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[D
         return None, [Finding("decision", False, str(error))]
     except Exception as error:  # as in _load
         return None, [Finding("decision", False, f"it cannot be computed ({type(error).__name__}: {error})")]
-    return decision, [_fields(folder, decision), _records(folder, rendered, foreign(sums, bundle, rendered))]
+    version = bundle.index.run.get("gate_version", __version__)
+    strangers = foreign(sums, bundle, {*rendered, *(RENDERED if version != __version__ else ())})
+    return decision, [_fields(folder, decision, version), _records(folder, rendered, strangers, version)]
 
 
-def _fields(folder: Path, decision: Decision) -> Finding:
+def _fields(folder: Path, decision: Decision, version: str) -> Finding:
     try:
         record = read_json(folder / DECISION_JSON)
     except BundleError as error:
         return Finding("decision", False, str(error))
-    different = list(differences(record, decision.as_dict()))
+    computed = decision.as_dict()
+    if version != __version__ and isinstance(record, Mapping):  # fields are added, and the record may be older
+        computed = known_to(record, computed)
+    different = list(differences(record, computed))
     found = "; ".join(different[:_SHOWN]) or f"{decision.decision} follows from the evidence, field by field"
     return Finding("decision", not different, found)
 
 
-def differences(recorded: Any, computed: Any, where: str = "") -> Iterator[str]:
-    """Where a record says something else than the evidence gives, one text per field."""
-    if isinstance(recorded, Mapping) and isinstance(computed, Mapping):
-        for key in sorted({*map(str, recorded), *computed}):
-            place = f"{where}.{key}" if where else key
-            if key not in recorded or key not in computed:
-                yield f"{place} stands only in the {'record' if key in recorded else 'recomputed decision'}"
-            else:
-                yield from differences(recorded[key], computed[key], place)
-    elif isinstance(recorded, list) and isinstance(computed, list) and len(recorded) == len(computed):
-        for number, pair in enumerate(zip(recorded, computed, strict=True)):
-            yield from differences(*pair, f"{where}[{number}]")
-    elif type(recorded) is not type(computed) or recorded != computed:
-        yield f"{where or 'the record'} is {_short(recorded)}, the evidence gives {_short(computed)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str]) -> Finding:
+def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str], version: str) -> Finding:
+    """The rendered files. What another version wrote has to be there; its words are its own."""
+    same = version == __version__
     bad = [f"{name} is neither evidence of the index nor rendered" for name in strangers if name != FOLLOW_UP]
     for name, text in rendered.items():
         content = read_file(folder / name)
+        if not same and name in RENDERED and content.problem == "is missing":
+            continue
         if content.problem:
             bad.append(f"{name} {content.problem}")
-        elif content.data != text.encode("utf-8"):
+        elif same and content.data != text.encode("utf-8"):
             bad.append(f"{name} is not what this version of the gate renders from the evidence")
     if FOLLOW_UP not in rendered and not read_file(folder / FOLLOW_UP).problem:
         bad.append(f"{FOLLOW_UP} is there although the decision is PROMOTE")
-    return Finding("records", not bad, shown(bad) or f"{len(rendered)} rendered files, byte by byte")
+    there = f"{len(rendered)} rendered files, byte by byte"
+    others = f"of version {version}; only the fields of {DECISION_JSON} can be compared with what this version says"
+    return Finding("records", not bad, shown(bad) or (there if same else others))
 
 
 def verify_history(root: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:

@@ -16,6 +16,8 @@ from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
 from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP
 from promotion_gate.base.policy import GatePolicy
 from promotion_gate.bundle.load import Bundle
+from promotion_gate.report.machines import machine_files
+from promotion_gate.report.outcomes import beside_gates
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
@@ -116,18 +118,9 @@ def _environment() -> jinja2.Environment:
 def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
     """Every rendered file of a bundle by its name. follow-up-issue.md only on HOLD."""
     environment = _environment()
-    causes = {check.id: check for gate in decision.gates for check in gate.checks}
-    followers: dict[str, list[CheckResult]] = {}
-    for check in causes.values():
-        if check.cause:
-            followers.setdefault(check.cause, []).append(check)
-    told = {
-        "causes": causes,
-        "followers": followers,
-        "replaced": [check for check in causes.values() if check.replaced],
-    }
+    told = _told(decision)
     waived = [check for gate in decision.gates for check in gate.checks if check.waived]
-    files = {DECISION_JSON: to_json(decision.as_dict())}
+    files = {DECISION_JSON: to_json(decision.as_dict()), **machine_files(bundle, decision)}
     warnings = [warning for gate in decision.gates for check in gate.checks for warning in check.warnings]
     files[DECISION_MD] = _tidy(
         environment.get_template("promotion-decision.md.j2").render(
@@ -145,13 +138,29 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
                 marker=marker(decision.ticket, decision.vm.name or "unknown"),
                 failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
                 waived=waived,
-                # That a gate did not pass stands above with its checks.
-                objections=[text for text in decision.objections if " did not pass: " not in text],
+                objections=beside_gates(decision),  # that a gate did not pass stands with its checks
                 evidence=_evidence(bundle, decision),
                 **told,
             )
         )
     return files
+
+
+def job_summary(decision: Decision) -> str:
+    """The decision as a section of a larger Markdown page: the summary of a CI job, say."""
+    template = _environment().get_template("job-summary.md.j2")
+    return _tidy(template.render(decision=decision, objections=beside_gates(decision), **_told(decision)))
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    """What the macros of the templates look up: checks by id, and by cause what did not pass because of it."""
+    causes = {check.id: check for gate in decision.gates for check in gate.checks}
+    followers: dict[str, list[CheckResult]] = {}
+    for check in causes.values():
+        if check.cause:
+            followers.setdefault(check.cause, []).append(check)
+    replaced = [check for check in causes.values() if check.replaced]
+    return {"causes": causes, "followers": followers, "replaced": replaced}
 
 
 def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:

@@ -25,11 +25,11 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
         command.set_defaults(run=run.get(name))
         return command
 
-    for name, help_ in (
-        ("decide", "compute the decision of a closed bundle and print it as JSON; writes nothing"),
-        ("show", "print the decision of a sealed bundle for people"),
-    ):
-        add(name, help_).add_argument("bundle", type=_path, help="the folder of a run")
+    deciding = add("decide", "compute the decision of a closed bundle and print it as JSON; writes nothing")
+    deciding.add_argument("bundle", type=_path, help="the folder of a run")
+    showing = add("show", "print the decision of a sealed bundle for people")
+    showing.add_argument("bundle", type=_path, help="the folder of a run")
+    showing.add_argument("--markdown", action="store_true", help="as Markdown, for the summary of a CI job")
     sealing = add("seal", "decide a closed bundle, write the records, and seal it with SHA256SUMS")
     sealing.add_argument("bundle", type=_path, help="the folder of a run")
     sealing.add_argument("--of-this-run", action="store_true", help="the plays say so: the recorder looked for secrets")

@@ -1,0 +1,88 @@
+"""What test reports make of a decision: each check passed, failed or was skipped, and a HOLD has something failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from promotion_gate.base.escape import visible
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
+
+OBJECTIONS, NOT_JUDGED = "objections", "not_judged"
+
+
+class Outcome(StrEnum):
+    """As test reports call it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One line of a test report. `message` is empty for what passed; `check` is None for what is not a check."""
+
+    id: str
+    title: str
+    outcome: Outcome
+    message: str = ""
+    check: CheckResult | None = None
+
+    @property
+    def status(self) -> str:
+        """The gate's own word for it."""
+        if self.check is not None:
+            return str(self.check.status)
+        return "objection" if self.outcome is Outcome.FAILED else "not judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The tests of one gate; `gate` is None for what stands against the promotion beside the gates."""
+
+    name: str
+    title: str
+    tests: tuple[Test, ...]
+    gate: GateResult | None = None
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(test.outcome is outcome for test in self.tests)
+
+
+def suites(decision: Decision) -> tuple[Suite, ...]:
+    """All tests of a decision. Whoever counts failures alone must see a HOLD, too: it has at least one."""
+    found = [Suite(gate.name, gate.title, tuple(map(_test, gate.checks)), gate) for gate in decision.gates]
+    if decision.not_judged:
+        skipped = (Test(item.id, item.title, Outcome.SKIPPED, visible(item.reason)) for item in decision.not_judged)
+        found.append(Suite(NOT_JUDGED, "What the operator switched off", tuple(skipped)))
+    stands_against = beside_gates(decision)
+    if decision.decision == "HOLD" and not stands_against and not any(suite.count(Outcome.FAILED) for suite in found):
+        stands_against = decision.objections or ("The decision is HOLD.",)
+    if stands_against:
+        tests = tuple(
+            Test(f"{OBJECTIONS}.{number}", "Nothing else stands against the promotion", Outcome.FAILED, visible(text))
+            for number, text in enumerate(stands_against, 1)
+        )
+        found.append(Suite(OBJECTIONS, "What stands against the promotion beside the gates", tests))
+    return tuple(found)
+
+
+def beside_gates(decision: Decision) -> tuple[str, ...]:
+    """The objections beside those that name a gate which did not pass: its checks say that."""
+    return tuple(text for text in decision.objections if " did not pass: " not in text)
+
+
+def _test(check: CheckResult) -> Test:
+    outcome, message = _outcome(check)
+    return Test(check.id, check.title, outcome, visible(message), check)
+
+
+def _outcome(check: CheckResult) -> tuple[Outcome, str]:
+    if check.status is Status.PASS:
+        return Outcome.PASSED, ""
+    if check.waived:
+        return Outcome.SKIPPED, f"waived, {check.status}: {check.observed}"
+    if check.cause:
+        return Outcome.SKIPPED, f"because of {check.cause}, {check.status}: {check.observed}"
+    return Outcome.FAILED, check.observed
