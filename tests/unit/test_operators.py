@@ -444,7 +444,8 @@ def test_objections_alone_leave_something_to_re_run(tmp_path: Path) -> None:
     assert decision.decision == "HOLD" and all(gate.status == "PASS" for gate in decision.gates)
     here, there = bundles.workspace_probe(), bundles.vm_probe()
     probes = {"workspace-local": Probe(here, "", ""), "aiida-vm": Probe(there, "", "")}
-    reasons = rerun_reasons(bundle, index["settings"], index["policy"]["sha256"], probes)
+    policy = load_bundle(bundle).policy
+    reasons = rerun_reasons(bundle, index["settings"], policy, index["policy"]["sha256"], probes)
     assert reasons == dict.fromkeys(GATE_NAMES, "something went wrong that belongs to no gate (disk full)")
 
 

@@ -229,6 +229,10 @@ class Index:
         found = self.records(gate, command_id)
         return found[-1] if found else None
 
+    def of_any_gate(self, command_id: str) -> Command | None:
+        """The newest record of that id, whichever gate made it."""
+        return next((item for item in reversed(self.commands) if item.id == command_id), None)
+
     def records(self, gate: str, command_id: str) -> tuple[Command, ...]:
         """All records of that id. An attempt of a gate makes one; of two, nobody can say which one counts."""
         return tuple(item for item in self.commands if item.gate == gate and item.id == command_id)

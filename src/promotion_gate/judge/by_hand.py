@@ -104,13 +104,13 @@ def _on_workspace(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]
     )
     found = {}
     for name in CONTRACT_COMMANDS:
-        record = bundle.index.command("contracts", name)
+        record = bundle.index.of_any_gate(name)
         command = record.command if record else f"$gate_contracts_{name}_command"
         found[f"{name}_by_hand"] = _shell(f"{enter} && {command}")
         if name == "openapi":
             export = command.removesuffix(" --check")
             found["export_by_hand"] = _shell(f"{enter} && {export}")
-    looked_for = bundle.index.command("contracts", "generated_before")
+    looked_for = bundle.index.of_any_gate("generated_before")
     modules = looked_for.argv[-1] if looked_for and looked_for.argv else "gate_contracts_client_dir/node_modules"
     client = PurePosixPath(modules).parent
     found["install_by_hand"] = _shell(f"{enter} && pnpm -C {shlex.quote(str(client))} install --frozen-lockfile")
@@ -161,10 +161,7 @@ def asked_profile(record: Command) -> str | None:
 
 def _profile(bundle: Bundle) -> str | None:
     """The profile that verdi was asked about, or the one that the operator set."""
-    for record in (
-        bundle.index.command("vm_bootstrap", "status"),
-        bundle.index.command("slurm_smoke", "computer_test"),
-    ):
+    for record in (bundle.index.of_any_gate("status"), bundle.index.of_any_gate("computer_test")):
         found = asked_profile(record) if record else None
         if found:
             return found if _PLAIN.fullmatch(found) else None
@@ -173,7 +170,7 @@ def _profile(bundle: Bundle) -> str | None:
 
 
 def _computer(bundle: Bundle) -> str | None:
-    record = bundle.index.command("slurm_smoke", "computer_test")
+    record = bundle.index.of_any_gate("computer_test")
     found = (
         record.argv[-1] if record and record.argv else str(bundle.index.settings.get("gate_slurm_smoke_computer_label"))
     )
@@ -182,8 +179,8 @@ def _computer(bundle: Bundle) -> str | None:
 
 def _config(bundle: Bundle) -> str | None:
     """The AIIDA_PATH that verdi was given."""
-    for gate in ("vm_bootstrap", "slurm_smoke"):
-        found = key_values(bundle.output(gate, "config_dir") or "").get("aiida_path", "")
+    for gate in bundle.policy.gates:
+        found = key_values(bundle.output(gate.name, "config_dir") or "").get("aiida_path", "")
         if _PLAIN_PATHS.fullmatch(found):
             return found
     return None

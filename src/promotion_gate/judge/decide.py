@@ -19,7 +19,7 @@ from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Registered
 from promotion_gate.judge.checks.not_run import HostTrouble, host_trouble
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.evidence import evidence_check
-from promotion_gate.judge.identity import gate_identity
+from promotion_gate.judge.identity import Identity, gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
 from promotion_gate.judge.objections import objections
 from promotion_gate.judge.parsers import failures
@@ -47,7 +47,7 @@ def decide(bundle: Bundle) -> Decision:
     findings: dict[str, Finding] = {}
     gates = tuple(_gate(bundle, gate, waivers, not_judged, findings) for gate in bundle.policy.gates)
     gates = _with_causes(bundle.policy, gates, findings)
-    workspace, vm = gate_identity(bundle, "preflight"), gate_identity(bundle, "vm_bootstrap")
+    workspace, vm = _ran_on(bundle, of_subject=False), _ran_on(bundle, of_subject=True)
     failed = {check.id for gate in gates for check in gate.checks if check.status is not Status.PASS}
     return Decision(
         run_id=index.run_id,
@@ -239,10 +239,17 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
     words = _words(bundle, finding.values)
-    workspace = gate_identity(bundle, "preflight")
+    workspace = _ran_on(bundle, of_subject=False)
     if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
         words["commit"] = workspace.commit
     return sentence.format_map(words)
+
+
+def _ran_on(bundle: Bundle, of_subject: bool) -> Identity | None:
+    """What the first gate on the host that the decision is about, or on another one, ran on."""
+    names = (gate.name for gate in bundle.policy.gates if (gate.hosts == bundle.policy.subject) is of_subject)
+    first = next(names, None)
+    return gate_identity(bundle, first) if first else None
 
 
 def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> CheckResult:

@@ -116,11 +116,12 @@ def _other_boot(one: Identity, other: Identity) -> bool:
 
 
 def recorded_versions(bundle: Bundle) -> dict[str, str]:
-    """Component to version, from the probe of gate 3 (03-vm-versions.log); one that is not known is absent.
+    """Component to version, from the command `versions` of a gate; one that is not known is absent.
 
     A probe that failed, or whose output is cut, says nothing.
     """
-    record, text = bundle.index.command("vm_bootstrap", "versions"), bundle.output("vm_bootstrap", "versions")
+    record = bundle.index.of_any_gate("versions")
+    text = bundle.output(record.gate, "versions") if record else None
     if record is None or text is None or record.exit != 0 or record.truncated:
         return {}
     found = {name: _VERSION.search(value) for name, value in key_values(text).items() if name in COMPONENTS}

@@ -16,6 +16,7 @@ from promotion_gate.base.redact import Redactor
 from promotion_gate.judge.shipped import read_policy
 from promotion_gate.judge.waivers import check_waivers
 from promotion_gate.run.kinds import text
+from promotion_gate.run.plan import chosen_gates
 from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
 from promotion_gate.run.roots import check_holds_no_tracked_file
 from promotion_gate.run.settings import VARIABLES, Mistakes, effective
@@ -83,10 +84,8 @@ def checked_settings(
         if gate.name in roles:
             settings.update(roles[gate.name].settings(given.of_group.get(gate.hosts, {}), mistakes, kept))
     settings["gate_settings"] = {name: role.depends_on() for name, role in roles.items()}
-    if policy and settings["promotion_waivers"]:
-        with mistakes.noting():
-            waivers = check_waivers(settings["promotion_waivers"], policy, settings["promotion_operator"])
-            settings["promotion_waivers"] = list(waivers)
+    if policy:
+        _ask_checklist(policy, settings, mistakes)
     _check_folders(settings, fields.boolean("workspace_local"), mistakes)
     mistakes.stop()
     assert policy is not None
@@ -96,6 +95,17 @@ def checked_settings(
     settings["baseline_path"] = _below(settings["promotion_baseline_dir"], settings["workspace_dir"])
     settings["ownership_map"] = _ownership_map(policy)
     return settings, policy, roles
+
+
+def _ask_checklist(policy: Policy, settings: dict[str, Any], mistakes: Mistakes) -> None:
+    """The gates that are chosen and the checks that are waived are there."""
+    if settings["promotion_gates"] is not None:
+        with mistakes.noting():
+            settings["promotion_gates"] = chosen_gates(settings["promotion_gates"], policy)
+    if settings["promotion_waivers"]:
+        with mistakes.noting():
+            waivers = check_waivers(settings["promotion_waivers"], policy, settings["promotion_operator"])
+            settings["promotion_waivers"] = list(waivers)
 
 
 def _check_folders(settings: dict[str, Any], local: bool, mistakes: Mistakes) -> None:

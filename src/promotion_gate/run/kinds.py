@@ -14,7 +14,6 @@ from typing import Any
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of
 from promotion_gate.base.names import is_path
-from promotion_gate.base.policy import GATE_NAMES
 from promotion_gate.base.times import parse_duration
 
 # What the gate itself hands to the Slurm smoke script, and the variable that an operator sets for it.
@@ -157,7 +156,12 @@ def resume(value: object, name: str) -> str:
 
 
 def gates(value: object, name: str) -> list[str]:
-    return list(chosen_gates(value))
+    """`3,4`, `[3, 4]` or gate names, as words; chosen_gates() asks the checklist for them. At least one."""
+    words = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    found = [word for item in words if (word := str(item).strip())]
+    if not found:
+        raise InputError(f"{name} chooses no gate; name some, for example -e {name}=3,4.")
+    return found
 
 
 def check_run_id(run_id: str) -> str:
@@ -167,19 +171,3 @@ def check_run_id(run_id: str) -> str:
             f'promotion_run_id is "{run_id[:120]}"; use up to 100 letters, digits, "-" and "_": 20261123T233514Z, say.'
         )
     return run_id
-
-
-def chosen_gates(value: object) -> tuple[str, ...]:
-    """`3,4`, `[3, 4]` or gate names. Raises InputError for an unknown or an empty choice."""
-    words = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    chosen = []
-    for word in (str(item).strip() for item in words):
-        if word.isascii() and word.isdigit() and len(word) < 5 and 1 <= int(word) <= len(GATE_NAMES):
-            chosen.append(GATE_NAMES[int(word) - 1])
-        elif word in GATE_NAMES:
-            chosen.append(word)
-        elif word:
-            raise InputError(f'promotion_gates: there is no gate "{word}"; the gates are 1 to 5.')
-    if not chosen:
-        raise InputError("promotion_gates chooses no gate; name some, for example -e promotion_gates=3,4.")
-    return tuple(name for name in GATE_NAMES if name in chosen)

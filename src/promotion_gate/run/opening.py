@@ -20,7 +20,7 @@ from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.model import PolicyRecord
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
-from promotion_gate.base.policy import GATE_NAMES, Policy
+from promotion_gate.base.policy import Policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -157,7 +157,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
     return {
         "bundle": str(bundle),
         "run_id": run_id,
-        "gates": settings["promotion_gates"] or list(GATE_NAMES),
+        "gates": settings["promotion_gates"] or [gate.name for gate in policy.gates],
         "settings": settings,
         "said": "",
     }

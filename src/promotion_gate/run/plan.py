@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from promotion_gate.base.errors import InputError
 from promotion_gate.base.model import PolicyRecord
 from promotion_gate.base.policy import Policy
 from promotion_gate.bundle.index import Planned
+
+
+def chosen_gates(words: Iterable[str], policy: Policy) -> list[str]:
+    """The names of the gates that are named by number or by name, in the order of the checklist.
+
+    Raises InputError for one that the checklist does not have.
+    """
+    known = {**{str(gate.id): gate.name for gate in policy.gates}, **{gate.name: gate.name for gate in policy.gates}}
+    chosen = set()
+    for word in words:
+        if word not in known:
+            listed = ", ".join(f"{gate.id} {gate.name}" for gate in policy.gates)
+            raise InputError(f'promotion_gates: there is no gate "{word[:80]}"; the gates are {listed}.')
+        chosen.add(known[word])
+    return [gate.name for gate in policy.gates if gate.name in chosen]
 
 
 def plan_of(policy: Policy, settings: Mapping[str, Any]) -> tuple[Planned, ...]:

@@ -20,7 +20,6 @@ from promotion_gate.base.names import (
     SHIPPED_POLICY_FILE,
     SUMS_FILE,
 )
-from promotion_gate.base.policy import GATE_NAMES
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -82,9 +81,10 @@ def has_begun(index: Index) -> bool:
 
 
 def kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates: Collection[str]) -> dict[str, Any]:
-    """The settings for the index. That a run is the first on its VM is true of gate 3's evidence while it is kept."""
+    """The settings for the index. That a run is the first on its VM is true of evidence that is kept."""
     kept = masked(settings)
-    if "vm_bootstrap" not in gates:
+    depending = {gate for gate, names in settings["gate_settings"].items() if "aiida_vm_first_run" in names}
+    if not depending & set(gates):
         kept["aiida_vm_first_run"] = before.get("aiida_vm_first_run", False)
     return kept
 
@@ -134,7 +134,7 @@ def _digest_of_seal(archive: Path) -> str:
 
 def _without(index: Index, gates: set[str]) -> Index:
     """The index without what was collected of `gates`, and of no gate if all are run again."""
-    afresh = gates == set(GATE_NAMES)
+    afresh = gates >= {planned.gate for planned in index.plan}
     files = index.recorded_files(gates)
     return replace(
         index,

@@ -17,7 +17,7 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256
 from promotion_gate.base.model import GateResult, Status
-from promotion_gate.base.policy import GATE_NAMES, Policy
+from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir
@@ -26,7 +26,6 @@ from promotion_gate.bundle.index import Index, Probe, read_index
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.signoff import void_from_now
-from promotion_gate.run.kinds import chosen_gates
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.probing import probe_of
@@ -39,8 +38,6 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
     read_baseline_dir(
         Path(settings["promotion_baseline_dir"]), root, utc_now()
     )  # what cannot be read is said before it is needed
-    if settings["promotion_gates"] is not None:
-        chosen_gates(settings["promotion_gates"])
     lock = RunLock(root, run.folder.name)
     try:
         _still_planned(run.folder, run.index.attempt)
@@ -79,9 +76,9 @@ def begin_resume(request: object) -> dict[str, Any]:
         if not has_begun(read_index(folder)):
             # A resume was killed while it reopened the bundle; once that is finished, it can be judged.
             reopen(folder, settings, policy["text"], policy["name"], (), probes)
-        needed = rerun_reasons(folder, settings, sha256(policy["text"].encode()), probes)
-        reasons, passed_over = _chosen(needed, settings["promotion_gates"])
-        reasons = _with_preparation(reasons, load_policy(policy["text"], policy["name"]), settings)
+        checklist = load_policy(policy["text"], policy["name"])
+        needed = rerun_reasons(folder, settings, checklist, sha256(policy["text"].encode()), probes)
+        reasons, passed_over = _chosen(needed, settings, checklist)
         if not reasons and plan.boolean("revoked"):
             restore(folder, archive_of(folder, plan.integer("attempt")))
             raise InputError(
@@ -93,11 +90,11 @@ def begin_resume(request: object) -> dict[str, Any]:
         raise _not_reopened(folder, error) from None
     finally:
         lock.release()
-    said = sentence(reasons) if reasons else "All gates had passed; what was cut off is the decision alone."
+    said = sentence(reasons, checklist) if reasons else "All gates had passed; what was cut off is the decision alone."
     return {
         "bundle": str(folder),
         "run_id": folder.name,
-        "gates": [name for name in GATE_NAMES if name in reasons],
+        "gates": [gate.name for gate in checklist.gates if gate.name in reasons],
         "settings": settings,
         "roles": plan.mapping("roles"),
         "said": said + passed_over + void_from_now(folder),
@@ -108,13 +105,13 @@ def _not_reopened(folder: Path, error: OSError) -> GateError:
     return GateError(f"The bundle {folder} cannot be reopened ({error.strerror}).")
 
 
-def _chosen(needed: dict[str, str], choice: object) -> tuple[dict[str, str], str]:
+def _chosen(needed: dict[str, str], settings: Mapping[str, Any], policy: Policy) -> tuple[dict[str, str], str]:
     """The gates to re-run, and a sentence on those that promotion_gates leaves out although they need it."""
-    if choice is None:
-        return needed, ""
-    chosen = {name: needed.get(name, "chosen with promotion_gates") for name in chosen_gates(choice)}
-    left = ", ".join(str(GATE_NAMES.index(name) + 1) for name in needed if name not in chosen)
-    return chosen, f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
+    choice = settings["promotion_gates"]
+    chosen = needed if choice is None else {name: needed.get(name, "chosen with promotion_gates") for name in choice}
+    left = ", ".join(str(policy.gate(name).id) for name in needed if name not in chosen)
+    said = f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
+    return _with_preparation(chosen, policy, settings), said
 
 
 def _with_preparation(reasons: dict[str, str], policy: Policy, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -143,16 +140,17 @@ def _still_planned(folder: Path, attempt: int) -> None:
 
 
 def rerun_reasons(
-    folder: Path, settings: Mapping[str, Any], policy_sha256: str, probes: Mapping[str, Probe]
+    folder: Path, settings: Mapping[str, Any], policy: Policy, policy_sha256: str, probes: Mapping[str, Probe]
 ) -> dict[str, str]:
     """Which gates must be re-run, and why: those that would not pass if nothing was run again.
 
     A bundle that cannot be judged any more is re-run whole, and so is one that met an error of no gate.
     """
+    everything = [gate.name for gate in policy.gates]
     try:
         bundle = load_bundle(folder)
     except (BundleError, InputError) as error:
-        return dict.fromkeys(GATE_NAMES, f"the bundle cannot be judged ({error})")
+        return dict.fromkeys(everything, f"the bundle cannot be judged ({error})")
     index = replace(
         bundle.index,
         state="closed",
@@ -168,9 +166,9 @@ def rerun_reasons(
     # It may be evidence that was lost, and nobody can say of which gate.
     of_no_gate = _of_no_gate(bundle.index)
     if of_no_gate:
-        return dict.fromkeys(GATE_NAMES, f"something went wrong that belongs to no gate ({of_no_gate.rstrip('.')})")
+        return dict.fromkeys(everything, f"something went wrong that belongs to no gate ({of_no_gate.rstrip('.')})")
     if not reasons and decision.objections:
-        return dict.fromkeys(GATE_NAMES, f"there are objections, the first: {decision.objections[0].rstrip('.')}")
+        return dict.fromkeys(everything, f"there are objections, the first: {decision.objections[0].rstrip('.')}")
     return reasons
 
 
@@ -185,11 +183,11 @@ def _why(gate: GateResult) -> str:
     return check.observed if check.status is Status.STALE else f"it was {gate.status}"
 
 
-def sentence(reasons: Mapping[str, str]) -> str:
+def sentence(reasons: Mapping[str, str], policy: Policy) -> str:
     """Why which gates are run again, each reason once."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(str(GATE_NAMES.index(name) + 1))
+        by_reason.setdefault(reason, []).append(str(policy.gate(name).id))
     parts = []
     for reason, numbers in by_reason.items():
         word = "gate" if len(numbers) == 1 else "gates"
