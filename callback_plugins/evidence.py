@@ -17,7 +17,7 @@ import base64
 import json
 import re
 import traceback
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,11 @@ from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
-from promotion_gate.run.probing import probe_of
+from promotion_gate.run.probing import record_probe
 from promotion_gate.run.roles import name_mistakes
+
+# In each of its runs; no task of ours has them.
+_SKIPPED_BY_MOLECULE = ("molecule-notest", "notest")
 
 
 class CallbackModule(CallbackBase):
@@ -64,7 +67,7 @@ class CallbackModule(CallbackBase):
         if decides:
             self._backstop.arm()
         replaced = _replaced_checks(load_extra_vars(playbook._loader))
-        self._stop_on([*_dropped_words(), *replaced, *(_of_no_use(_tags_of(playbook)) if decides else [])])
+        self._stop_on([*_dropped_words(), *replaced, *(_of_no_use() if decides else [])])
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         limit = context.CLIARGS.get("subset")
@@ -155,7 +158,7 @@ class CallbackModule(CallbackBase):
     def _probe(self, result: Any) -> None:
         """A resume has no recorder yet when it asks: it reads the answers before it chooses the gates."""
         if self._recorder:
-            self._recorder.probe(result.host.get_name(), probe_of(result.result))
+            record_probe(self._recorder, result.host.get_name(), result.result)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Ansible turns an exception in a callback into a warning; here it stands against the decision."""
@@ -179,10 +182,9 @@ def _handed_in(result: Any) -> list[str]:
 
 
 def _gate_of(task: Any) -> str | None:
-    """The gate that a task belongs to, by the role it stands in: roles/gate_<name>."""
-    role = str(task._role.get_name() if task._role else "").rsplit(".", maxsplit=1)[-1]
-    is_gate = role.startswith("gate_") and role not in ("gate_common", "gate_decision")
-    return role.removeprefix("gate_") if is_gate else None
+    """The gate that a task belongs to: the entry of the plan that roles/gate_common/tasks/wave.yml was looping over."""
+    planned = task.get_vars().get("gate_common_planned")
+    return str(planned["name"]) if isinstance(planned, Mapping) else None
 
 
 def _dropped_words() -> list[str]:
@@ -196,27 +198,16 @@ def _dropped_words() -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def _tags_of(playbook: Any) -> set[str]:
-    """The tags by which something of a playbook can be left out."""
-    found = {"all", "always", "never", "tagged", "untagged"}
-    for play in playbook.get_plays():
-        found.update(play.tags)
-        for entry in play.get_tasks():
-            for task in entry if isinstance(entry, list) else [entry]:
-                found.update(task.tags)
-    return found
-
-
 def _replaced_checks(extra_vars: Mapping[str, Any]) -> list[str]:
     """The variables of -e that would replace what roles/gate_common asks, and checks all others with."""
     return name_mistakes((name for name in extra_vars if re.match("(?:__)?gate_common_", name)), ())
 
 
-def _of_no_use(tags_of_playbook: Container[str]) -> list[str]:
-    """Options that would keep the gate from deciding. Tags that nothing has (molecule skips some always) do no harm."""
+def _of_no_use() -> list[str]:
+    """Options that would keep the gate from deciding, or that do not do what they are meant to."""
     options = context.CLIARGS
     tags = [tag for tag in options.get("tags") or () if tag != "all"]
-    skipped = [tag for tag in options.get("skip_tags") or () if tag in tags_of_playbook]
+    skipped = [tag for tag in options.get("skip_tags") or () if tag not in _SKIPPED_BY_MOLECULE]
     chosen = [f"--tags {','.join(tags)}"] if tags else []
     chosen += [f"--skip-tags {','.join(skipped)}"] if skipped else []
     found = [f"{option}: tags choose no gates. Use -e promotion_gates=3,4 instead." for option in chosen]

@@ -7,7 +7,7 @@ offsets of its monotonic clock, so a VM whose clock is wrong changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields as fields_of
 from dataclasses import is_dataclass, replace
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from promotion_gate.bundle.index import (
     Command,
     Event,
     GateRecord,
+    Planned,
     Probe,
     Refused,
     Run,
@@ -38,6 +39,8 @@ from promotion_gate.bundle.index import (
 )
 
 MAX_ARTIFACTS = 1000
+# Makes the plan of the settings and of what was probed.
+Planner = Callable[[Mapping[str, Any], Mapping[str, Probe]], tuple[Planned, ...]]
 
 
 class Recorder:
@@ -80,9 +83,10 @@ class Recorder:
             self._artifacts(gate, Fields(artifact_set, "an artifact of the module's result", BundleError))
         self._save()
 
-    def probe(self, host: str, probe: Probe) -> None:
-        """Records what `host` answered before the first gate, or why it cannot be used."""
-        self._index = replace(self._index, probes={**self._index.probes, host: probe})
+    def probe(self, host: str, probe: Probe, planned: Planner) -> None:
+        """Records what `host` answered before the first gate, or why it cannot be used, and the plan that follows."""
+        probes = {**self._index.probes, host: probe}
+        self._index = replace(self._index, probes=probes, plan=planned(self._index.settings, probes))
         self._save()
 
     def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:

@@ -7,6 +7,7 @@ from promotion_gate.base.policy import GatePolicy
 from promotion_gate.bundle.load import CHANGED, Bundle
 from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
 from promotion_gate.judge.objections import clones
+from promotion_gate.judge.timing import timing_warnings
 
 
 def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
@@ -35,7 +36,7 @@ def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
         observed="; ".join(dict.fromkeys(text for _, text in problems)) or "complete",
         evidence=gate.evidence,
         unblock="" if status is Status.PASS else f"Re-run gate {gate.id} so that the evidence is collected again.",
-        warnings=tuple(clones(bundle, gate)),
+        warnings=(*clones(bundle, gate), *timing_warnings(bundle, gate)),
     )
 
 

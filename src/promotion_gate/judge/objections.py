@@ -15,6 +15,7 @@ from promotion_gate.base.policy import COMPONENTS, GatePolicy
 from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge.identity import Identity, gate_identity, same_machine
 from promotion_gate.judge.parsers.text import key_values
+from promotion_gate.judge.timing import timing_objections
 
 # What stands in front (slurm-wlm, a Debian revision behind it) belongs to the package, not to the version.
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[0-9]{1,9})?")
@@ -23,7 +24,7 @@ _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[
 def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]:
     """One sentence each; any of them makes the decision HOLD."""
     found = [*_gates(gates), *_run(bundle), *_people(bundle), *_events(bundle), *_machines(bundle)]
-    found += version_objections(bundle)
+    found += [*timing_objections(bundle), *version_objections(bundle)]
     return tuple(dict.fromkeys(found))
 
 

@@ -62,6 +62,16 @@ def boolean(value: object, name: str) -> bool:
     raise InputError(f'{name} must be true or false, not "{value}".')
 
 
+def side_by_side(value: object, name: str) -> bool | str:
+    """Whether hosts overlap in time: true, false, or `auto` for where they are two machines."""
+    if value == "auto":
+        return "auto"
+    try:
+        return boolean(value, name)
+    except InputError:
+        raise InputError(f'{name} must be auto, true or false, not "{value}".') from None
+
+
 def command(value: object, name: str) -> Any:
     """A string that a shell runs, or a list of words."""
     if isinstance(value, str):

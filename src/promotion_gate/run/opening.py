@@ -34,7 +34,7 @@ from promotion_gate.run.checked import Given, checked_settings, checklist_text, 
 from promotion_gate.run.kinds import check_run_id
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
-from promotion_gate.run.plan import set_by_operator
+from promotion_gate.run.plan import for_the_plays, set_by_operator
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role
 from promotion_gate.run.settings import VARIABLES, Mistakes
@@ -158,6 +158,7 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
         "bundle": str(bundle),
         "run_id": run_id,
         "gates": settings["promotion_gates"] or [gate.name for gate in policy.gates],
+        "plan": for_the_plays(policy, settings),
         "settings": settings,
         "said": "",
     }
@@ -195,7 +196,7 @@ def _first_index(
         withheld=(),
         # The default map of field owners: an input of the decision that comes from the gate, not from a host.
         files={MAP_FILE: sha256(shipped_text().encode())},
-        **set_by_operator(policy, kept, record),
+        **set_by_operator(policy, kept, record, probes={}),
     )
 
 

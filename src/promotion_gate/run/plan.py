@@ -1,4 +1,4 @@
-"""Which gate runs on which host, and what else an index has of what an operator set."""
+"""Which gate runs on which host and when, and what else an index has of what an operator set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.model import PolicyRecord
 from promotion_gate.base.policy import Policy
-from promotion_gate.bundle.index import Planned
+from promotion_gate.bundle.index import Planned, Probe
+from promotion_gate.judge.timing import crowded
 
 
 def chosen_gates(words: Iterable[str], policy: Policy) -> list[str]:
@@ -26,13 +27,37 @@ def chosen_gates(words: Iterable[str], policy: Policy) -> list[str]:
     return [gate.name for gate in policy.gates if gate.name in chosen]
 
 
-def plan_of(policy: Policy, settings: Mapping[str, Any]) -> tuple[Planned, ...]:
-    """The gates of a checklist in order, each with its host, as the index keeps them."""
+def plan_of(policy: Policy, settings: Mapping[str, Any], probes: Mapping[str, Probe]) -> tuple[Planned, ...]:
+    """The gates of a checklist in order, each with its host and its wave, as the index keeps them.
+
+    Each host runs its own gates in order, all hosts side by side. Where that would disturb a gate whose timing is
+    judged, it and what its host runs before it are the first wave, and everything else on that machine is the second.
+    A host that was not probed yet may be any machine.
+    """
     hosts = {"workspace": settings["workspace"], "aiida_vm": settings["vm"]}
-    return tuple(Planned(gate.name, hosts[gate.hosts], wave=1, chosen=True) for gate in policy.gates)
+    chosen = settings["promotion_gates"]
+    found = []
+    for gate in policy.gates:
+        host = hosts[gate.hosts]
+        here = [other for other in policy.gates if hosts[other.hosts] == host]
+        timed_later = any(other.alone for other in here[here.index(gate) :])
+        timed = {hosts[other.hosts] for other in policy.gates if other.alone}
+        second = not timed_later and crowded(host, timed, hosts.values(), settings, probes)
+        found.append(Planned(gate.name, host, 2 if second else 1, chosen is None or gate.name in chosen))
+    return tuple(found)
 
 
-def set_by_operator(policy: Policy, kept: Mapping[str, Any], record: PolicyRecord) -> dict[str, Any]:
+def for_the_plays(policy: Policy, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The gates as the plays loop over them; the wave of each is in the index, once its host was probed."""
+    return [
+        {"id": gate.id, "name": gate.name, "title": gate.title, "role": gate.role, "host": planned.host}
+        for gate, planned in zip(policy.gates, plan_of(policy, settings, {}), strict=True)
+    ]
+
+
+def set_by_operator(
+    policy: Policy, kept: Mapping[str, Any], record: PolicyRecord, probes: Mapping[str, Probe]
+) -> dict[str, Any]:
     """The fields of an index that follow from the settings; a resume sets them anew."""
     return {
         "ticket": kept["promotion_ticket"],
@@ -42,5 +67,5 @@ def set_by_operator(policy: Policy, kept: Mapping[str, Any], record: PolicyRecor
         "waivers": tuple(kept["promotion_waivers"]),
         "settings": kept,
         "policy": record,
-        "plan": plan_of(policy, kept),
+        "plan": plan_of(policy, kept, probes),
     }

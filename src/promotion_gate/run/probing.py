@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from promotion_gate.base.names import POLICY_FILE
+from promotion_gate.base.policy_reading import load_policy, policy_text
 from promotion_gate.base.redact import Redactor
 from promotion_gate.bundle.index import Probe
+from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.parsers.failures import failure_text, trouble
+from promotion_gate.run.plan import plan_of
 
 _LONGEST_ANSWER, _LONGEST_PROBLEM = 20_000, 2_000
 
@@ -25,3 +29,9 @@ def probe_of(result: Mapping[str, Any]) -> Probe:
     known = trouble(said)
     kind = "unreachable" if result.get("unreachable") else known.kind if known else "failed"
     return Probe("", kind, redactor.text(" ".join(said.split()))[:_LONGEST_PROBLEM])
+
+
+def record_probe(recorder: Recorder, host: str, result: Mapping[str, Any]) -> None:
+    """Records what a host answered, and the plan: which gates may run at the same time depends on their machines."""
+    policy = load_policy(policy_text(recorder.folder / POLICY_FILE), POLICY_FILE)
+    recorder.probe(host, probe_of(result), lambda settings, probes: plan_of(policy, settings, probes))

@@ -65,7 +65,7 @@ def reopen(
         evaluated_at=None,
         attempt=number + 1,
         baseline_sha256=sha256(baselines.encode()),
-        **set_by_operator(policy, kept, policy_record(policy_name, policy_text, shipped)),
+        **set_by_operator(policy, kept, policy_record(policy_name, policy_text, shipped), probes),
         probes=probes,
         run={},
     )

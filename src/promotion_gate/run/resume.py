@@ -27,7 +27,7 @@ from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.lock import RunLock
-from promotion_gate.run.plan import plan_of
+from promotion_gate.run.plan import for_the_plays, plan_of
 from promotion_gate.run.probing import probe_of
 from promotion_gate.run.reopening import archive_of, has_begun, kept_settings, reopen, restore, revoke
 
@@ -53,6 +53,7 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
         "attempt": run.index.attempt,
         "revoked": revoked,
         "gates": None,
+        "plan": for_the_plays(load_policy(policy_text, policy_name), settings),
         "settings": settings,
         "policy": {"text": policy_text, "name": policy_name},
         "said": "",
@@ -91,14 +92,8 @@ def begin_resume(request: object) -> dict[str, Any]:
     finally:
         lock.release()
     said = sentence(reasons, checklist) if reasons else "All gates had passed; what was cut off is the decision alone."
-    return {
-        "bundle": str(folder),
-        "run_id": folder.name,
-        "gates": [gate.name for gate in checklist.gates if gate.name in reasons],
-        "settings": settings,
-        "roles": plan.mapping("roles"),
-        "said": said + passed_over + void_from_now(folder),
-    }
+    chosen = [gate.name for gate in checklist.gates if gate.name in reasons]
+    return {**fields.mapping("plan"), "gates": chosen, "said": said + passed_over + void_from_now(folder)}
 
 
 def _not_reopened(folder: Path, error: OSError) -> GateError:
@@ -158,7 +153,7 @@ def rerun_reasons(
         attempt=bundle.index.attempt + 1,
         settings=kept_settings(bundle.index.settings, settings, gates=()),
         policy=replace(bundle.index.policy, sha256=policy_sha256),
-        plan=plan_of(bundle.policy, settings),
+        plan=plan_of(bundle.policy, settings, probes),
         probes=probes,
     )
     decision = decide(replace(bundle, index=index))

@@ -80,6 +80,7 @@ VARIABLES: Mapping[str, Variable] = {
     "promotion_run_id": Variable(kinds.run_id, kept=False),
     "promotion_resume": Variable(kinds.resume, kept=False),
     "promotion_gates": Variable(kinds.gates, kept=False),
+    "promotion_side_by_side": Variable(kinds.side_by_side, "auto"),
     "promotion_evidence_max_age": Variable(kinds.duration, "24h"),
     "promotion_operator": Variable(person),
     "promotion_reviewer": Variable(person, REQUIRED),

@@ -1,0 +1,70 @@
+"""A gate whose timing is judged (`alone: true`) has its machine to itself, as far as this run is concerned."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from promotion_gate.base.policy import GatePolicy
+from promotion_gate.bundle.index import Probe
+from promotion_gate.bundle.load import Bundle
+from promotion_gate.judge.identity import identity
+
+
+def crowded(
+    host: str,
+    timed: Collection[str],
+    hosts: Iterable[str],
+    settings: Mapping[str, Any],
+    probes: Mapping[str, Probe],
+) -> bool:
+    """Whether gates of another host that run at the same time would disturb a timing, here or there.
+
+    `timed` are the hosts that have a timed gate. `promotion_side_by_side` says whether hosts may overlap; `auto`: where
+    they are known to be two machines.
+    """
+    choice = settings.get("promotion_side_by_side", "auto")
+    if isinstance(choice, bool):
+        return not choice and bool(timed) and len(set(hosts)) > 1
+    return any(
+        (host in timed or other in timed) and shares_load(probes, host, other) is not False
+        for other in set(hosts) - {host}
+    )
+
+
+def shares_load(probes: Mapping[str, Probe], host: str, other: str) -> bool | None:
+    """Whether two hosts are one machine (a container has the boot id of its host); None where it is not known."""
+    one, two = (identity(probes[name].output).boot_id if name in probes else None for name in (host, other))
+    return one == two if one and two else None
+
+
+def _on_one_machine(bundle: Bundle) -> Iterator[tuple[GatePolicy, GatePolicy]]:
+    """Each two gates of different hosts of which both are timed, on one machine."""
+    index = bundle.index
+    for one, two in itertools.combinations([gate for gate in bundle.policy.gates if gate.alone], 2):
+        host, other = index.host_of(one.name), index.host_of(two.name)
+        if host and other and host != other and shares_load(index.probes, host, other):
+            yield one, two
+
+
+def timing_objections(bundle: Bundle) -> Iterator[str]:
+    """Two timed gates on one machine disturb each other, or wait for each other; no plan is right for both."""
+    for one, two in _on_one_machine(bundle):
+        yield (
+            f"Gate {one.id} and gate {two.id} are both timed (alone), and {bundle.index.host_of(one.name)} and "
+            f"{bundle.index.host_of(two.name)} are one machine. Run both on one host, or drop `alone` of one in the "
+            "checklist."
+        )
+
+
+def timing_warnings(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
+    """That a gate was timed beside others on its machine, because an operator asked for it."""
+    index, host = bundle.index, bundle.index.host_of(gate.name)
+    others = sorted({planned.host for planned in index.plan} - {host})
+    beside = [other for other in others if host and shares_load(index.probes, host, other)]
+    if gate.alone and beside and index.settings.get("promotion_side_by_side") is True:
+        yield (
+            f"promotion_side_by_side is true: this gate was timed while gates of {', '.join(beside)} ran on the same "
+            "machine."
+        )
