@@ -7,6 +7,7 @@ import copy
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from test_policy import DATA, edited, refused
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.model import CheckResult
+from promotion_gate.base.policy import CheckPolicy
+from promotion_gate.bundle.index import ArtifactSet
 from promotion_gate.bundle.load import load_bundle
-from promotion_gate.judge.checks import registry
-from promotion_gate.judge.checks.case import CHECKS
+from promotion_gate.judge.checks import generic, registry
+from promotion_gate.judge.checks.case import CHECKS, Case, Unproven
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import differences, read_policy
 from promotion_gate.run.opening import open_run
@@ -32,6 +35,7 @@ NODES = (
 HANGS = {"timed_out": True, "exit": None, "signal": 9}
 CUT = {"truncated": True, "total_bytes": 10**9}
 PERCENT = r"(\d+)% /scratch"
+REGRESSION = {"baseline_seconds": 2, "max_regression_percent": 25}
 
 # kind, its limits, what the command printed, what differs in its record, the status, a part of what is observed
 ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
@@ -86,6 +90,13 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
     ("duration_within", {"max_seconds": 2}, "x\n", {"duration_ns": 2_000_000_000}, "PASS", "2.000 s"),
     ("duration_within", {"max_seconds": 2}, "x\n", {"duration_ns": 2_000_000_001}, "FAIL", "2.000 s"),
     ("duration_within", {"max_seconds": 2}, "x\n", {"exit": 1}, "FAIL", "exited 1"),
+    ("duration_within", {"max_seconds": 2}, "x\n", HANGS, "BLOCKED", "did not end within"),
+    ("duration_within", {"max_seconds": 2}, "x\n", {"duration_ns": 0}, "INVALID", "has no wall time"),
+    ("duration_within", REGRESSION, "x\n", {"duration_ns": 2_500_000_000}, "PASS", "2.500 s, +25.0 % against"),
+    ("duration_within", REGRESSION, "x\n", {"duration_ns": 2_500_000_001}, "FAIL", "2.500 s, +25.0 % against"),
+    ("duration_within", REGRESSION, "x\n", {"duration_ns": 1_000_000_000}, "PASS", "1.000 s, -50.0 % against"),
+    ("duration_within", REGRESSION, "x\n", {"exit": 1}, "FAIL", "exited 1"),
+    ("duration_within", REGRESSION, "x\n", CUT, "INVALID", "is cut"),
     ("artifact_present", {"artifact": "slurm-smoke/20261124T003036-vm-slurm/01-scontrol-ping.log"}, "", {}, "PASS", "bytes"),
     ("artifact_present", {"artifact": "slurm-smoke/20261124T003036-vm-slurm/summary.txt", "min_bytes": 10**6}, "", {}, "FAIL", "bytes"),
     ("artifact_present", {"artifact": "slurm-smoke/nothing.log"}, "", {}, "MISSING", "was not brought back"),
@@ -159,6 +170,11 @@ def test_a_row(judged: Mapping[str, CheckResult], number: int) -> None:
         ("artifact_present", {"artifact": "../x"}, "a relative path"),
         ("artifact_present", {"artifact": "x", "min_bytes": 0}, "min_bytes must be a whole number from 1"),
         ("duration_within", {"command": "ping", "max_seconds": 0}, "max_seconds must be a number from"),
+        ("duration_within", {"command": "ping"}, "give either max_seconds, or baseline_seconds"),
+        ("duration_within", {"command": "ping", "max_seconds": 2, **REGRESSION}, "give either max_seconds"),
+        ("duration_within", {"command": "ping", "baseline_seconds": 2}, "give either max_seconds"),
+        ("duration_within", {"command": "ping", "max_regression_percent": 25}, "give either max_seconds"),
+        ("duration_within", {"command": "ping", **REGRESSION, "max_regression_percent": 501}, "from 0 to 500 percent"),
     ],
 )
 def test_what_a_checklist_may_not_say(tmp_path: Path, kind: str, limits: dict[str, Any], said: str) -> None:
@@ -173,6 +189,82 @@ def test_what_a_checklist_may_not_say(tmp_path: Path, kind: str, limits: dict[st
         assert said in str(caught.value)
     else:
         assert said in refused(text)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "command_succeeds": {},
+    "output_matches": {"pattern": "x"},
+    "output_lacks": {"pattern": "y"},
+    "number_within": {"pattern": "([0-9]+)", "max": 90},
+    "json_value": {"json": "a", "equals": "b"},
+    "duration_within": {"max_seconds": 2},
+    "artifact_present": {"artifact": "made/summary.txt", "min_bytes": 100},
+}
+
+
+def test_every_kind_is_held_to_the_laws() -> None:
+    assert set(KINDS) == {name for name, kind in CHECKS.items() if kind.function.__module__ == generic.__name__}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_left_no_record_is_missing(tmp_path: Path, kind: str) -> None:
+    check = judged_alone(tmp_path, kind, [])
+    assert (str(check.status), check.observed.startswith("there is no record of ")) == ("MISSING", True), check
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_concluded_from_what_was_cut(tmp_path: Path, kind: str) -> None:
+    """What is looked for may be in what is not there, and so may what must not be there."""
+    output = '{"a": "b", "n": 5} x\n' if kind != "json_value" else '{"a": "b"}'
+    record = bundles.command("extra_0", "04-extra.log", ["extra"], output, **CUT)
+    check = judged_alone(tmp_path, kind, [record], cut=True)
+    assert str(check.status) == "INVALID" and ("is cut" in check.observed or "not everything" in check.observed), check
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_output_is_no_match(tmp_path: Path, kind: str) -> None:
+    """Only what asks for no text passes without one."""
+    record = bundles.command("extra_0", "04-extra.log", ["extra"], "", duration_ns=1)
+    passes = {"command_succeeds", "output_lacks", "duration_within"}
+    assert (str(judged_alone(tmp_path, kind, [record]).status) == "PASS") == (kind in passes)
+
+
+def judged_alone(root: Path, kind: str, commands: list[dict[str, Any]], cut: bool = False) -> CheckResult:
+    """A check of that kind, in a bundle whose gate 4 has these commands beside its own; `cut`: and an artifact."""
+    data = copy.deepcopy(DATA)
+    data["gates"][3]["checks"].append(entry(0, kind, KINDS[kind]))
+    trips = bundles.healthy_trips()
+    for record in commands:
+        trips["slurm_smoke"]["commands"].insert(-1, record)
+    (root / "policy.yml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    shutil.copytree(bundles.PROJECT / "roles", root / "roles")
+    (root / "roles" / "gate_slurm_smoke" / "vars" / "extra.yml").write_text(
+        "extra: [{id: extra_0, file: 04-extra.log, run: extra}]\n"
+    )
+    request = bundles.request(root, promotion_policy=str(root / "policy.yml"))
+    bundle = Path(open_run({**request, "directory": str(root)})["bundle"])
+    bundles.record(bundle, trips)
+    loaded = load_bundle(bundle)
+    if cut:
+        made = ArtifactSet(
+            gate="slurm_smoke", source="made", to="made", found=True, error=None, truncated=True, refused=()
+        )
+        index = replace(loaded.index, artifact_sets=(*loaded.index.artifact_sets, made))
+        loaded = replace(loaded, index=index)
+    return next(check for check in decide(loaded).gate("slurm_smoke").checks if check.id == "slurm_smoke.extra_0")
+
+
+def test_an_artifact_that_was_cut_is_not_too_small(tmp_path: Path) -> None:
+    bundle = load_bundle(bundles.make_bundle(tmp_path))
+    artifact = bundle.index.artifacts[0]
+    check = CheckPolicy(id="slurm_smoke.x", check="artifact_present", title="t", unblock={"default": "u"}, path=(),
+                        limits={"artifact": artifact.file, "min_bytes": 10**6})  # fmt: skip
+    case = Case(bundle, bundle.policy.gate("slurm_smoke"), check)
+    assert str(generic.artifact_present(case).status) == "FAIL"
+    cut = tuple(replace(item, truncated=item is artifact) for item in bundle.index.artifacts)
+    case = replace(case, bundle=replace(bundle, index=replace(bundle.index, artifacts=cut)))
+    with pytest.raises(Unproven, match="is cut to"):
+        generic.artifact_present(case)
 
 
 def test_a_bound_that_is_added_or_dropped_is_tighter_or_looser() -> None:

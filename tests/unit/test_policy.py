@@ -522,7 +522,7 @@ def test_lint_notes_what_can_never_fail_and_what_nobody_reads() -> None:
     said = [note.sentence for note in notes(examined.policy) if "own." in note.sentence or "contracts" in note.sentence]
     assert said == [
         "own.free can never fail: `df -P /scratch || true` exits 0 whatever happens.",
-        "own.slow can never fail: slow is killed after 30 s (limit_seconds), before max_seconds.",
+        "own.slow can never fail: slow is killed after 30 s (limit_seconds), before it is too slow.",
         "own.count can never fail: what it counts is never below 0.",
         "own.json can never fail: its expression reads nothing of the output.",
         "nothing judges the command nobody of contracts: 06-nobody.log is unread.",

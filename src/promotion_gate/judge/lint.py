@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from promotion_gate.base.expressions import reads_nothing
 from promotion_gate.base.mistakes import Mistake
@@ -37,14 +38,24 @@ def _never_fails(check: CheckPolicy, command: CommandPolicy | None) -> str:
     limits = check.limits
     if check.check == "command_succeeds" and command and not limits.get("status") and _ALWAYS_0.search(_line(command)):
         return f"`{_line(command)}` exits 0 whatever happens"
-    if check.check == "duration_within" and command and float(limits.get("max_seconds", 0)) >= command.limit_seconds:
-        return f"{command.id} is killed after {command.limit_seconds:g} s (limit_seconds), before max_seconds"
+    if check.check == "duration_within" and command and _longest(limits) >= command.limit_seconds:
+        return f"{command.id} is killed after {command.limit_seconds:g} s (limit_seconds), before it is too slow"
     if check.check in ("number_within", "json_value") and reads_nothing(str(limits.get("json", "@"))):
         return "its expression reads nothing of the output"
     digits = _DIGITS.search(str(limits.get("pattern", ""))) or str(limits.get("json", "")).startswith("length(")
     if check.check == "number_within" and digits and "max" not in limits and limits.get("min", 1) <= 0:
         return f"what it counts is never below {limits['min']:g}"
     return ""
+
+
+def _longest(limits: Mapping[str, Any]) -> float:
+    """How long a command may take by the limits of duration_within, in seconds; 0 for limits that are refused."""
+    if isinstance(most := limits.get("max_seconds"), (int, float)):
+        return float(most)
+    known_good, percent = limits.get("baseline_seconds"), limits.get("max_regression_percent")
+    if isinstance(known_good, (int, float)) and isinstance(percent, int):
+        return known_good * (100 + percent) / 100
+    return 0.0
 
 
 def _line(command: CommandPolicy) -> str:

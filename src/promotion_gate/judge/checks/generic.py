@@ -17,9 +17,11 @@ from promotion_gate.base.limits import Limit
 from promotion_gate.base.model import Status
 from promotion_gate.base.patterns import captured, first_match, groups
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.checks.sqlite import regressed
 
 COMMAND = Limit("command", "command")
 MOST = 10**15  # bytes, say
+MOST_SECONDS = 86400
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -168,25 +170,51 @@ def artifact_present(case: Case) -> Finding:
     name, wanted = case.limit("artifact"), case.limit("min_bytes") or 1
     found = [item for item in case.bundle.index.artifacts if item.gate == case.gate.name and item.file == name]
     if not found:
-        case.artifact_set(name.partition("/")[0])  # says why where the gate asked for nothing, or could not
+        # Says why where the gate asked for nothing, or could not.
+        if case.artifact_set(name.partition("/")[0]).truncated:
+            raise Unproven(Status.INVALID, f"{name} was not brought back, and not everything was")
         raise Unproven(Status.MISSING, f"{name} was not brought back")
     size = len(case.file(name))
+    if size < wanted and any(item.truncated for item in found):
+        raise Unproven(Status.INVALID, f"{name} was too large and is cut to {size} bytes", name)
     expected = f"{name} with at least {wanted} bytes"
     status = Status.PASS if size >= wanted else Status.FAIL
     return Finding(status, f"{size} bytes", (name,), expected=expected)
 
 
+def _time_problem(limits: Mapping[str, Any]) -> str | None:
+    """What is wrong with the limits of duration_within together, as a sentence."""
+    known_good = ("baseline_seconds" in limits, "max_regression_percent" in limits)
+    if any(known_good) == ("max_seconds" in limits) or any(known_good) != all(known_good):
+        return "give either max_seconds, or baseline_seconds (the known-good time) with max_regression_percent"
+    return None
+
+
 @check(
     "duration_within",
-    "{command} exits 0 within {max_seconds} s",
+    "{command} exits 0 in time",
     COMMAND,
-    Limit("max_seconds", "number", "smaller", low=0.001, high=86400, unit="s"),
+    Limit("max_seconds", "number", "smaller", low=0.001, high=MOST_SECONDS, unit="s", required=False),
+    Limit("baseline_seconds", "number", "smaller", low=0.001, high=MOST_SECONDS, unit="s", required=False),
+    Limit("max_regression_percent", "whole", "smaller", low=0, high=500, unit="percent", required=False),
+    together=_time_problem,
 )
 def duration_within(case: Case) -> Finding:
-    """The command exits 0, and took at most so long by the monotonic clock of its host."""
+    """The command exits 0, and took at most so long by the monotonic clock of its host.
+
+    Against a known-good time as gate 2 compares: in integers, and equality is no regression.
+    """
     output = case.command(case.limit("command")).succeeded()
-    seconds, limit = output.record.duration_ns / 1e9, case.limit("max_seconds")
-    expected = f"`{output.record.command}` exits 0 within {limit:g} s"
-    status = Status.PASS if output.record.duration_ns <= limit * 1e9 else Status.FAIL
-    figure = f"{seconds:.2f} of {limit:g} s"
-    return Finding(status, f"{seconds:.3f} s", (output.record.file,), expected=expected, figure=figure)
+    taken, file = output.record.duration_ns, output.record.file
+    if taken <= 0:
+        raise Unproven(Status.INVALID, f"`{output.record.command}` has no wall time", file)
+    percent = case.limit("max_regression_percent")
+    known_good = round((case.limit("max_seconds") if percent is None else case.limit("baseline_seconds")) * 1e9)
+    too_long = regressed(taken, known_good, percent or 0)
+    longest = known_good * (100 + (percent or 0)) / 100e9
+    expected = f"`{output.record.command}` exits 0 within {longest:g} s"
+    seconds = f"{taken / 1e9:.3f} s"
+    if percent is not None:
+        expected += f" (the known-good {known_good / 1e9:g} s + {percent} %)"
+        seconds += f", {(taken - known_good) * 100 / known_good:+.1f} % against the known-good time"
+    return Finding(Status.FAIL if too_long else Status.PASS, seconds, (file,), expected=expected)
