@@ -60,7 +60,7 @@ STEPS: list[tuple[str, int, Callable[[Ground], None]]] = [
 ]
 # Not run here: what makes, installs or removes whole environments; its targets have to be there.
 MAKE = re.compile(r"make ([a-z-]+)")
-INSTALL = ("python3 -m venv .venv && . .venv/bin/activate", "pip install -e .")
+INSTALL = ("python3 -m venv .venv && . .venv/bin/activate", "pip install -e '.[ansible]'", "pip install .")
 
 
 def step_of(command: str) -> int | None:

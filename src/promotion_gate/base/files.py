@@ -24,6 +24,9 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 # One JSON file of a bundle: an index of 10,000 commands has about 7 MB.
 MAX_JSON_BYTES = 32 * 1024 * 1024
 MAX_FILES = 50_000
+# Windows lacks the first two, and reads text without the third.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_READ = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def sha256(data: bytes) -> str:
@@ -146,7 +149,9 @@ def size_of(path: Path) -> int:
 def _opened(path: Path, limit: int, use: Callable[[BufferedReader], T]) -> T | Content:
     """What `use` makes of a regular file, or a Content that says why it cannot be used."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if not _NO_LINK and path.is_symlink():
+            return Content(problem="is a symbolic link")
+        descriptor = os.open(path, _READ)
     except FileNotFoundError:
         return Content(problem="is missing")
     except ValueError:  # a NUL or a lone surrogate
