@@ -41,6 +41,7 @@ from promotion_gate.run.opening import abandon
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
 from promotion_gate.run.probing import record_probe
 from promotion_gate.run.roles import name_mistakes
+from promotion_gate.run.watching import tell
 
 # In each of its runs; no task of ours has them.
 _SKIPPED_BY_MOLECULE = ("molecule-notest", "notest")
@@ -123,8 +124,11 @@ class CallbackModule(CallbackBase):
         elif event == "close" and self._recorder:
             self._recorder.close()
             self._backstop.closed()
+            tell(lambda watcher: watcher.closed())
         elif event == "commands" and self._recorder:
             self._recorder.trip(evidence, result.host.get_name(), handed)
+            bundle, gate = self._recorder.folder, str(evidence.get("gate"))
+            tell(lambda watcher: watcher.recorded(bundle, gate))
 
     def _learn(self, values: Iterable[str]) -> None:
         if not self._known.issuperset(values):
@@ -146,6 +150,7 @@ class CallbackModule(CallbackBase):
         end_with_killed_children()
         self._recorder = Recorder(bundle, _run_options(), self._known)
         self._backstop.opened(bundle)
+        tell(lambda watcher: watcher.opened(bundle))
 
     def _event(self, kind: str, result: Any) -> None:
         if self._recorder and not self._backstop.is_closed:

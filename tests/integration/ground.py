@@ -120,7 +120,8 @@ class Ground:
     folder: Path
     sshd: Sshd
     variables: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)  # ANSIBLE_... of one test
+    # ANSIBLE_... of one test
+    settings: dict[str, str] = field(default_factory=lambda: {"ANSIBLE_NOCOLOR": "1"})
 
     @property
     def workspace(self) -> Path:
@@ -192,7 +193,6 @@ class Ground:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
         return {
             **kept,
-            "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             # Masters of another ground would answer for a VM that is gone.
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
@@ -221,7 +221,13 @@ class Ground:
         return self.outcome(process.returncode, output)
 
     def start(
-        self, playbook: str, *options: str, project: Path = PROJECT, cwd: Path | None = None, **extra: Any
+        self,
+        playbook: str,
+        *options: str,
+        project: Path = PROJECT,
+        cwd: Path | None = None,
+        stdout: int = subprocess.PIPE,
+        **extra: Any,
     ) -> subprocess.Popen[str]:
         """Starts ansible-playbook, with its process group to itself, as a shell does for a command of a terminal."""
         inventory = self.folder / "inventory"
@@ -236,7 +242,7 @@ class Ground:
             cwd=cwd or project,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",

@@ -29,7 +29,7 @@ def ended(bundle: Path, opened: bool = True, closed: bool = True, error: str = "
 def test_a_sealed_promote_is_a_success(tmp_path: Path) -> None:
     end = ended(bundles.make_bundle(tmp_path))
     assert end.promotes
-    assert end.text.splitlines()[-1].startswith(f"PROMOTE  run {bundles.RUN_ID}")
+    assert end.text.splitlines()[0].startswith(f"PROMOTE  run {bundles.RUN_ID}")
 
 
 def test_a_sealed_hold_is_not_and_is_shown_whole(tmp_path: Path) -> None:

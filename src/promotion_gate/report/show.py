@@ -29,9 +29,9 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         seconds = gate["duration_seconds"]
         time = f"{seconds:.1f} s" if seconds is not None else "not run"
         yield f"{gate['id']:>4}  {gate['status']:<8} {time:>8}  {visible(gate['title'])}"
-    followers = _followers(record)
+    followers = followers_of(record)
     for gate in record["gates"]:
-        blocks = _blocks(gate["checks"])
+        blocks = blocks_of(gate["checks"])
         for check in gate["checks"]:
             alike = blocks.get(check["id"])
             if alike:
@@ -53,7 +53,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     for objection in record["objections"]:
         yield f"objection: {visible(objection)}"
     for waiver in record["waivers"]:
-        yield f"waiver: {visible(_waiver(waiver))}"
+        yield f"waiver: {visible(waiver_line(waiver))}"
     changes = record.get("policy_differences") or ()
     if changes:
         named = "; ".join(f"{item['kind']} {item['what']}" for item in changes)
@@ -64,7 +64,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"re-run:  {record['rerun_command']}"  # to the letter, it is pasted
 
 
-def _blocks(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+def blocks_of(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """What is shown of a gate: by the first check of each reason and remedy the checks that have both in common."""
     found: dict[tuple[object, ...], list[str]] = {}
     for check in checks:
@@ -75,7 +75,7 @@ def _blocks(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {alike[0]: alike for alike in found.values()}
 
 
-def _followers(record: Mapping[str, Any]) -> dict[str, list[str]]:
+def followers_of(record: Mapping[str, Any]) -> dict[str, list[str]]:
     """By cause, what did not pass because of it; of a host that cannot be used only how many checks of which gate."""
     found: dict[str, list[str]] = {}
     for gate in record["gates"]:
@@ -88,7 +88,7 @@ def _followers(record: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def _waiver(waiver: Mapping[str, Any]) -> str:
+def waiver_line(waiver: Mapping[str, Any]) -> str:
     """What became of a waiver, and what that asks for."""
     what = f"{waiver['check']}, by {waiver['owner']} until {waiver['expires']} ({waiver['ticket']}): {waiver['reason']}"
     return f"{waiver['state']}{_WAIVER_HINTS.get(waiver['state'], '')}: {what}"

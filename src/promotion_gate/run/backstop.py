@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from promotion_gate.base.model import Decision
+from promotion_gate.base.files import read_file
+from promotion_gate.base.model import Decision, Status
 from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.bundle.history import read_run
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.objections import recorded_versions
 from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.report.ending import Beside, ending
 from promotion_gate.report.issues import said_of
-from promotion_gate.report.show import text_of
+from promotion_gate.report.judged_line import judged_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class Backstop:
         if self._error:
             problem = f"the evidence recorder failed ({self._error}); evidence may be missing."
         said = []
-        if decision and (not problem or decision.decision == "HOLD"):
-            said.append(text_of(decision.as_dict(), said_of(self._bundle, decision.attempt) if self._bundle else ""))
+        if self._bundle and decision and (not problem or decision.decision == "HOLD"):
+            said.append(ending(decision.as_dict(), _beside(self._bundle, decision)))
         if problem:
             said.append(f"HOLD: {problem}")
         return End("\n".join(said), decision is not None and decision.decision == "PROMOTE" and not problem)
@@ -80,3 +84,16 @@ class Backstop:
         if decision.attempt != self._attempt:
             return decision, f"the record in {self._bundle} is of attempt {decision.attempt}, not of this run."
         return decision, ""
+
+
+def _beside(folder: Path, decision: Decision) -> Beside:
+    """What readers want beside the record: versions, and the line of the evidence that speaks of each fault."""
+    lines = {}
+    for check in (check for gate in decision.gates for check in gate.checks):
+        if check.status is not Status.PASS and check.evidence:
+            text = read_file(folder / check.evidence[0]).data.decode("utf-8", "replace")
+            number = judged_line(check.observed, text)
+            if number:
+                lines[check.id] = number
+    versions = recorded_versions(load_bundle(folder))
+    return Beside(str(folder), versions, lines, said_of(folder, decision.attempt))

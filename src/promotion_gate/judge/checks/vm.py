@@ -196,7 +196,7 @@ def status_backend(case: Case) -> Finding:
         warnings = (
             f"verdi warns that RabbitMQ {found.rabbitmq_unsupported} is not supported; see its consumer_timeout.",
         )
-    return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings)
+    return Finding(Status.PASS, service.text, (output.record.file,), warnings=warnings, figure=str(case.limit("kind")))
 
 
 def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:

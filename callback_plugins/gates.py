@@ -1,0 +1,152 @@
+"""The view on the terminal: what the gates do, in plain lines, and nothing of Ansible's own unless -v asks for it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: gates
+type: stdout
+short_description: Shows the progress of the promotion gate
+description:
+  - A line as each gate starts and ends, with what did not pass, and one every 30 s while it runs.
+  - With -v, and for playbooks that promise no decision, it is the callback default.
+  - The end of a run is printed by the callback evidence, which works with any stdout callback.
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+"""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins.callback.default import CallbackModule as Default
+
+from promotion_gate.base.escape import visible
+from promotion_gate.bundle.index import read_index
+from promotion_gate.judge.parsers.failures import failure_text
+from promotion_gate.report.progress import Gate, Progress, Tone
+from promotion_gate.run.watching import WATCHERS, judged_so_far, last_times
+
+_COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
+_TICK_SECONDS = 1.0
+# The end says the same with more: that the run did not decide PROMOTE.
+_SAID_AT_THE_END = "gate_decision"
+
+
+class CallbackModule(Default):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "gates"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress: Progress | None = None
+        self._ended = threading.Event()
+
+    # --- what the evidence callback tells ---
+
+    def opened(self, bundle: Path) -> None:
+        if self._progress:
+            index = read_index(bundle)
+            self._progress.opened(index.run_id, index.attempt, last_times(bundle))
+
+    def recorded(self, bundle: Path, gate: str) -> None:
+        if self._progress:
+            status, check = judged_so_far(bundle, gate)
+            self._progress.ended(gate, status, f"{check.observed} ({check.id})" if check else "")
+
+    def closed(self) -> None:
+        if self._progress:
+            self._progress.step("all evidence is there; deciding")
+
+    # --- what Ansible tells ---
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
+        if not decides or self._display.verbosity > 0:
+            super().v2_playbook_on_start(playbook)
+            return
+        self._progress = Progress(self._say, time.monotonic)
+        self._progress.step("checking what was set")
+        WATCHERS.append(self)
+        # Ansible starts its workers while it holds the lock that a line is written under.
+        threading.Thread(target=self._tick, name="progress", daemon=True).start()
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        if self._progress is None:
+            super().v2_runner_on_start(host, task)
+            return
+        if task.action.rpartition(".")[2] != "gate_commands":
+            return
+        planned = _planned(task)
+        if planned:
+            self._progress.started(_gate(planned, host))
+        elif task.args.get("event") == "probe":
+            self._progress.step(f"asking {host.get_name()} what it is")
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        if self._progress is None:
+            super().v2_runner_on_failed(result, ignore_errors)
+        elif not ignore_errors and _role_of(result.task) != _SAID_AT_THE_END:
+            self._broken(result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        if self._progress is None:
+            super().v2_runner_on_unreachable(result)
+        else:
+            self._broken(result)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        self._ended.set()
+        if self._progress is None:
+            super().v2_playbook_on_stats(stats)
+        else:
+            self._display.display("")
+
+    def _broken(self, result: Any) -> None:
+        planned = _planned(result.task)
+        if self._progress and planned:
+            self._progress.broken(_gate(planned, result.host), failure_text(result.result))
+        elif self._progress:
+            # A sentence each for what must be corrected first; they name commands, so they are not wrapped.
+            for line in str(result.result.get("msg") or failure_text(result.result)).splitlines():
+                self._say(visible(line), Tone.BAD)
+
+    def _say(self, text: str, tone: Tone) -> None:
+        self._display.display(text, color=_COLORS[tone])
+
+    def _tick(self) -> None:
+        while not self._ended.wait(_TICK_SECONDS):
+            if self._progress:
+                self._progress.tick()
+
+
+def _planned(task: Any) -> dict[str, Any]:
+    """The entry of the plan that a task works for: the loop variable of the include that it came with."""
+    found = task.get_vars().get("gate_common_planned")
+    return found if isinstance(found, dict) else {}
+
+
+def _gate(planned: dict[str, Any], host: Any) -> Gate:
+    return Gate(planned["id"], planned["name"], planned["title"], host.get_name())
+
+
+def _role_of(task: Any) -> str:
+    return str(task._role.get_name() if task._role else "").rpartition(".")[2]
+
+
+def _quiet(name: str) -> Any:
+    """A hook of the callback default that is called only where that is what is shown."""
+    shown = getattr(Default, name)
+
+    def hook(self: CallbackModule, *args: Any, **kwargs: Any) -> None:
+        if self._progress is None:
+            shown(self, *args, **kwargs)
+
+    return hook
+
+
+for _name in [name for name in vars(Default) if name.startswith("v2_") and name not in vars(CallbackModule)]:
+    setattr(CallbackModule, _name, _quiet(_name))

@@ -1,0 +1,27 @@
+"""Which line of a transcript a finding speaks of: evidence is named with the line to look at."""
+
+from __future__ import annotations
+
+import re
+
+# What distinguishes a line: words, numbers, paths, names of nodes and services.
+_WORDS = re.compile(r"[A-Za-z0-9_./@-]{2,}")
+
+
+def judged_line(observed: str, transcript: str) -> int | None:
+    """The number, from 1, of the line that has most words in common with what was observed; None if none has two.
+
+    The first of equals. A help for readers: nothing is decided by it.
+    """
+    wanted = _words(observed)
+    enough = min(2, len(wanted))
+    best, number = 0, None
+    for count, line in enumerate(transcript.splitlines(), start=1):
+        common = len(wanted & _words(line))
+        if common > best:
+            best, number = common, count
+    return number if best >= enough else None
+
+
+def _words(text: str) -> set[str]:
+    return {word.strip("./-").casefold() for word in _WORDS.findall(text)} - {""}

@@ -1,0 +1,106 @@
+"""What a run does, as lines for a terminal: one as each gate starts and ends, and one every 30 s while it runs."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from promotion_gate.base.escape import visible
+
+COLUMNS = 80
+STILL_SECONDS = 30.0
+
+
+class Tone(Enum):
+    PLAIN = "plain"
+    GOOD = "good"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What is shown of a gate of the plan."""
+
+    id: int
+    name: str
+    title: str
+    host: str
+
+
+@dataclass(slots=True)
+class _Running:
+    gate: Gate
+    since: float
+    told: float
+
+
+class Progress:
+    """Tells of gates through `say`. `clock` gives seconds; the first line is at 0.0 s."""
+
+    def __init__(self, say: Callable[[str, Tone], None], clock: Callable[[], float]) -> None:
+        self._say, self._clock = say, clock
+        self._began = clock()
+        self._running: dict[tuple[str, str], _Running] = {}
+        self._last: Mapping[str, float] = {}
+
+    def opened(self, run_id: str, attempt: int, last: Mapping[str, float]) -> None:
+        """`last`: by gate, the seconds that it took last time."""
+        self._last = last
+        again = f", attempt {attempt}" if attempt > 1 else ""
+        self._line(f"run {run_id}{again} is open")
+
+    def step(self, text: str) -> None:
+        """What the run does between the gates."""
+        self._line(text)
+
+    def started(self, gate: Gate) -> None:
+        key = (gate.host, gate.name)
+        if key not in self._running:
+            now = self._clock()
+            self._running[key] = _Running(gate, now, now)
+            last = self._last.get(gate.name)
+            usually = f" ({last:.1f} s last time)" if last is not None else ""
+            self._line(f"gate {gate.id} starts on {gate.host}: {gate.title}{usually}")
+
+    def ended(self, name: str, status: str, reason: str = "") -> None:
+        """The evidence of a gate is on disk; `reason` says in one sentence what did not pass."""
+        for key in [key for key in self._running if key[1] == name]:
+            running = self._running.pop(key)
+            taken = self._clock() - running.since
+            line = f"gate {running.gate.id} {status} after {taken:.1f} s"
+            if status == "PASS":
+                self._line(line, Tone.GOOD)
+            else:
+                self._line(f"{line}: {reason}" if reason else line, Tone.BAD)
+                self._note("this run will decide HOLD; gates that do not rest on it still run", Tone.BAD)
+
+    def broken(self, gate: Gate, message: str) -> None:
+        """Something happened instead of a result: a task failed, or the host was not reached."""
+        self._running.pop((gate.host, gate.name), None)
+        self._line(f"gate {gate.id} did not run to its end on {gate.host}: {message}", Tone.BAD)
+
+    def tick(self) -> None:
+        """To be called now and then: says what still runs, at most every 30 s of each gate."""
+        now = self._clock()
+        for running in list(self._running.values()):
+            if now - running.told >= STILL_SECONDS:
+                running.told = now
+                last = self._last.get(running.gate.name)
+                usually = f", {last:.0f} s last time" if last is not None else ""
+                self._line(
+                    f"gate {running.gate.id} still runs on {running.gate.host} ({now - running.since:.0f} s{usually})"
+                )
+
+    def _line(self, text: str, tone: Tone = Tone.PLAIN) -> None:
+        self._wrapped(f"{self._clock() - self._began:7.1f} s  ", text, tone)
+
+    def _note(self, text: str, tone: Tone) -> None:
+        self._wrapped(" " * 11, text, tone)
+
+    def _wrapped(self, start: str, text: str, tone: Tone) -> None:
+        lines = textwrap.wrap(visible(text), COLUMNS - len(start), break_long_words=False, break_on_hyphens=False) or [
+            ""
+        ]
+        self._say("\n".join([start + lines[0], *(" " * len(start) + line for line in lines[1:])]), tone)

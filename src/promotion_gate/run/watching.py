@@ -1,0 +1,72 @@
+"""Who is told what a run does while it does it: the evidence callback tells, the view on the terminal listens.
+
+What a watcher does is for the eye alone: an exception in one changes nothing of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from promotion_gate.base.errors import GateError
+from promotion_gate.base.model import CheckResult, Status
+from promotion_gate.base.times import stamp, utc_now
+from promotion_gate.bundle.history import run_folders
+from promotion_gate.bundle.index import read_index
+from promotion_gate.bundle.load import load_bundle
+from promotion_gate.judge.decide import decide
+
+# Of how many earlier runs the time of a gate is looked for.
+_EARLIER = 5
+# What a gate has seen for itself; other statuses may be due to a gate that has not ended yet.
+_SEEN = (Status.FAIL, Status.BLOCKED)
+
+
+class Watcher(Protocol):
+    def opened(self, bundle: Path) -> None:
+        """A run was opened, or opened again, in this folder."""
+
+    def recorded(self, bundle: Path, gate: str) -> None:
+        """The evidence of a gate is on disk."""
+
+    def closed(self) -> None:
+        """Everything is recorded; the decision is next."""
+
+
+WATCHERS: list[Watcher] = []
+
+
+def tell(action: Callable[[Watcher], None]) -> None:
+    for watcher in WATCHERS:
+        try:
+            action(watcher)
+        except Exception:
+            continue
+
+
+def judged_so_far(folder: Path, gate: str) -> tuple[Status, CheckResult | None]:
+    """The status of a gate that has ended in a run that has not, and the check that decided it; None for a PASS.
+
+    Nothing of it is kept: the decision is made when all evidence is there.
+    """
+    bundle = load_bundle(folder)
+    now = stamp(utc_now())
+    result = decide(replace(bundle, index=replace(bundle.index, state="closed", evaluated_at=now))).gate(gate)
+    failed = [check for check in result.checks if check.status is not Status.PASS and not check.waived]
+    seen = [check for check in failed if check.status in _SEEN]
+    decided = [check for check in seen if not check.cause] or seen or failed
+    return result.status, decided[0] if decided else None
+
+
+def last_times(folder: Path) -> dict[str, float]:
+    """By gate, the seconds that it took when it was last run, in this run or the newest ones before it."""
+    found: dict[str, float] = {}
+    earlier = [run for run in run_folders(folder.parent) if run != folder]
+    for run in [folder, *reversed(earlier[-_EARLIER:])]:
+        with suppress(GateError):  # a run that cannot be read is not asked
+            for gate, record in read_index(run).gates.items():
+                found.setdefault(gate, record.duration_ns / 1e9)
+    return found
