@@ -23,7 +23,7 @@ def artifact_result(source: str, to: str) -> Found:
     return {"from": source, "to": to, "found": False, "error": None, "files": [], "refused": [], "truncated": False}
 
 
-def bring_back(source: str, spec: ArtifactSpec) -> Found:
+def collect(source: str, spec: ArtifactSpec) -> Found:
     """One folder or file as a list of entries. Only regular files are read; what is refused is listed."""
     result = artifact_result(source, spec.to)
     if not os.path.lexists(source):
@@ -88,7 +88,7 @@ def why_refused(name: str, path: str) -> str | None:
         return "its name has control characters or a backslash"
     if stat.S_ISLNK(mode):
         return "it is a link"
-    return None if stat.S_ISREG(mode) else "it is no regular file"
+    return None if stat.S_ISREG(mode) else "it is not a regular file"
 
 
 def read_entry(name: str, path: str, room: int) -> tuple[Found | None, str | None]:
@@ -98,7 +98,7 @@ def read_entry(name: str, path: str, room: int) -> tuple[Found | None, str | Non
         with os.fdopen(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return None, "it is no regular file"
+                return None, "it is not a regular file"
             data = stream.read(room + 1)
     except OSError as error:
         return None, f"it cannot be read ({error.strerror})"

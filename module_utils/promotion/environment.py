@@ -60,7 +60,7 @@ def read_env_file(path: str) -> tuple[dict[str, str], str | None]:
     if not os.path.exists(path):
         return {}, "there is no such file"
     if not os.path.isfile(path):
-        return {}, "it is no regular file"
+        return {}, "it is not a regular file"
     if not os.access(path, os.R_OK):
         return {}, "permission denied"
     text = read_small(path)
@@ -76,7 +76,7 @@ def read_env_file(path: str) -> tuple[dict[str, str], str | None]:
     if command.problem:
         return {}, f"bash cannot be started ({command.problem})"
     if command.timed_out:
-        return {}, f"reading it did not end within {ENV_FILE_SECONDS:g} s"
+        return {}, f"reading it timed out after {ENV_FILE_SECONDS:g} s"
     if command.status != 0:
         return {}, f"bash cannot read it; `bash -n {shlex.quote(path)}` shows why, or its last command fails"
     whole, cut = command.capture.result()

@@ -200,7 +200,7 @@ class Running:
         if self.problem is not None and self.exit_status is None:
             return self.problem
         if self.lost:
-            return "it ended the process that watched over it, so its exit status is unknown; what it left was ended"
+            return "it killed its supervisor, so its exit status is unknown; what it left running was killed"
         return None
 
 

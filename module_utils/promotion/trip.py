@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from .artifacts import artifact_result, bring_back, redacted_artifact
+from .artifacts import artifact_result, collect, redacted_artifact
 from .environment import (
     NotRun,
     Surroundings,
@@ -93,7 +93,7 @@ class Trip:
             raise Unusable(f"the environment file {self.env_file['path']}: {self.env_file['error']}")
 
     def require_repository(self) -> None:
-        """Raises Unusable where the folder is no checkout at all; that Git refuses one is what a check says."""
+        """Raises Unusable where the folder is not a checkout at all; that Git refuses one is what a check says."""
         rows = self.printed.get("identity", "").splitlines()
         why = next((row.partition(": ")[2] for row in rows if row.startswith("checkout_error: ")), "")
         if "not a git repository" in why or "is not the top level" in why:
@@ -118,7 +118,7 @@ class Trip:
                 self.printed[result["id"]] = "" if cut is not None else whole.decode("utf-8", "surrogateescape")
                 asked = specs[result["id"]].asks
                 if asked and command.timed_out:
-                    self.silent[asked] = f"`{result['command']}` did not end within {command.limit_seconds:g} s"
+                    self.silent[asked] = f"`{result['command']}` timed out after {command.limit_seconds:g} s"
 
     def commands(self) -> list[CommandSpec]:
         """The commands, with the identity of the host before the first and after the last of them."""
@@ -266,7 +266,7 @@ class Trip:
             source = os.path.join(chdir, self.around.fill(spec.source))
         except NotRun as reason:
             return {**artifact_result(spec.source, spec.to), "error": str(reason)}
-        return redacted_artifact(bring_back(source, spec), self.redactor)
+        return redacted_artifact(collect(source, spec), self.redactor)
 
 
 def make_trip(params: Parameters, check_mode: bool) -> Result:

@@ -128,7 +128,7 @@ SERVICES = (
     Fault(
         "PostgreSQL frozen (SIGSTOP)",
         "systemctl kill --kill-whom=all --signal=SIGSTOP 'postgresql@*'",
-        "vm_bootstrap.storage", "BLOCKED", says="did not end within", also=STORAGE, silent=True,
+        "vm_bootstrap.storage", "BLOCKED", says="timed out after", also=STORAGE, silent=True,
         extra=IMPATIENT, representative=True,
     ),
     Fault(
@@ -333,7 +333,7 @@ MACHINE = (
     Fault(
         "a command that never ends, whose children ignore TERM",
         STUBBORN,
-        "slurm_smoke.node", "BLOCKED", says="did not end within", also=SLURM, mended_by=BY_A_PERSON,
+        "slurm_smoke.node", "BLOCKED", says="timed out after", also=SLURM, mended_by=BY_A_PERSON,
         restore=f"{NOTHING_LEFT} && rm /usr/local/bin/sinf[o]",
         extra={"gate_slurm_smoke_query_limit_seconds": 5},
     ),

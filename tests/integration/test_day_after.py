@@ -105,7 +105,7 @@ def test_an_issue_is_created_updated_and_settled_and_the_group_can_read_it_all(d
     ("does", "said"),
     [
         ("echo 'no repository here' >&2; exit 4", "promotion_issue_command exited 4 (no repository here)"),
-        ("sleep 60", "promotion_issue_command did not end within 1 s and was ended"),
+        ("sleep 60", "promotion_issue_command timed out after 1 s and was killed"),
     ],
     ids=["fails", "hangs"],
 )

@@ -212,7 +212,7 @@ def test_latest_is_the_newest_run_whatever_it_is(tmp_path: Path) -> None:
     bundles.resume_bundle(tmp_path)
     assert main(latest) == 0
     bundles.open_bundle(tmp_path, "20261124T030000Z")
-    assert main(latest) == 3, "a run under way is no decision"
+    assert main(latest) == 3, "a run under way is not a decision"
 
 
 def test_latest_does_not_fall_back_on_an_older_run(tmp_path: Path) -> None:

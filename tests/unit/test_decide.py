@@ -279,7 +279,7 @@ def test_p95_is_the_nearest_rank(times: list[int], expected: int) -> None:
         (126, 100, True),
         (1_250_000_000, 1_000_000_000, False),
         (1_250_000_001, 1_000_000_000, True),
-        # 5/4 of this median is no whole number; as floats both sides would be equal.
+        # 5/4 of this median is not a whole number; as floats both sides would be equal.
         (11_258_999_068_426_241, 9_007_199_254_740_993, False),
         (11_258_999_068_426_242, 9_007_199_254_740_993, True),
     ],

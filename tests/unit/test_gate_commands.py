@@ -204,7 +204,7 @@ def test_a_probe_tells_what_every_gate_of_the_host_would_lack(
     assert trip(event="probe", chdir="/", identity=told)["commands"][0]["exit"] == 0
 
 
-@pytest.mark.stranger("15.11", "a folder on the VM that is no Git checkout: 13 checks with a remedy each")
+@pytest.mark.stranger("15.11", "a folder on the VM that is not a Git checkout: 13 checks with a remedy each")
 def test_a_probe_of_a_folder_that_is_no_checkout_says_so(tmp_path: Path) -> None:
     asked = parameters.argument_spec()["identity"]["options"]
     told = with_defaults(asked, {"file": "probe.log", "parts": ["machine", "checkout"]})
@@ -280,7 +280,7 @@ def test_a_command_that_kills_its_parent_is_a_reason_and_leaves_nothing(marker: 
     first, second = found["commands"]
     assert first["output"].startswith("x\n")
     assert first["exit"] is None
-    assert "ended the process that watched over it" in first["not_run"]
+    assert "killed its supervisor" in first["not_run"]
     assert second["output"] == "still here\n"
 
 
@@ -477,7 +477,7 @@ def test_an_env_file_that_cannot_be_read(tmp_path: Path, text: str | None, error
 def test_an_env_file_that_hangs(tmp_path: Path, marker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "ENV_FILE_SECONDS", 0.5)
     found = trip({"run": "echo x"}, env_file=env_file(tmp_path, f"sleep {marker} & sleep {marker}\n"))
-    assert found["env_file"]["error"] == "reading it did not end within 0.5 s"
+    assert found["env_file"]["error"] == "reading it timed out after 0.5 s"
 
 
 def test_the_env_file_is_found_beside_the_commands(tmp_path: Path) -> None:
@@ -633,9 +633,9 @@ def test_passwords_of_files_beside_the_environment_are_masked(tmp_path: Path, mo
 # Artifacts ------------------------------------------------------------------------------------------------------
 
 
-def bring_back(source: Path, **limits: int) -> dict[str, Any]:
+def collect(source: Path, **limits: int) -> dict[str, Any]:
     limits = {"max_files": 200, "max_bytes": 1 << 20, "max_file_bytes": 1 << 20, **limits}
-    return artifacts.bring_back(str(source), parameters.ArtifactSpec(str(source), "to", **limits))
+    return artifacts.collect(str(source), parameters.ArtifactSpec(str(source), "to", **limits))
 
 
 def test_a_folder_comes_back_whole(tmp_path: Path) -> None:
@@ -643,7 +643,7 @@ def test_a_folder_comes_back_whole(tmp_path: Path) -> None:
     (tmp_path / "run-1" / "a.log").write_text("a\n")
     (tmp_path / "run-1" / "empty.log").write_text("")
     (tmp_path / "ünïcode ‮.txt").write_bytes(b"\xff")
-    found = bring_back(tmp_path)
+    found = collect(tmp_path)
     assert [(file["path"], file["size"], file["content"], file["encoding"]) for file in found["files"]] == [
         ("ünïcode ‮.txt", 1, "\\xff", "utf-8+backslash"),
         ("run-1/a.log", 2, "a\n", "utf-8"),
@@ -654,7 +654,7 @@ def test_a_folder_comes_back_whole(tmp_path: Path) -> None:
 
 def test_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "x.xml").write_text("<x/>")
-    found = bring_back(tmp_path / "x.xml")
+    found = collect(tmp_path / "x.xml")
     assert [(file["path"], file["content"]) for file in found["files"]] == [("", "<x/>")]
 
 
@@ -669,12 +669,12 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     (folder / "new\nline").write_text("x")
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff")).write_text("x")
     (folder / "good").write_text("x")
-    found = bring_back(folder)
+    found = collect(folder)
     assert [file["path"] for file in found["files"]] == ["good"]
     assert {entry["path"]: entry["reason"] for entry in found["refused"]} == {
         "link": "it is a link",
         "linked-folder": "it is a link",
-        "pipe": "it is no regular file",
+        "pipe": "it is not a regular file",
         "new\nline": "its name has control characters or a backslash",
         "\\xff": "its name is not UTF-8",
     }
@@ -683,12 +683,12 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_source_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
-    found = bring_back(tmp_path / "link")
+    found = collect(tmp_path / "link")
     assert (found["files"], found["refused"]) == ([], [{"path": "", "reason": "it is a link"}])
 
 
 def test_a_source_that_is_not_there(tmp_path: Path) -> None:
-    found = bring_back(tmp_path / "none")
+    found = collect(tmp_path / "none")
     assert (found["found"], found["error"]) == (False, "it is not there")
 
 
@@ -697,12 +697,12 @@ def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
         (tmp_path / f"{number:02}").write_bytes(b"line\n" * 20)
     with (tmp_path / "99-sparse").open("wb") as stream:
         stream.truncate(1 << 40)
-    many = bring_back(tmp_path, max_files=10)
+    many = collect(tmp_path, max_files=10)
     assert (len(many["files"]), many["truncated"], len(many["refused"])) == (10, True, 21)
-    big = bring_back(tmp_path, max_bytes=250)
+    big = collect(tmp_path, max_bytes=250)
     assert sum(file["kept"] for file in big["files"]) <= 250
     assert big["truncated"]
-    sparse = bring_back(tmp_path / "99-sparse", max_file_bytes=1000)
+    sparse = collect(tmp_path / "99-sparse", max_file_bytes=1000)
     assert sparse["files"][0]["truncated"]
     assert sparse["files"][0]["size"] == 1 << 40
     assert sparse["files"][0]["kept"] <= 1000
@@ -929,7 +929,7 @@ def test_who_did_not_answer_is_not_asked_again() -> None:
         {"run": ["true"]},
     )
     not_run = [command["not_run"] for command in first["commands"]]
-    assert not_run[2] == "verdi did not answer (`sleep 30` did not end within 0.2 s), so it is not asked again"
+    assert not_run[2] == "verdi did not answer (`sleep 30` timed out after 0.2 s), so it is not asked again"
     assert not_run[:2] + not_run[3:] == [None] * 4
     later = trip({"run": ["true"], "asks": "verdi"}, {"run": ["true"]}, silent=first["silent"])["commands"]
     assert [command["not_run"] is None for command in later] == [False, True]

@@ -139,7 +139,7 @@ def test_a_set_uid_file_comes_back_as_text_alone(tmp_path: Path) -> None:
 
 def test_a_device_is_not_opened() -> None:
     assert trip({"run": "true"}, artifacts=[{"from": "/dev/zero", "to": "x"}])["artifacts"][0]["refused"] == [
-        {"path": "", "reason": "it is no regular file"}
+        {"path": "", "reason": "it is not a regular file"}
     ]
 
 

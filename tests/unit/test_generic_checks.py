@@ -42,7 +42,7 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
     ("command_succeeds", {}, "", {}, "PASS", "exited 0"),
     ("command_succeeds", {}, "error: no\n", {"exit": 1}, "FAIL", "exited 1: error: no"),
     ("command_succeeds", {}, "sh: 1: x: not found\n", {"exit": 127}, "BLOCKED", "exited 127"),
-    ("command_succeeds", {}, "", HANGS, "BLOCKED", "did not end within"),
+    ("command_succeeds", {}, "", HANGS, "BLOCKED", "timed out after"),
     ("command_succeeds", {}, "", {"exit": None, "not_run": "there is no such directory"}, "BLOCKED", "was not run"),
     ("command_succeeds", {}, "x\n", {"left_running": True}, "FAIL", "left processes running"),
     ("command_succeeds", {"status": 3}, "inactive\n", {"exit": 3}, "PASS", "exited 3"),

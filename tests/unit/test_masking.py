@@ -71,7 +71,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"aiida_vm_environment": {"DB_PASSWORD": "production"}, "vm": "production", "words": {"vm": "production"}},
         {"aiida_vm_environment": {"DB_PASSWORD": "***"}, "vm": "production", "words": {"vm": "production"}},
     ),
-    "what is no secret": (
+    "what is not a secret": (
         {"aiida_vm_first_run": False, "evidence_max_age_seconds": 86400, "promotion_gates": None, "inventory": ["x"]},
         {"aiida_vm_first_run": False, "evidence_max_age_seconds": 86400, "promotion_gates": None, "inventory": ["x"]},
     ),

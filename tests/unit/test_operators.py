@@ -395,7 +395,7 @@ def test_evidence_that_is_too_old_or_of_another_policy_is_run_again(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
-    [("20261101T000000Z", "is not the newest run of"), ("20200101T000000Z", "is no run of")],
+    [("20261101T000000Z", "is not the newest run of"), ("20200101T000000Z", "is not a run of")],
     ids=["older", "unknown"],
 )
 def test_only_the_newest_run_is_resumed_and_another_names_it(tmp_path: Path, wanted: str, said: str) -> None:

@@ -373,7 +373,9 @@ def test_every_hint_that_a_check_gives_is_declared() -> None:
 # --- names, needs -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.stranger("14.6", "a name in a checklist that is no plain file name, one of the gate's own, or used twice")
+@pytest.mark.stranger(
+    "14.6", "a name in a checklist that is not a plain file name, one of the gate's own, or used twice"
+)
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -407,7 +409,7 @@ def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, said:
 @pytest.mark.parametrize(
     ("needs", "said"),
     [
-        (["preflight.nod"], 'preflight.uv needs "preflight.nod", which is no check; did you mean "preflight.node"?'),
+        (["preflight.nod"], 'preflight.uv needs "preflight.nod", which is not a check; did you mean "preflight.node"?'),
         (["preflight.uv"], "needs go in a circle: preflight.uv > preflight.uv."),
         (["preflight.node"], "needs go in a circle: preflight.node > preflight.uv > preflight.node."),
         ("preflight.node", "needs must be a list"),

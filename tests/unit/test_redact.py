@@ -385,7 +385,7 @@ def test_a_secret_that_is_a_name_is_reported() -> None:
 
 
 def test_recorded_tool_output_passes_unchanged() -> None:
-    """What the checks read is no secret: only the password of a broker URL is masked in the recorded outputs."""
+    """What the checks read is not a secret: only the password of a broker URL is masked in the recorded outputs."""
     read = 0
     for path in sorted(PARSER_CASES.rglob("*.txt")):
         text = path.read_bytes().decode("utf-8", "replace")

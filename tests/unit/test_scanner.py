@@ -1,6 +1,6 @@
 """A stranger judges the bundles: CredSweeper, a scanner for credentials, without its machine learning.
 
-`make nightly` installs it. HARMLESS has what it reports in a bundle and what is no credential, with the reason.
+`make nightly` installs it. HARMLESS has what it reports in a bundle and what is not a credential, with the reason.
 """
 
 from __future__ import annotations

@@ -293,7 +293,7 @@ def test_a_tool_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     script += "time.sleep(86400)"
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script), promotion_issue_limit_seconds=1)
     handed = handed_over(bundle)
-    assert handed.failed and "did not end within 1 s and was ended" in handed.said
+    assert handed.failed and "timed out after 1 s and was killed" in handed.said
     assert "Look first whether it did it all the same" in handed.said
     assert noted(bundle)["calls"][0]["timed_out"] is True
     for name in ("pidTrue", "pidFalse"):

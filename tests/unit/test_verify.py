@@ -353,7 +353,7 @@ def test_what_somebody_left_in_a_run_is_not_sealed_with_it(tmp_path: Path) -> No
     """No PROMOTE comes of it; a HOLD is sealed without it, as the resume is that then archives it."""
     bundle = bundles.closed_bundle(tmp_path / "promote")
     _add_approval(bundle)
-    with pytest.raises(BundleError, match=r"06-approval\.md is no file of this run"):
+    with pytest.raises(BundleError, match=r"06-approval\.md is not a file of this run"):
         seal(bundle)
     assert not (bundle / SUMS).exists()
     held = bundles.closed_bundle(tmp_path, bundles.trips_with("slurm_smoke", "ping", exit=1))
@@ -495,7 +495,7 @@ def test_differences_name_the_field() -> None:
     assert found == [
         "a[0].b is 1, the evidence gives 2",
         "c is True, the evidence gives 1",
-        "d stands only in the recomputed decision",
+        "d is only in the recomputed decision",
     ]
 
 

@@ -18,7 +18,7 @@ from promotion_gate.base.patterns import BadPattern, check_pattern
 Kind = Literal[
     "whole", "number", "flag", "word", "path", "paths", "patterns", "pattern", "value", "command", "expression"
 ]
-# Which way a limit is tighter: a larger or a smaller number, true or false, more entries. None: it is no threshold,
+# Which way a limit is tighter: a larger or a smaller number, true or false, more entries. None: it is not a threshold,
 # it says what is judged.
 Tighter = Literal["larger", "smaller", "true", "false", "more"]
 MAX_ENTRIES = 100

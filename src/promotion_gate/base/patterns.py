@@ -35,7 +35,7 @@ def _compiled(pattern: str) -> Any:
     try:
         return re2.compile(b"(?m)" + pattern.encode(), options)
     except UnicodeError:
-        raise BadPattern("it holds half of a surrogate pair, which is no character") from None
+        raise BadPattern("it holds half of a surrogate pair, which is not a character") from None
     except re2.error as error:
         reason = error.args[0].decode("utf-8", "replace").replace("(?m)", "", 1)
         why = _NOT_IN_RE2.get(reason.partition(":")[0])

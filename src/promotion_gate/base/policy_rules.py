@@ -110,7 +110,9 @@ def _needs(policy: Policy) -> Iterator[Mistake]:
         for number, needed in enumerate(check.needs):
             if needed not in needs and needed not in built_in:
                 hint = nearest(needed, [*needs, *built_in]) or "."
-                yield Mistake((*check.path, "needs", number), f'{check.id} needs "{needed}", which is no check{hint}')
+                yield Mistake(
+                    (*check.path, "needs", number), f'{check.id} needs "{needed}", which is not a check{hint}'
+                )
     while circle := _circle(needs):
         first = next(check for check in policy.checks() if check.id == circle[0])
         yield Mistake((*first.path, "needs"), f"needs go in a circle: {' > '.join(reversed(circle))}.")

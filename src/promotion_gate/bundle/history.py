@@ -135,7 +135,7 @@ def newest_run(root: Path, wanted: str) -> Run:
         raise InputError(f"promotion_resume is {wanted}, but {root} has no run. Run the gate without promotion_resume.")
     newest = newest_folder(root)
     if wanted not in ("latest", newest.name):
-        what = "is not the newest run of" if wanted in names else "is no run of"
+        what = "is not the newest run of" if wanted in names else "is not a run of"
         raise InputError(
             f"promotion_resume is {wanted}, which {what} {root}. Only the newest can be resumed: "
             f"{newest.name} (or write latest)."
@@ -268,7 +268,7 @@ def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:
         yield f"{name} follows run {wanted}, which is not there any more: it was removed or renamed."
     elif before is None or wanted != before.folder.name:
         there = before.folder.name if before else "no sealed run"
-        yield f"{name} follows run {wanted}, but {there} stands before it: runs were reordered, added or unsealed."
+        yield f"{name} follows run {wanted}, but {there} comes before it: runs were reordered, added or unsealed."
     elif previous.sha256 != seals(before.folder)[0]:
         # An earlier seal in attempts/ is no excuse: a run sealed anew could carry the old one along.
         yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."

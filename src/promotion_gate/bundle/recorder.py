@@ -72,7 +72,7 @@ class Recorder:
         fields = Fields(result, "the module's result", BundleError)
         self._know(known, fields.mapping("host"))
         gate = fields.text("gate")
-        self._check_speaker(gate, host)
+        self._host_runs_gate(gate, host)
         ended = utc_now()
         trip_ns = fields.integer("trip_ns", 0)
         began = ended - timedelta(microseconds=trip_ns / 1000)
@@ -160,7 +160,7 @@ class Recorder:
         masks, self._redactor = self._redactor.masks, Redactor(self._known)
         self._redactor.masks.update(masks)
 
-    def _check_speaker(self, gate: str, host: str) -> None:
+    def _host_runs_gate(self, gate: str, host: str) -> None:
         """The result comes from the host and names its gate: no host may make up the evidence of the other one."""
         if not any(planned.gate == gate and planned.host == host for planned in self._index.plan):
             raise BundleError(f"{host} speaks for the gate {gate}, which is not its own; nothing of it was recorded.")
@@ -289,7 +289,7 @@ def _header(record: Command, encoding: str, total_bytes: int) -> str:
         ending = record.exit if record.exit is not None else f"killed by signal {record.signal}"
         lines += [f"# duration: {human_seconds(record.duration_ns)}", f"# exit: {ending}"]
     if record.timed_out:
-        lines.append(f"# time limit: did not end within {record.limit_seconds} s and was ended")
+        lines.append(f"# time limit: timed out after {record.limit_seconds} s and was killed")
     if record.left_running:
         lines.append("# left running: processes of this command had to be ended")
     if record.truncated:

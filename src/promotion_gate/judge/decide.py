@@ -76,7 +76,7 @@ def decide(bundle: Bundle) -> Decision:
 def _decided_at(index: Index) -> str:
     if index.state != "closed" or index.evaluated_at is None:
         raise BundleError(
-            f"Run {index.run_id} is still open: it is running or was cut off. That is no decision; "
+            f"Run {index.run_id} is still open: it is running or was cut off. That is not a decision; "
             f"finish it with: {rerun_command(index)}"
         )
     return index.evaluated_at

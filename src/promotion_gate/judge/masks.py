@@ -1,4 +1,4 @@
-"""Masked text is unknown text: a verdict that depends on what stands under a mask is no verdict.
+"""Masked text is unknown text: a verdict that depends on what stands under a mask is not a verdict.
 
 Redaction masks the known secrets wherever they stand. A secret may be a word that a tool prints (`Traceback`), and
 then its mask hides what a check looks for. So a check that passes on evidence with such a mask is asked again with each

@@ -35,7 +35,7 @@ class Waivers:
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """A waiver that cannot count is no slip: somebody wrote it into the index."""
+        """A waiver that cannot count is not a slip: somebody wrote it into the index."""
         return tuple(
             f"The waiver of {entry['check']} counts for nothing: {_REFUSALS[why]}."
             for entry, why in self._pairs()

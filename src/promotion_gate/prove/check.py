@@ -57,7 +57,7 @@ def find_bundle(bundle: str, root: Path | None) -> Path:
     if root is None:
         raise InputError("`latest` needs --root DIR, the evidence root of the runs.")
     if not root.is_dir():
-        raise InputError(f"--root {root} is no folder; name the evidence root of the runs.")
+        raise InputError(f"--root {root} is not a folder; name the evidence root of the runs.")
     newest = newest_folder(root)
     check_no_link(newest)
     problem = next(chain_problems(root), "")

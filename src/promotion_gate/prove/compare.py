@@ -21,7 +21,7 @@ def differences(recorded: Any, computed: Any, where: str = "") -> Iterator[str]:
         for key in sorted({*map(str, recorded), *computed}):
             place = f"{where}.{key}" if where else key
             if key not in recorded or key not in computed:
-                yield f"{place} stands only in the {'record' if key in recorded else 'recomputed decision'}"
+                yield f"{place} is only in the {'record' if key in recorded else 'recomputed decision'}"
             else:
                 yield from differences(recorded[key], computed[key], place)
     elif isinstance(recorded, list) and isinstance(computed, list) and len(recorded) == len(computed):

@@ -32,7 +32,7 @@ def seal(folder: Path) -> Decision:
     """Decides a closed bundle and writes the decision into it.
 
     Raises BundleError for a bundle that cannot be decided, that verify would refuse, or that is sealed already, and
-    GateError if a file cannot be written or signed; in each case there is no seal, which is no decision.
+    GateError if a file cannot be written or signed; in each case there is no seal, which is not a decision.
     """
     if os.path.lexists(folder / SUMS_FILE):
         raise BundleError(
@@ -80,7 +80,7 @@ def foreign(names: Iterable[str], bundle: Bundle, rendered: Collection[str]) -> 
 def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ()) -> str:
     """The text of SHA256SUMS: every file but itself and its signature, in the format of sha256sum.
 
-    What is no regular file cannot be listed, and `strangers` are no part of the bundle: a HOLD is sealed without
+    What is not a regular file cannot be listed, and `strangers` are no part of the bundle: a HOLD is sealed without
     them (`verify` finds them), a PROMOTE is not. Raises BundleError for that, and for a name that the format cannot
     hold.
     """
@@ -95,7 +95,7 @@ def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ())
             raise BundleError(f"{folder / name} {content.problem}; a bundle holds regular files only.")
         if name in strangers:
             raise BundleError(
-                f"{folder / name} is no file of this run: somebody put it there. Move it away, then resume."
+                f"{folder / name} is not a file of this run: somebody put it there. Move it away, then resume."
             )
         safe_name(name, str(folder))
         lines.append(f"{sha256(content.data)}  {name}\n")

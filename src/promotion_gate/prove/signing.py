@@ -44,7 +44,7 @@ def _keygen(words: list[str], stdin: bytes | None = None) -> subprocess.Complete
     except FileNotFoundError:
         raise GateError("ssh-keygen is not installed; install the OpenSSH client to sign or verify.") from None
     except subprocess.TimeoutExpired:
-        raise GateError(f"ssh-keygen did not end within {_SECONDS} s.") from None
+        raise GateError(f"ssh-keygen timed out after {_SECONDS} s and was killed.") from None
 
 
 def _reason(result: subprocess.CompletedProcess[bytes]) -> str:
@@ -87,7 +87,7 @@ def parse_signature(armored: bytes) -> Signature:
     Raises GateError for anything else: other line lengths, bits or bytes that mean nothing, another namespace.
     """
     if not armored.startswith(_BEGIN) or not armored.endswith(_END):
-        raise GateError("it is no SSH signature as ssh-keygen writes it")
+        raise GateError("it is not an SSH signature as ssh-keygen writes it")
     try:
         blob = base64.b64decode(armored[len(_BEGIN) : -len(_END)].replace(b"\n", b""), validate=True)
     except (binascii.Error, ValueError):
@@ -97,7 +97,7 @@ def parse_signature(armored: bytes) -> Signature:
     if _BEGIN + b"".join(lines) + _END != armored:
         raise GateError("it is not in the canonical encoding that ssh-keygen writes")
     if blob[:6] != b"SSHSIG" or blob[6:10] != b"\0\0\0\1":
-        raise GateError("it is no SSH signature of version 1")
+        raise GateError("it is not an SSH signature of version 1")
     key, namespace, reserved, algorithm, _signature = _strings(blob[10:], 5)
     if namespace != NAMESPACE.encode():
         raise GateError(f"it was made for another purpose than {NAMESPACE}")

@@ -142,7 +142,7 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
         return None, Finding(name, False, f"they cannot be read ({type(error).__name__}: {error})")
     index = bundle.index
     if index.state != "closed":
-        return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is no decision")
+        return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is not a decision")
     found = f"run {index.run_id}, attempt {index.attempt}, {len(index.files)} evidence files"
     return bundle, Finding(name, True, found)
 
@@ -219,7 +219,7 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     """
     check_allowed_signers(allowed_signers)
     if not root.is_dir():
-        return Report(str(root), (Finding("chain", False, f"{root} is no folder"),))
+        return Report(str(root), (Finding("chain", False, f"{root} is not a folder"),))
     folders = run_folders(root)
     broken = list(chain_problems(root))
     findings = [Finding("chain", False, sentence) for sentence in broken]

@@ -83,7 +83,7 @@ def run_tool(words: Sequence[str], directory: Path, limit_seconds: int) -> Answe
         reader.join(_GRACE_SECONDS)  # somebody that the tool left behind may hold the stream open
     redactor = Redactor(value for _, value in secrets_of(os.environ))
     stdout, stderr = (redactor.text(reader.text()) for reader in readers)
-    problem = "" if in_time else f"did not end within {limit_seconds} s and was ended"
+    problem = "" if in_time else f"timed out after {limit_seconds} s and was killed"
     if in_time and status != 0:
         problem = f"exited {status}" if status > 0 else f"was killed by signal {-status}"
     return Answer(

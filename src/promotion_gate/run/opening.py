@@ -38,7 +38,7 @@ from promotion_gate.run.plan import for_the_plays, set_by_operator
 from promotion_gate.run.resume import plan_resume
 from promotion_gate.run.roles import Role
 from promotion_gate.run.settings import VARIABLES, Mistakes
-from promotion_gate.run.sharing import check_group, let_in, share
+from promotion_gate.run.sharing import check_group, grant_group, share
 
 
 def open_run(request: object) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _writable(root: Path, group: str | None) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
         share(group, *made)
         if group and not made:
-            let_in(group, root)
+            grant_group(group, root)
         # A name that nobody can plant: others may write in there.
         with tempfile.NamedTemporaryFile(dir=root, prefix=UNFINISHED):
             pass

@@ -107,7 +107,7 @@ def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
         reason = command.text("not_run") if command else "it has no record"
         raise GateError(f"The sqlite smoke ({name}) was not run: {reason}. No baseline was recorded.")
     if command.boolean("timed_out", False):
-        raise GateError(f"The sqlite smoke ({name}) did not end within its limit. No baseline was recorded.")
+        raise GateError(f"The sqlite smoke ({name}) timed out. No baseline was recorded.")
     status = command.raw("exit")
     ending = f"exited {status}" if status is not None else f"was killed by signal {command.raw('signal')}"
     problem = run_problem(status, ending, command.text("output", ""), patterns)

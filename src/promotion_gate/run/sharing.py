@@ -67,7 +67,7 @@ def share(name: str | None, *paths: Path) -> None:
             raise GateError(f"{path} cannot be given to the group {name} ({error.strerror}).") from None
 
 
-def let_in(name: str, root: Path) -> None:
+def grant_group(name: str, root: Path) -> None:
     """Lets the group into an evidence root that was there before. What else may be done in it stays as it is.
 
     One that belongs to somebody else is left alone: whoever made it arranged who may look into it.

@@ -85,7 +85,7 @@ def test_a_projection_may_not_mirror_aiida_even_if_the_map_gives_it_an_owner(
     changed = edited(documents, PROJECTION, "## Optional fields\n\n", "## Optional fields\n\n- `node_pk` (integer)\n")
     outcome = analyse(ownership, changed)
     assert kinds(outcome) == [(FaultKind.MIRRORS_AIIDA, "node_pk")]
-    # The same name in a command is no mirror.
+    # The same name in a command is not a mirror.
     command = edited(documents, SUBMIT, "## Optional fields\n\n", "## Optional fields\n\n- `node_pk` (integer)\n")
     assert kinds(analyse(ownership, command)) == [(FaultKind.NO_OWNER, "node_pk"), (FaultKind.GONE, "node_pk")]
 

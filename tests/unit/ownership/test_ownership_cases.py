@@ -12,7 +12,7 @@ from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_
 
 CASES = Path(__file__).parent / "cases"
 DOCUMENT = "docs/update.md"
-# A document that is no text has the ending .bin, so that no editor or formatter mends it.
+# A document that is not a text has the ending .bin, so that no editor or formatter mends it.
 DOCUMENTS = {path.stem: path for path in sorted(CASES.iterdir()) if path.suffix in (".md", ".bin")}
 NAMES = list(DOCUMENTS)
 KEYS = {"why", "fields", "faults", "unreadable"}

@@ -216,7 +216,7 @@ def _places(text: str, word: str) -> Iterator[Span]:
 
 
 def _is_apart(text: str, start: int, end: int) -> bool:
-    """Whether start:end is no part of a longer word; an option's letter before it (-p) is none, nor is it twice."""
+    """Whether start:end is not a part of a longer word; an option's letter before it (-p) is none, nor is it twice."""
     word = text[start:end]
     end += len(word) if text.startswith(word, end) else 0
     start -= len(word) if text.endswith(word, 0, start) else 0

@@ -171,14 +171,12 @@ class Case:
         if record.timed_out:
             raise Unproven(
                 Status.BLOCKED,
-                f"`{record.command}` did not end within {record.limit_seconds:g} s and was ended",
+                f"`{record.command}` timed out after {record.limit_seconds:g} s and was killed",
                 record.file,
                 timeout_hint,
             )
         if record.left_running:
-            raise Unproven(
-                Status.FAIL, f"`{record.command}` left processes running behind; they were ended", record.file
-            )
+            raise Unproven(Status.FAIL, f"`{record.command}` left processes running; they were killed", record.file)
         return Output(record, text)
 
     def file(self, name: str) -> bytes:

@@ -75,7 +75,7 @@ def _same_content(case: Case) -> None:
     there, committed = case.command("hash_file"), case.command("hash_head")
     wanted, found = git.commit(committed.whole), git.commit(there.whole)
     if committed.exit != 0 or wanted is None:
-        why = f"the generated file is no file of the commit ({reason(committed.text)})"
+        why = f"the generated file is not a file of the commit ({reason(committed.text)})"
         raise Unproven(Status.FAIL, why, committed.record.file)
     if there.exit != 0 or found is None:
         raise Unproven(Status.FAIL, f"the generated file cannot be read ({reason(there.text)})", there.record.file)
@@ -150,7 +150,7 @@ def ownership(case: Case) -> Finding:
 def _text(case: Case, file: str) -> str:
     text = case.file(file).decode("utf-8")
     if masks.hides(text):
-        raise Unproven(Status.INVALID, f"{file} has masked text: a known secret stands in it", file, masks.MASKED)
+        raise Unproven(Status.INVALID, f"{file} has masked text: it contains a known secret", file, masks.MASKED)
     return text
 
 

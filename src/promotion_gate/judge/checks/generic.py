@@ -66,7 +66,7 @@ def output_lacks(case: Case) -> Finding:
 def _bounds_problem(limits: Mapping[str, Any]) -> str | None:
     """What is wrong with the limits of number_within together, as a sentence."""
     if ("pattern" in limits) == ("json" in limits):
-        return "give either pattern or json: where the number stands"
+        return "give either pattern or json: where the number is"
     if "pattern" in limits and groups(limits["pattern"]) != 1:
         return "pattern needs exactly one group, `(...)`, around the number"
     if "min" not in limits and "max" not in limits:
@@ -130,7 +130,7 @@ def _numbers_of_json(case: Case, output: Output) -> list[float]:
 @check("json_value", "{json} in the JSON of {command} is {equals}", COMMAND, Limit("json", "expression"),
        Limit("equals", "value"))  # fmt: skip
 def json_value(case: Case) -> Finding:
-    """The expression picks exactly this value: a string is no number, and true is not 1."""
+    """The expression picks exactly this value: a string is not a number, and true is not 1."""
     output = case.command(case.limit("command")).succeeded()
     value, wanted = _picked(case, output), case.limit("equals")
     if value is None:

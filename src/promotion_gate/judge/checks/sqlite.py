@@ -33,7 +33,7 @@ def p95_ns(times: Sequence[int]) -> int:
 
 
 def regressed(p95: int, median: int, max_percent: int) -> bool:
-    """Whether p95 is more than max_percent above the median; equality is no regression."""
+    """Whether p95 is more than max_percent above the median; equality is not a regression."""
     return p95 * 100 > median * (100 + max_percent)
 
 
@@ -49,7 +49,7 @@ def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[s
         return ending + (f" ({why})" if why else "")
     if not text.strip():
         return "printed nothing"
-    # Colours would stand between the words, and what Python ignores when it exits is no failure.
+    # Colours would stand between the words, and what Python ignores when it exits is not a failure.
     found = first_match(patterns, "\n".join(without_ignored_exceptions(lines(text))))
     return None if found is None else f'exited 0 but printed "{found[:120]}"'
 

@@ -126,7 +126,7 @@ class _Surface:
         for raw in self.document.fields:
             first = seen.setdefault(raw.path, raw)
             if first is not raw:
-                sentence = f"`{raw.path}` stands in {self.surface.name} twice, first in line {first.line}; keep one."
+                sentence = f"`{raw.path}` is a duplicate in {self.surface.name}, first in line {first.line}; keep one."
                 yield self.fault(FaultKind.LISTED_TWICE, raw.path, raw.line, sentence)
                 continue
             yield from self.owner_faults(raw)
@@ -155,7 +155,7 @@ class _Surface:
         where = f"`{raw.path}` of {self.surface.name}"
         if not owners:
             said = f" (the document says {_and(stated)})" if stated else ""
-            lacks = "stands in the map without an owner" if known else "is not in the map, so it has no owner"
+            lacks = "is in the map without an owner" if known else "is not in the map, so it has no owner"
             sentence = f"{where} {lacks}{said}; give it one owner in the map, or remove the field."
             yield self.fault(FaultKind.NO_OWNER, raw.path, raw.line, sentence)
         elif len(owners) > 1:
@@ -188,7 +188,7 @@ class _Surface:
         return self.fault(FaultKind.FORBIDDEN_OWNER, path, line, sentence)
 
     def adapter_statements(self, seen: Mapping[str, RawField]) -> Iterator[Fault]:
-        """Ownership that the document gives to the adapter over a name that is no field of the surface."""
+        """Ownership that the document gives to the adapter over a name that is not a field of the surface."""
         for statement in self.document.statements:
             for owner in statement.owners:
                 for name in statement.names:

@@ -122,7 +122,7 @@ class FieldReader(OwnershipReader):
             self.field_block(other, self.current(entry))
 
     def nested_text(self, parts: list[Piece], text: str, parent: Parent, node: SyntaxTreeNode) -> bool:
-        """Takes a nested bullet that is no field: an enum's value, `Type: ...`, a remark on a plain value."""
+        """Takes a nested bullet that is not a field: an enum's value, `Type: ...`, a remark on a plain value."""
         if not parts or parts[0].kind != "code":
             owners = self.owners(text, node)
             if owners or self.attribute(parts, text, parent, node):
@@ -130,7 +130,7 @@ class FieldReader(OwnershipReader):
                 return True
         if self.valued.intersection(parent.indexes) and not _OBJECT.match(parent.type):
             if LOOKS_LIKE_FIELD.match(text):
-                self.problem(node, f'"{short(text)}" reads like a field, but stands among values')
+                self.problem(node, f'"{short(text)}" reads like a field, but is among values')
             self.add_owners(parent, self.owners(text, node))
             return True
         plain_words = bool(parts) and parts[0].kind == "text" and head(parts) is None

@@ -93,7 +93,7 @@ def _map(fields: Fields, defaults: OwnershipMap | None) -> OwnershipMap:
     for name in names:
         if not name[:1].isupper():
             hint = nearest(name, SETTINGS) or "."
-            raise fields.fail(f'"{name}" is no setting, and no surface (Capital letter first){hint}', name)
+            raise fields.fail(f'"{name}" is neither a setting nor a surface (Capital letter first){hint}', name)
     if not names:
         raise fields.fail("there is no surface; a map without one could never hold.")
     owners = _owners(fields.below("owners")) if defaults is None or "owners" in fields.names() else defaults.owners

@@ -62,11 +62,11 @@ class _Reader:
             self._claims(attributes)
         elif tag == "testcase":
             if parent != "testsuite":
-                raise _Refused("a test case stands outside a suite")
+                raise _Refused("a test case is outside a suite")
             self.cases.append(_Case("::".join(filter(None, map(attributes.get, ("classname", "name"))))))
         elif tag in _OUTCOMES:
             if parent != "testcase":
-                raise _Refused(f"a '{tag}' element stands outside a test case")
+                raise _Refused(f"a '{tag}' element is outside a test case")
             self.cases[-1].outcomes.add(tag)
         self.path.append(tag)
 

@@ -10,7 +10,7 @@ import re
 
 # ECMA-48 (and xterm for OSC): CSI sequences, the string sequences OSC/DCS/SOS/PM/APC up to BEL or ST, and
 # the short two- or three-byte escapes; each also in its one-character (C1) form. A string sequence without an
-# end is no sequence: only its introducer goes, so that it cannot swallow the lines after it.
+# end is not a sequence: only its introducer goes, so that it cannot swallow the lines after it.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     # No introducer within a string sequence: else a row of them would take quadratic time.
@@ -38,7 +38,7 @@ def lines(text: str) -> list[str]:
     return [line.rstrip(" \t") for line in plain(text).split("\n")]
 
 
-# What shells and their start-up files say of themselves on stderr; it is no answer of the command that was asked.
+# What shells and their start-up files say of themselves on stderr; it is not an answer of the command that was asked.
 _SHELL_NOISE = re.compile(
     r"(?:\S*/)?(?:ba|da|k|z|a)?sh: (?:line \d+: )?(?:warning: |cannot set terminal process group |no job control ).*"
     r"|(?:mesg: ttyname failed|stdin: is not a tty|tput: |manpath: can't set the locale|perl: warning: ).*"
