@@ -1,4 +1,4 @@
-"""The command line: promotion-gate decide|seal|verify|show|check, and what the plays call (open, begin)."""
+"""The command promotion-gate: run.arguments says what can be written, this what is done. The plays call some of it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import parse_json, to_json
 from promotion_gate.base.model import Decision
-from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
+from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
-from promotion_gate.bundle.history import is_sealed, read_run
+from promotion_gate.bundle.history import read_run
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
+from promotion_gate.prove.believed import believed
 from promotion_gate.prove.check import LATEST, Wanted, check, find_bundle
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
-from promotion_gate.report.issues import said_of
-from promotion_gate.report.render import job_summary
-from promotion_gate.report.show import text_of
 from promotion_gate.report.tracker import CREATE, UPDATE, Commands, check_issue_commands, hand_over
-from promotion_gate.run import checklists
+from promotion_gate.run import checklists, reading
 from promotion_gate.run.arguments import Command, parser_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
@@ -84,30 +82,12 @@ def _status(decision: Decision) -> int:
     return PROMOTE if decision.decision == "PROMOTE" else HOLD
 
 
-def _verified(bundle: Path, lost: bool = False) -> Decision:
-    """The decision of a sealed bundle, which is verified before anything in it is believed.
-
-    With `lost` a HOLD counts although something of its earlier attempts is gone, as it is sealed all the same.
-    """
-    if not is_sealed(bundle):
-        if not os.path.lexists(bundle / INDEX_FILE):
-            raise BundleError(f"{bundle} is not a bundle; name the folder of a run, which holds {INDEX_FILE}.")
-        raise BundleError(
-            f"{bundle} is not sealed, so there is no decision: it is running, or was cut off. Finish it with a resume."
-        )
-    report = verify_bundle(bundle)
-    holds = report.decision is not None and report.decision.decision == "HOLD" and lost and report.holds_but("attempts")
-    if not (report.holds or holds) or report.decision is None:
-        raise BundleError(f"{bundle} does not verify, so it decides nothing: {report.problem}")
-    return report.decision
-
-
 def _decide(options: argparse.Namespace) -> int:
     """A HOLD is computed of a closed bundle that is not sealed, too: that is how one looks into a seal that failed."""
     sealed = os.path.lexists(options.bundle / SUMS_FILE)
-    decision = _verified(options.bundle) if sealed else decide(load_bundle(options.bundle))
+    decision = believed(options.bundle) if sealed else decide(load_bundle(options.bundle))
     if decision.decision == "PROMOTE" and not sealed:
-        decision = _verified(options.bundle)
+        decision = believed(options.bundle)
     sys.stdout.write(to_json(decision.as_dict()))
     return _status(decision)
 
@@ -140,7 +120,7 @@ def _share(bundle: Path) -> None:
 
 def _issue(options: argparse.Namespace) -> int:
     check_issue_commands({CREATE: options.command, UPDATE: options.update_command})
-    _verified(options.bundle, lost=True)
+    believed(options.bundle, lost=True)
     handed = hand_over(options.bundle, Commands(options.command, options.update_command, options.directory))
     _share(options.bundle)
     if not options.command:
@@ -148,15 +128,6 @@ def _issue(options: argparse.Namespace) -> int:
     if handed.said:
         print(visible(handed.said))
     return int(handed.failed)
-
-
-def _show(options: argparse.Namespace) -> int:
-    decision = _verified(options.bundle)
-    if options.markdown:
-        sys.stdout.write(job_summary(decision))
-    else:
-        print(text_of(decision.as_dict(), said_of(options.bundle, decision.attempt)))
-    return _status(decision)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -225,7 +196,9 @@ def _begin(options: argparse.Namespace) -> int:
 
 COMMANDS = {
     "decide": _decide,
-    "show": _show,
+    "show": reading.show,
+    "diff": reading.diff,
+    "history": reading.history,
     "seal": _seal,
     "verify": _verify,
     "check": _check,

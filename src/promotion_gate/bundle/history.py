@@ -55,6 +55,26 @@ class Run:
         return dict(self.index.settings)
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the chain asks of a run. `seals` are the digests of its seals, the newest first."""
+
+    name: str
+    run_id: str
+    opened_at: str
+    evaluated_at: str | None
+    root_id: str
+    ticket: str
+    previous: Previous | None
+    seals: tuple[str, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> Link:
+        index = run.index
+        return cls(run.folder.name, index.run_id, index.opened_at, index.evaluated_at, index.root_id, index.ticket,
+                   index.previous, tuple(seals(run.folder)))  # fmt: skip
+
+
 def run_folders(root: Path) -> list[Path]:
     """Every run of an evidence root, readable or not: a folder or a link to one, with anything that only a run has."""
     found = sorted(root.iterdir()) if root.is_dir() else []
@@ -200,24 +220,24 @@ def broken_links(root: Path) -> Iterator[str]:
             continue
         if run.index.run_id != folder.name:
             yield f"{folder.name}: its index is of run {run.index.run_id}."
-    names = {folder.name for folder in run_folders(root)}
     found = runs(root)
-    before: Run | None = None
-    for run in found:
-        yield from _link(run, before, names)
-        before = run if seals(run.folder) else before
-    yield from _of_another(found)
+    names = {folder.name for folder in run_folders(root)}
+    yield from chain_breaks([Link.of(run) for run in found], names)
     yield from (f"{folder} has evidence in it and is not a run: restore or move it away." for folder in strays(root))
 
 
-def _of_another(found: list[Run]) -> Iterator[str]:
-    """Runs that belong to another evidence root or another ticket than the first one."""
-    for run in found[1:]:
-        first, index = found[0].index, run.index
-        if index.root_id != first.root_id:
-            yield f"{index.run_id} was opened in another evidence root than {first.run_id}: it was copied here."
-        elif index.ticket != first.ticket:
-            yield f"{index.run_id} is about {index.ticket}, {first.run_id} about {first.ticket}: a root has one ticket."
+def chain_breaks(links: list[Link], names: Collection[str]) -> Iterator[str]:
+    """What speaks against a chain of runs, oldest first; `names` are those of all runs that are there."""
+    before: Link | None = None
+    for link in links:
+        yield from _link(link, before, names)
+        before = link if link.seals else before
+    for link in links[1:]:
+        first = links[0]
+        if link.root_id != first.root_id:
+            yield f"{link.run_id} was opened in another evidence root than {first.run_id}: it was copied here."
+        elif link.ticket != first.ticket:
+            yield f"{link.run_id} is about {link.ticket}, {first.run_id} about {first.ticket}: a root has one ticket."
 
 
 def strays(root: Path) -> list[Path]:
@@ -256,21 +276,21 @@ def root_id(root: Path) -> str:
     return found[-1].index.root_id if found else secrets.token_hex(16)
 
 
-def _link(run: Run, before: Run | None, names: set[str]) -> Iterator[str]:
+def _link(link: Link, before: Link | None, names: Collection[str]) -> Iterator[str]:
     """The link from a run to the run before it that was sealed."""
-    name, previous = run.folder.name, run.index.previous
+    name, previous = link.name, link.previous
     if previous is None:
         if before is not None:
-            yield f"{name} names no earlier run, but {before.folder.name} is there: it was added or dated back."
+            yield f"{name} names no earlier run, but {before.name} is there: it was added or dated back."
         return
     wanted = previous.run_id
     if wanted not in names:
         yield f"{name} follows run {wanted}, which is not there any more: it was removed or renamed."
-    elif before is None or wanted != before.folder.name:
-        there = before.folder.name if before else "no sealed run"
+    elif before is None or wanted != before.name:
+        there = before.name if before else "no sealed run"
         yield f"{name} follows run {wanted}, but {there} comes before it: runs were reordered, added or unsealed."
-    elif previous.sha256 != seals(before.folder)[0]:
+    elif previous.sha256 != before.seals[0]:
         # An earlier seal in attempts/ is no excuse: a run sealed anew could carry the old one along.
         yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."
-    elif (before.index.evaluated_at or "") > run.index.opened_at:
+    elif (before.evaluated_at or "") > link.opened_at:
         yield f"{wanted} was decided again after {name} was opened; only the newest run can be resumed."

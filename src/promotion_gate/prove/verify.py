@@ -255,6 +255,14 @@ def _index(folder: Path) -> Index | None:
         return None
 
 
+def _recorded_decision(folder: Path) -> str:
+    """What the record of a run says; that it is as it was sealed is asked beside this."""
+    try:
+        return str(read_json(folder / DECISION_JSON)["decision"])[:20]
+    except (BundleError, KeyError, TypeError):
+        return "no decision"
+
+
 def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None) -> Finding:
     """Seal and signature of one run; a run that was cut off has neither, which is no fault of the chain."""
     if read_file(folder / SUMS_FILE).problem == "is missing":
@@ -262,6 +270,7 @@ def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None)
     sums, problem = read_sums(folder)
     required = require_signature or _to_be_signed(_index(folder))
     signature, _ = signature_finding(folder, required, allowed_signers)
+    decision = "" if problem else f"{_recorded_decision(folder)}, "
     parts = [_names(folder, sums), _digests(folder, sums), replace(signature, found=f"signature: {signature.found}")]
     bad = [problem] if problem else [part.found for part in parts if not part.holds]
-    return Finding(folder.name, not bad, "; ".join(bad) or f"{len(sums)} files as sealed; {parts[-1].found}")
+    return Finding(folder.name, not bad, "; ".join(bad) or f"{decision}{len(sums)} files as sealed; {parts[-1].found}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,46 @@ def text_of(record: Mapping[str, Any], issue: str = "") -> str:
     """
     said = [f"issue:   {visible(issue)}"] if issue else []
     return "\n".join(harmless(line) for line in [*_lines(record), *said])
+
+
+_STATUS = re.compile(r"^( *[0-9]+  |gate [0-9]+: |)(PASS|FAIL|MISSING|INVALID|BLOCKED|STALE|SKIPPED|PROMOTE|HOLD)\b")
+_GREEN, _RED, _YELLOW = "\x1b[32m", "\x1b[31m", "\x1b[33m"
+_COLOURS = {"PASS": _GREEN, "PROMOTE": _GREEN, "FAIL": _RED, "HOLD": _RED}
+
+
+def coloured(text: str) -> str:
+    """The status at the begin of our own lines in colour; what comes from a VM stands behind it, and stays as it is."""
+    return "\n".join(
+        _STATUS.sub(lambda found: f"{found[1]}{_COLOURS.get(found[2], _YELLOW)}{found[2]}\x1b[0m", line)
+        for line in text.split("\n")
+    )
+
+
+def text_of_checks(chosen: Mapping[str, Any]) -> str:
+    """Gates with all of their checks that are given, the passed ones, too."""
+    return "\n".join(harmless(line) for gate in chosen["gates"] for line in _gate(gate))
+
+
+def _gate(gate: Mapping[str, Any]) -> Iterator[str]:
+    seconds = gate["duration_seconds"]
+    time = f"{seconds:.1f} s" if seconds is not None else "not run"
+    yield f"gate {gate['id']}: {gate['status']} {visible(gate['title'])} ({time}, attempt {gate['attempt']})"
+    for check in gate["checks"]:
+        yield ""
+        waived = ", waived" if check["waived"] else ""
+        yield f"gate {gate['id']}: {check['status']}{waived} {visible(check['title'])} ({check['id']})"
+        yield f"  expected: {visible(check['expected'])}"
+        yield f"  observed: {visible(check['observed'])}"
+        yield from (f"  {name}:{' ' * (9 - len(name))}{visible(text)}" for name, text in _more(check) if text)
+
+
+def _more(check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "figure", check.get("figure", "")
+    yield "evidence", ", ".join(check["evidence"])
+    yield "because", check.get("cause") or ""
+    yield "unblock", check["unblock"]
+    yield from (("warning", warning) for warning in check.get("warnings", ()))
+    yield from (("replaced", f"`{item['ran']}` for `{item['meant']}`") for item in check.get("replaced", ()))
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:

@@ -29,7 +29,12 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
     deciding.add_argument("bundle", type=_path, help="the folder of a run")
     showing = add("show", "print the decision of a sealed bundle for people")
     showing.add_argument("bundle", type=_path, help="the folder of a run")
-    showing.add_argument("--markdown", action="store_true", help="as Markdown, for the summary of a CI job")
+    showing.add_argument("--gate", metavar="N", help="one gate, by its number or name, with the checks that pass, too")
+    showing.add_argument("--check", metavar="ID", help="one check, such as slurm_smoke.node")
+    _one_of(showing, json="as JSON: promotion-decision.json, or the part that is asked for",
+            markdown="as Markdown, for the summary of a CI job")  # fmt: skip
+    _add_diff(add("diff", "say what is different between two decisions: what fails newly, what was fixed"))
+    _add_history(add("history", "list the runs of an evidence root: decisions, causes, times, the trend of the smoke"))
     sealing = add("seal", "decide a closed bundle, write the records, and seal it with SHA256SUMS")
     sealing.add_argument("bundle", type=_path, help="the folder of a run")
     sealing.add_argument("--of-this-run", action="store_true", help="the plays say so: the recorder looked for secrets")
@@ -56,6 +61,26 @@ def _path(text: str) -> Path:
 def _name(text: str) -> str:
     _path(text)
     return text
+
+
+def _one_of(command: argparse.ArgumentParser, **forms: str) -> None:
+    """Options of which at most one is given."""
+    group = command.add_mutually_exclusive_group()
+    for name, help_ in forms.items():
+        group.add_argument(f"--{name}", action="store_true", help=help_)
+
+
+def _add_diff(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "bundles", type=_path, nargs=2, metavar="BUNDLE", help="the folder of a run, the earlier first"
+    )
+    command.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_history(command: argparse.ArgumentParser) -> None:
+    command.add_argument("root", type=_path, metavar="ROOT", help="the evidence root: the folder that holds the runs")
+    command.add_argument("--last", type=int, metavar="N", help="in the list only the newest N runs")
+    _one_of(command, json="as JSON", html="as one HTML page that needs nothing else")
 
 
 def _add_verify(command: argparse.ArgumentParser) -> None:
