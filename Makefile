@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit units integration molecule some-faults faults strangers
+.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -44,6 +44,12 @@ nightly: $(STAMP) ## all cases of all tests, the coverage, every kill point, pro
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit -m 'nightly or hypothesis' --hypothesis-profile=nightly
 	$(VENV)/bin/python benchmarks/linear.py
+
+bench: $(STAMP) ## how long a run takes against the same commands typed by hand, and docs/benchmark.md from it
+	$(VENV)/bin/python benchmarks/against_the_shell.py --write
+
+bench-quick: $(STAMP) ## three rounds of it, and which ratio is not that of docs/benchmark.md any more
+	$(VENV)/bin/python benchmarks/against_the_shell.py --rounds 3 --compare
 
 lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 	$(VENV)/bin/ruff check

@@ -78,14 +78,14 @@ class LiveVm:
     def gate(self, **extra: Any) -> Run:
         """The whole gate; `extra` are -e variables."""
         before = self._attempts()
-        process = self._started(extra)
+        process = self.started(extra)
         output = process.communicate(timeout=RUN_SECONDS)[0]
         return self._outcome(process.returncode, output, before)
 
     def gate_with(self, then: Callable[[], object], gate: str, **extra: Any) -> Run:
         """The gate, and `then` as soon as the evidence of `gate` is on disk: something that happens in mid-run."""
         before = self._attempts()
-        process = self._started(extra)
+        process = self.started(extra)
         happened = threading.Event()
 
         def watch() -> None:
@@ -113,9 +113,11 @@ class LiveVm:
         promoted = [r for r in records if r.is_file() and json.loads(r.read_text("utf-8"))["decision"] == "PROMOTE"]
         return {"promotion_resume": "latest", "promotion_gates": "3,4"} if promoted else {}
 
-    def _started(self, extra: Mapping[str, Any]) -> subprocess.Popen[str]:
+    def started(self, extra: Mapping[str, Any], **environment: str) -> subprocess.Popen[str]:
+        """A run that was just started; `environment` is for ansible-playbook."""
         return subprocess.Popen(
-            self._command("promotion-gate.yml", {**LIMITS, **extra}), cwd=PROJECT, env=self.environment(),
+            self._command("promotion-gate.yml", {**LIMITS, **extra}), cwd=PROJECT,
+            env={**self.environment(), **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 

@@ -1,0 +1,266 @@
+"""How long a run takes against the spec's gates typed by hand: python benchmarks/against_the_shell.py
+
+On a container VM of its own, in one go and alternating, so that the machine's other work slows both sides: the commands
+of the spec as one sequential shell script over SSH, the gate, gates 3 and 4 alone on both sides, a resume of one gate,
+and as many empty Ansible tasks as the gate has. Medians and ratios count; single times say something of the machine.
+`--compare` reads the ratios of docs/benchmark.md and names those that moved by more than 20 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("faults", "integration", "."))]
+
+from live import ENTER, LIMITS, LiveVm  # noqa: E402
+
+PAGE = ROOT / "docs" / "benchmark.md"
+MOVED_PERCENT = 20
+# The same commands on both sides: neither a job nor a calculation of ours.
+SAME = {**LIMITS, "gate_slurm_smoke_submit_job": False, "gate_slurm_smoke_submit_calculation": False}
+TOOLS = (
+    'for tool in node corepack pnpm uv; do command -v "$tool" >/dev/null || { echo "missing: $tool"; exit 1; }; done; '
+    "node -v; pnpm -v; uv --version"
+)
+SMOKE = "uv run --frozen --project apps/api --group aiida python scripts/aiida-sqlite-smoke.py"
+CONTRACTS = (
+    "PYTHONPATH=apps/api uv run --project apps/api python apps/api/scripts/export_openapi.py --check && "
+    "pnpm -C packages/api-client run generate && "
+    "git diff --exit-code -- packages/api-client/src/generated/schema.ts && "
+    "uv run pytest apps/api/tests/test_convex_event_relay.py"
+)
+VERDI = 'uv run --project apps/api --group aiida verdi -p "$AIIDA_PROFILE"'
+ON_VM = f"{ENTER} && export PATH=$HOME/app/.venv/bin:$PATH UV_FROZEN=1"
+BOOTSTRAP = (
+    f"{ON_VM} && scripts/aiida-vm-bootstrap.sh --env-file ops/aiida-vm/aiida-vm.env --sanity-check && "
+    f"{VERDI} profile list && {VERDI} status"
+)
+SLURM = (
+    f"{ON_VM} && scripts/aiida-slurm-smoke-vm.sh --artifact-dir $(mktemp -d) && scontrol ping && sinfo && "
+    f'{VERDI} computer test "$AIIDA_COMPUTER_LABEL"'
+)
+VM_GATES = {"3": BOOTSTRAP, "4": SLURM}
+
+
+@dataclass(slots=True)
+class Times:
+    """The seconds of each thing that is measured, a list of rounds each, and what a run of the gate is made of."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    other: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, name: str, value: float) -> None:
+        self.seconds.setdefault(name, []).append(value)
+
+    def note(self, name: str, value: float) -> None:
+        self.other.setdefault(name, []).append(value)
+
+    def ratio(self, one: str, other: str) -> float:
+        """The median of the ratios of each round."""
+        pairs = zip(self.seconds[one], self.seconds[other], strict=True)
+        return statistics.median(a / b for a, b in pairs)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--compare", action="store_true", help="say which ratio is not that of the page any more")
+    options = parser.parse_args(arguments)
+    live = LiveVm("bench")
+    times, tasks = Times(), tasks_of(live)  # a run that is not counted: then caches are as they are the day after
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+        one_round(live, times, tasks)
+    text = page(times, options.rounds)
+    print(text)
+    if options.write:
+        PAGE.write_text(text, encoding="utf-8")
+    return compare(times) if options.compare else 0
+
+
+def one_round(live: LiveVm, times: Times, tasks: int) -> None:
+    for name, script in (("1", TOOLS), ("2", " && ".join([SMOKE] * 3))):
+        times.add(f"shell {name}", here(live, script))
+    for name, script in VM_GATES.items():
+        times.add(f"shell {name}", there(live, script))
+    times.add("shell 5", here(live, CONTRACTS))
+    times.add("shell", sum(times.seconds[f"shell {name}"][-1] for name in "12345"))
+    times.add("shell 3+4", sum(times.seconds[f"shell {name}"][-1] for name in "34"))
+    before = bytes_of(live)
+    gate(live, times)
+    times.note("kB over SSH", (bytes_of(live) - before) / 1000)
+    times.add("gate 3+4", play(live, promotion_resume="latest", promotion_gates="3,4")[0])
+    times.add("resume of gate 5", play(live, promotion_resume="latest", promotion_gates="5")[0])
+    times.note("MB of the largest process", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000)
+    times.add("empty tasks", floor(live, tasks))
+
+
+def here(live: LiveVm, script: str) -> float:
+    return timed(["bash", "-c", script], live.workspace, live.environment())
+
+
+def there(live: LiveVm, script: str) -> float:
+    return timed(live.vm.ssh("bash", "-c", shlex.quote(script)), live.workspace, live.environment())
+
+
+def timed(command: list[str], directory: Path, environment: Mapping[str, str]) -> float:
+    began = time.monotonic()
+    done = subprocess.run(
+        command, cwd=directory, env={**environment, "COREPACK_ENABLE_DOWNLOAD_PROMPT": "0"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise SystemExit(f"{shlex.join(command)}\n{done.stdout}")
+    return time.monotonic() - began
+
+
+def play(live: LiveVm, **extra: Any) -> tuple[float, list[tuple[float, str]]]:
+    """The seconds of one run of the gate, which must promote, and its lines with the second each came at."""
+    began = time.monotonic()
+    process = live.started({**SAME, **extra})
+    assert process.stdout
+    lines = [(time.monotonic() - began, line) for line in process.stdout]
+    if process.wait() != 0:
+        raise SystemExit("".join(line for _, line in lines))
+    return time.monotonic() - began, lines
+
+
+def gate(live: LiveVm, times: Times) -> None:
+    """One whole run, and what it is made of."""
+    seconds, lines = play(live)
+    times.add("gate", seconds)
+    at = {
+        word: [when for when, line in lines if word in line]
+        for word in (" s  ", " is open", " starts on ", " after ", "deciding")
+    }
+    index = json.loads(sorted(live.evidence.glob("*/index.json"))[-1].read_text(encoding="utf-8"))
+    chain = longest_chain(index)
+    for name, value in (
+        ("longest chain of gates", chain),
+        ("orchestration", seconds - chain),
+        ("of it Ansible's start", at[" s  "][0]),
+        ("of it settings and opening", at[" is open"][0] - at[" s  "][0]),
+        ("of it asking the hosts", at[" starts on "][0] - at[" is open"][0]),
+        ("of it between and around the gates", at[" after "][-1] - at[" starts on "][0] - chain),
+        ("of it closing", at["deciding"][0] - at[" after "][-1]),
+        ("of it deciding, sealing, verifying", seconds - at["deciding"][0]),
+    ):
+        times.note(name, value)
+
+
+def longest_chain(index: Mapping[str, Any]) -> float:
+    """The seconds of the gates one after the other on the host that took longest, wave by wave."""
+    hosts: dict[tuple[int, str], float] = {}
+    for planned in index["plan"]:
+        key = (planned["wave"], planned["host"])
+        hosts[key] = hosts.get(key, 0.0) + index["gates"][planned["gate"]]["duration_ns"] / 1e9
+    waves = {wave for wave, _ in hosts}
+    return sum(max(seconds for (wave, _), seconds in hosts.items() if wave == this) for this in waves)
+
+
+def tasks_of(live: LiveVm) -> int:
+    """How many tasks a run has, from Ansible's own view of one."""
+    process = live.started(SAME, ANSIBLE_STDOUT_CALLBACK="default")
+    output = process.communicate()[0]
+    if process.returncode != 0:
+        raise SystemExit(output)
+    return len(re.findall(r"^TASK \[", output, re.MULTILINE))
+
+
+def floor(live: LiveVm, tasks: int) -> float:
+    """ansible-playbook with as many tasks that do nothing, on the same two hosts."""
+    folder = live.folder / "floor"
+    folder.mkdir(exist_ok=True)
+    empty = [{"name": f"Nothing {number}", "ansible.builtin.set_fact": {"x": number}} for number in range(tasks)]
+    (folder / "floor.yml").write_text(
+        json.dumps([{"hosts": "workspace:aiida_vm", "gather_facts": False, "strategy": "free", "tasks": empty}]),
+        encoding="utf-8",
+    )
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = [
+        program,
+        str(folder / "floor.yml"),
+        "-i",
+        str(live.application.inventory),
+        "-e",
+        f"demo_vm={live.vm.name}",
+    ]
+    return timed(command, ROOT, {**live.environment(), "ANSIBLE_STDOUT_CALLBACK": "default"})
+
+
+def bytes_of(live: LiveVm) -> float:
+    """What went through the network of the VM until now."""
+    shown = live.root("cat /sys/class/net/*/statistics/rx_bytes /sys/class/net/*/statistics/tx_bytes")
+    return float(sum(map(int, shown.split())))
+
+
+RATIOS = (
+    ("gate", "shell", "the whole run against the shell"),
+    ("gate 3+4", "shell 3+4", "gates 3 and 4 alone"),
+    ("resume of gate 5", "shell 5", "a resume of gate 5 against its commands"),
+    ("empty tasks", "gate", "as many empty tasks against the whole run"),
+)
+
+
+def page(times: Times, rounds: int) -> str:
+    """What was measured, as Markdown."""
+    return "\n".join(_page(times, rounds)) + "\n"
+
+
+def _page(times: Times, rounds: int) -> Iterator[str]:
+    yield "# Benchmark\n"
+    yield f"`make bench`: {rounds} rounds, alternating, on {os.cpu_count()} processors ({_processor()}), Linux"
+    versions = f"Python {platform.python_version()}, ansible-core {_ansible()}"
+    yield f"{platform.release().split('-')[0]}, {versions}. Workspace and VM share the machine.\n"
+    yield "| compared | median ratio | least | most |\n| --- | --- | --- | --- |"
+    for one, other, name in RATIOS:
+        pairs = [a / b for a, b in zip(times.seconds[one], times.seconds[other], strict=True)]
+        yield f"| {name} | {statistics.median(pairs):.2f} | {min(pairs):.2f} | {max(pairs):.2f} |"
+    yield "\n| measured | median | least | most |\n| --- | --- | --- | --- |"
+    for name, values in [*((f"{name}, s", v) for name, v in times.seconds.items()), *times.other.items()]:
+        yield f"| {name} | {statistics.median(values):.1f} | {min(values):.1f} | {max(values):.1f} |"
+
+
+def _processor() -> str:
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _ansible() -> str:
+    from ansible.release import __version__
+
+    return str(__version__)
+
+
+def compare(times: Times) -> int:
+    """Names each ratio that is not within 20 % of the page's; 1 if there is one."""
+    text = PAGE.read_text(encoding="utf-8")
+    moved = 0
+    for one, other, name in RATIOS:
+        found = re.search(rf"^\| {re.escape(name)} \| ([0-9.]+) ", text, re.MULTILINE)
+        now = times.ratio(one, other)
+        if found is None or abs(now / float(found[1]) - 1) * 100 > MOVED_PERCENT:
+            print(f"{name}: {now:.2f}, the page has {found[1] if found else 'nothing'}")
+            moved = 1
+    return moved
+
+
+if __name__ == "__main__":
+    sys.exit(main())
