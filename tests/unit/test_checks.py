@@ -375,7 +375,7 @@ def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: s
     ("command", "output", "check_id", "sentence"),
     [
         ("sinfo", "debug*|up|aiida-vm|drained|work\n", "node", "`sudo scontrol update nodename=aiida-vm state=resume`"),
-        ("sinfo", "debug*|up|aiida-vm|down*|none\n", "node", "`sudo systemctl restart slurmd`"),
+        ("sinfo", "debug*|up|aiida-vm|down*|none\n", "node", "`sudo systemctl restart slurmd ; "),
         ("sinfo", "debug*|down|aiida-vm|idle|none\n", "node", "partitionname=debug state=up`"),
         ("sinfo", "debug*|up||n/a|none\n", "node", "`sudo scontrol reconfigure`"),
         ("job", PENDING.format(reason="PartitionDown"), "job", "`sinfo -R ; scontrol show reservation ; squeue -l`"),
