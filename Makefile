@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick
+.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -33,6 +33,9 @@ example-records: $(STAMP) ## write the records of tests/bundles again, from the 
 
 schemas: $(STAMP) ## write docs/schema again, from the types of the files
 	@$(VENV)/bin/python tests/schemas.py
+
+collection: $(STAMP) ## build the collection's tarball in build/
+	@$(VENV)/bin/python -m collection
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 

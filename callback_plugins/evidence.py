@@ -17,7 +17,7 @@ import base64
 import json
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.redact import Redactor, secrets_of
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.parsers.failures import failure_text
-from promotion_gate.run.backstop import Backstop
+from promotion_gate.run.backstop import Backstop, claim
 from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
@@ -62,6 +62,8 @@ class CallbackModule(CallbackBase):
         self._known: set[str] = set()  # secret values that tasks were handed
         self._redactor = Redactor()
         self._mask_what_is_shown()
+        # It lies beside the collection's playbooks; where callbacks_enabled names it as well, one of the two records.
+        self.disabled = not claim()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
@@ -228,6 +230,13 @@ def _is_probe(task: Any) -> bool:
     return task.args.get("event") == "probe" and bool(task.args.get("identity"))
 
 
+def _playbook(named: Sequence[str]) -> str:
+    """The playbook that a re-run names: promotion-gate.yml, in its own folder, or what was named instead of it."""
+    if len(named) != 1 or Path(named[0]).name == "promotion-gate.yml":
+        return "promotion-gate.yml"
+    return str(Path(named[0]).resolve()) if Path(named[0]).is_file() else named[0]
+
+
 def _run_options() -> dict[str, Any]:
     """How ansible-playbook was called, as far as it explains why a gate did not run."""
     options = context.CLIARGS
@@ -237,6 +246,7 @@ def _run_options() -> dict[str, Any]:
         "gate_version": __version__,
         "check": bool(options.get("check")),
         "selection": " ".join(chosen),
+        "playbook": _playbook(options.get("args") or ()),
         "extra_vars": repeated_extra_vars(options.get("extra_vars") or ()),
         "options": _connection_options(options),
     }

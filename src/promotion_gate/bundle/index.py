@@ -33,6 +33,7 @@ class Run(TypedDict, total=False):
     extra_vars: tuple[str, ...]
     check: bool
     selection: str
+    playbook: str
     options: tuple[str, ...]
 
 

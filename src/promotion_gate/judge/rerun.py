@@ -17,7 +17,8 @@ def rerun_command(index: Index) -> str:
     if index.settings.get("promotion_evidence_root"):
         words += ["-e", f"promotion_evidence_root={index.settings['promotion_evidence_root']}"]
     sources, options = inventory_words(index), option_words(index)
-    return shlex.join(["ansible-playbook", "promotion-gate.yml", *sources, *words, *options])
+    playbook = index.run.get("playbook") or "promotion-gate.yml"
+    return shlex.join(["ansible-playbook", playbook, *sources, *words, *options])
 
 
 def inventory_words(index: Index) -> list[str]:

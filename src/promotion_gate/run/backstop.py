@@ -6,6 +6,7 @@ evidence. PROMOTE exists only as a decision file that seal() wrote.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,14 @@ class End:
 
     text: str
     promotes: bool
+
+
+_claims = itertools.count()
+
+
+def claim() -> bool:
+    """Whether this is the first call in this process: of several evidence callbacks only one may record."""
+    return next(_claims) == 0
 
 
 class Backstop:

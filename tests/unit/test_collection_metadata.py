@@ -1,0 +1,37 @@
+"""What the collection says of itself agrees with the package: one fact, read in two formats."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import yaml
+from bundles import PROJECT
+
+from promotion_gate import __version__
+
+OWN = PROJECT / "collection"
+PROJECT_TABLE = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def read(name: str) -> Any:
+    return yaml.safe_load((OWN / name).read_text(encoding="utf-8"))
+
+
+def test_version_and_description_are_those_of_the_package() -> None:
+    galaxy = read("galaxy.yml")
+    assert galaxy["version"] == __version__
+    assert galaxy["description"] == PROJECT_TABLE["description"]
+
+
+def test_the_range_of_ansible_core_is_that_of_the_package() -> None:
+    (wanted,) = [
+        entry for entry in PROJECT_TABLE["optional-dependencies"]["ansible"] if entry.startswith("ansible-core")
+    ]
+    assert read("meta/runtime.yml")["requires_ansible"].replace("2.19.0", "2.19") == wanted.removeprefix("ansible-core")
+
+
+def test_the_files_that_an_execution_environment_needs_are_there() -> None:
+    named = read("meta/execution-environment.yml")["dependencies"]
+    assert (OWN / named["system"]).is_file()
+    assert named["python"] == "meta/requirements.txt"  # written by lay_out(), from pyproject.toml
