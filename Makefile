@@ -34,8 +34,9 @@ example-records: $(STAMP) ## write the records of tests/bundles again, from the 
 schemas: $(STAMP) ## write docs/schema again, from the types of the files
 	@$(VENV)/bin/python tests/schemas.py
 
-collection: $(STAMP) ## build the collection's tarball in build/
+collection: $(STAMP) ## build the collection's tarball and the wheel that it needs in build/
 	@$(VENV)/bin/python -m collection
+	@$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir build .
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
