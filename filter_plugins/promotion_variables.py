@@ -1,4 +1,4 @@
-"""The filter promotion_variables: the gate's variables as a host has them, each evaluated for itself."""
+"""The filter promotion_variables: the gate's variables as hosts have them, each evaluated for itself."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ from jinja2 import Undefined
 
 from promotion_gate.base.redact import is_secret_name, secrets_in
 
+_OF_ANSIBLE = ("all", "ungrouped")
 _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 
 
-def promotion_variables(hostvars: Any, host: str) -> dict[str, Any]:
+def promotion_variables(hostvars: Any, groups: Mapping[str, Any]) -> dict[str, Any]:
+    """By group the variables of its first host, and those of localhost: which groups count, the checklist says."""
+    first = {str(group): str(hosts[0]) for group, hosts in groups.items() if hosts and group not in _OF_ANSIBLE}
+    of_host = {host: _variables(hostvars, host) for host in {*first.values(), "localhost"}}
+    return {group: of_host[host] for group, host in {"localhost": "localhost", **first}.items()}
+
+
+def _variables(hostvars: Any, host: str) -> dict[str, Any]:
     """Values by name, and the error of each variable that cannot be evaluated: one of them does not hide the others.
 
     `secrets` are values of all variables of the host: what a vault encrypts, and what a name or a shape gives away.
@@ -41,7 +49,8 @@ def promotion_variables(hostvars: Any, host: str) -> dict[str, Any]:
         if _OURS.match(name):
             values[name] = value
     ours = {name: error for name, error in errors.items() if _OURS.match(name)}
-    return {"values": values, "errors": ours, "secrets": sorted(secrets)}
+    local = "ansible_connection" in variables and variables["ansible_connection"] == "local"
+    return {"values": values, "errors": ours, "secrets": sorted(secrets), "local": local}
 
 
 def _secrets(name: str, value: Any) -> Iterator[str]:

@@ -59,6 +59,7 @@ def values(ground: Ground) -> dict[str, Any]:
         "promotion_baseline_dir": f"{ground.folder}/known-good",
         "promotion_run_id": "run-1",
         "promotion_gates": ["preflight", "slurm_smoke"],
+        "promotion_side_by_side": False,
         "promotion_evidence_max_age": "5h",
         "promotion_operator": "carol",
         "promotion_reviewer": "dave",

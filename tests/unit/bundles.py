@@ -32,6 +32,7 @@ from promotion_gate.run.resume import begin_resume
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = PROJECT / "examples" / "workspace" / "docs"
 RUN_ID = "20261124T002930Z"
+GATES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
 COMMIT = "5015f7df34521572a104beca6b0288022595b1df"
 CONTENT = "1a8affac3ee9775c07a4cbcb6b71f6136a3a3399c93c22645b49784ba034d81c"
 SECOND = 1_000_000_000
@@ -435,9 +436,11 @@ def request(root: Path, **variables: Any) -> dict[str, Any]:
         **variables,
     }
     return {
-        "hosts": {group: {"values": dict(given), "errors": {}} for group in ("workspace", "aiida_vm")},
+        "hosts": {
+            group: {"values": dict(given), "errors": {}, "local": group == "workspace"}
+            for group in ("workspace", "aiida_vm")
+        },
         "groups": {"workspace": ["workspace-local"], "aiida_vm": ["aiida-vm"]},
-        "workspace_local": True,
         "inventory": [str(PROJECT / "inventory" / "vm")],
         "directory": str(PROJECT),
         "roles": [],

@@ -32,7 +32,9 @@ def read(root: Path, folder: str = "baseline") -> tuple[Baseline, ...]:
 def promoted(root: Path) -> Path:
     """A sealed PROMOTE whose timings are known-good now."""
     bundle = bundles.make_bundle(root)
-    return record_from_promote(bundle, load_bundle(bundle), decide(load_bundle(bundle)))
+    path = record_from_promote(bundle, load_bundle(bundle), decide(load_bundle(bundle)))
+    assert path is not None
+    return path
 
 
 def test_both_kinds_are_read_back(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ PLAY = """
   gather_facts: false
   tasks:
     - ansible.builtin.copy:
-        content: "{{ hostvars | promotion_variables('localhost') | to_json }}"
+        content: "{{ (hostvars | promotion_variables(groups)).localhost | to_json }}"
         dest: "{{ playbook_dir }}/found.json"
         mode: "0600"
 """

@@ -93,8 +93,11 @@ def test_a_mistyped_policy_key_is_named_with_file_and_line(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("groups", "sentence"),
     [
-        ({"aiida_vm": []}, 'The group "aiida_vm" must have exactly one host (the VM), it has: none.'),
-        ({"aiida_vm": ["vm", "vm2"]}, 'The group "aiida_vm" must have exactly one host (the VM), it has: vm, vm2.'),
+        ({"aiida_vm": []}, 'The group "aiida_vm" must have exactly one host (the host of gates 3, 4), it has: none.'),
+        (
+            {"aiida_vm": ["vm", "vm2"]},
+            'The group "aiida_vm" must have exactly one host (the host of gates 3, 4), it has: vm, vm2.',
+        ),
         ({"aiida-vm": ["vm"]}, 'The inventory has no group "aiida_vm".'),
     ],
     ids=["no-vm", "two-vms", "unknown-group"],

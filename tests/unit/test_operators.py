@@ -16,7 +16,6 @@ from promotion_gate.__main__ import main
 from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.files import read_json, to_json
 from promotion_gate.base.model import Decision
-from promotion_gate.base.policy import GATE_NAMES
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
 from promotion_gate.bundle.history import is_sealed
@@ -108,7 +107,7 @@ def test_a_vm_that_stays_at_another_commit_does_not_run_the_workspace_again(tmp_
     assert statuses.pop("vm_bootstrap") == "FAIL" and set(statuses.values()) == {"PASS"}
 
 
-@pytest.mark.parametrize("gate", GATE_NAMES)
+@pytest.mark.parametrize("gate", bundles.GATES)
 def test_one_gate_at_another_commit_never_promotes(tmp_path: Path, gate: str) -> None:
     """Chosen with promotion_gates, so nobody else is run again."""
     bundle = bundles.make_bundle(tmp_path)
@@ -334,7 +333,7 @@ def test_what_belongs_to_no_gate_does_not_vanish_with_the_re_run_of_one(tmp_path
     assert decision.decision == "HOLD" and len(decision.objections) == 1
     seal(bundle)
     run = begin(plan(tmp_path))
-    assert run["gates"] == list(GATE_NAMES)
+    assert run["gates"] == list(bundles.GATES)
     assert run["said"].startswith("Something went wrong that belongs to no gate (")
     assert rerun(tmp_path, run).decision == "PROMOTE"
 
@@ -446,7 +445,7 @@ def test_objections_alone_leave_something_to_re_run(tmp_path: Path) -> None:
     probes = {"workspace-local": Probe(here, "", ""), "aiida-vm": Probe(there, "", "")}
     policy = load_bundle(bundle).policy
     reasons = rerun_reasons(bundle, index["settings"], policy, index["policy"]["sha256"], probes)
-    assert reasons == dict.fromkeys(GATE_NAMES, "something went wrong that belongs to no gate (disk full)")
+    assert reasons == dict.fromkeys(bundles.GATES, "something went wrong that belongs to no gate (disk full)")
 
 
 def test_a_sign_off_is_said_to_be_void_from_the_resume_on(tmp_path: Path) -> None:

@@ -22,17 +22,13 @@ POLICY = read_policy(shipped_checklist("aiida") or "", "aiida")
 GATES = [gate.name for gate in POLICY.gates]
 SPLIT = {"preflight": 1, "sqlite_smoke": 1, "vm_bootstrap": 2, "slurm_smoke": 2, "contracts": 2}
 TOGETHER = dict.fromkeys(GATES, 1)
+HOSTS = {"workspace": "here", "aiida_vm": "vm"}
 BOOT = "boot_id: 0a9c2f4e-7d37-4c0c-8f0b-54b1a3e7a001\n"
 OTHER = "boot_id: 5e0f1c52-2b8e-4d5f-9a53-9a1d6f2f9b02\n"
 
 
 def waves(choice: object, here: str, there: str) -> dict[str, int]:
-    settings = {
-        "workspace": "here",
-        "vm": "vm",
-        "promotion_gates": None,
-        "promotion_side_by_side": choice,
-    }
+    settings = {"hosts": HOSTS, "promotion_gates": None, "promotion_side_by_side": choice}
     probes = {host: Probe(text, "", "") for host, text in (("here", here), ("vm", there)) if text}
     return {planned.gate: planned.wave for planned in plan_of(POLICY, settings, probes)}
 
@@ -56,7 +52,7 @@ def test_what_would_disturb_a_timed_gate_waits_for_it(
 
 
 def test_what_is_chosen_is_in_the_plan() -> None:
-    settings = {"workspace": "here", "vm": "vm", "promotion_gates": ["slurm_smoke"], "promotion_side_by_side": "auto"}
+    settings = {"hosts": HOSTS, "promotion_gates": ["slurm_smoke"], "promotion_side_by_side": "auto"}
     assert [item.gate for item in plan_of(POLICY, settings, {}) if item.chosen] == ["slurm_smoke"]
 
 

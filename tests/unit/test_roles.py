@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import bundles
 import pytest
 import yaml
 
-from promotion_gate.base.policy import GATE_NAMES
 from promotion_gate.run.settings import REQUIRED, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def role(request: pytest.FixtureRequest) -> Path:
 
 def test_every_gate_has_a_role() -> None:
     names = {role.name for role in ROLES}
-    assert names == {f"gate_{name}" for name in (*GATE_NAMES, "common", "decision")}
+    assert names == {f"gate_{name}" for name in (*bundles.GATES, "common", "decision")}
 
 
 def test_argument_specs_have_exactly_the_keys_of_defaults(role: Path) -> None:

@@ -126,7 +126,7 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_made(tmp_path: Path) -
             "workspace_sqlite_smoke_command is not set. Set it in the inventory's group_vars or with -e "
             "workspace_sqlite_smoke_command=....",
             "promotion_reviewer is not set. Set it in the inventory's group_vars or with -e promotion_reviewer=....",
-            'The group "aiida_vm" must have exactly one host (the VM), it has: none.',
+            'The group "aiida_vm" must have exactly one host (the host of gates 3, 4), it has: none.',
             '"__gate_x" is internal to the gate; it cannot be set. Remove it (docs/inventory.md has what can be set).',
             'There is no variable "promotion_reviewr"; did you mean "promotion_reviewer"? Correct or remove it where '
             "it is set.",
@@ -161,9 +161,9 @@ def test_a_value_is_the_same_from_yaml_and_from_the_command_line(
     runs = [opened(tmp_path / place, **{name: value}) for place, value in (("yaml", written), ("e", given))]
     assert runs[0]["settings"][name] == runs[1]["settings"][name]
     assert type(runs[0]["settings"][name]) is type(runs[1]["settings"][name])
-    for role in runs[0]["roles"]:
-        assert {k: v for k, v in runs[0]["roles"][role].items() if "evidence_path" not in k} == {
-            k: v for k, v in runs[1]["roles"][role].items() if "evidence_path" not in k
+    for role in runs[0]["handed"]:
+        assert {k: v for k, v in runs[0]["handed"][role].items() if "evidence_path" not in k} == {
+            k: v for k, v in runs[1]["handed"][role].items() if "evidence_path" not in k
         }
     recorded = [read_json(Path(run["bundle"]) / "index.json")["settings"][name] for run in runs]
     assert recorded == [runs[0]["settings"][name]] * 2
@@ -172,7 +172,7 @@ def test_a_value_is_the_same_from_yaml_and_from_the_command_line(
 @pytest.mark.stranger("14.5", "with -e workspace_dir and workspace_checkout=worktree the gates ran in the checkout")
 def test_the_roles_are_handed_the_worktree(tmp_path: Path) -> None:
     run = opened(tmp_path, workspace_checkout="worktree", promotion_run_id="r1")
-    assert {run["roles"][gate][f"gate_{gate}_dir"] for gate in ("preflight", "sqlite_smoke", "contracts")} == {
+    assert {run["handed"][gate][f"gate_{gate}_dir"] for gate in ("preflight", "sqlite_smoke", "contracts")} == {
         "/srv/app/.git/promotion-gate-r1"
     }
     assert run["settings"]["workspace_dir"] == "/srv/app"
@@ -194,8 +194,8 @@ def test_what_the_evidence_depends_on_is_in_the_settings_of_its_gate(tmp_path: P
 def test_a_resume_keeps_them_and_hands_them_over(tmp_path: Path) -> None:
     bundles.hold_bundle(tmp_path, gate_slurm_smoke_partition="debug", gate_contracts_limit_seconds="77")
     run = opened(tmp_path, promotion_resume="latest", promotion_run_id=None)
-    assert run["roles"]["slurm_smoke"]["gate_slurm_smoke_partition"] == "debug"
-    assert run["roles"]["contracts"]["gate_contracts_limit_seconds"] == 77
+    assert run["handed"]["slurm_smoke"]["gate_slurm_smoke_partition"] == "debug"
+    assert run["handed"]["contracts"]["gate_contracts_limit_seconds"] == 77
 
 
 @pytest.mark.parametrize("gate", GATES)

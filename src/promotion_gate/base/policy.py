@@ -11,7 +11,6 @@ from promotion_gate.base.typed import UNRECORDED, Number, Or, Text
 from promotion_gate.base.yaml_lines import Marks, Path
 
 POLICY_SCHEMA: Literal[2] = 2
-GATE_NAMES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
 COMPONENTS = ("python", "aiida-core", "slurm", "postgresql", "rabbitmq")
 ENVIRONMENTS = ("workspace_environment", "aiida_vm_environment")
 IDENTITY_PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
@@ -128,14 +127,19 @@ def all_named(mistakes: FileMistakes | None) -> bool:
     return not any(path[-1] in names or isinstance(path[-1], int) for path in unread if path)
 
 
-def gate_settings(gate: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a gate's evidence depends on, as the index keeps them; without PATH, which is the shell's.
+def setting_names(gate: str, settings: Mapping[str, Any]) -> list[str]:
+    """The names of the settings that a gate's evidence depends on.
 
-    A run finds their names in the gate's role and keeps them in its settings, so that a copy of the bundle is enough.
+    A run finds them in the gate's role and keeps them in its settings, so that a copy of the bundle is enough.
     """
     names = settings.get("gate_settings")
     mine = names.get(gate) if isinstance(names, Mapping) else None
-    found = {str(name): settings.get(str(name)) for name in mine} if isinstance(mine, list) else {}
+    return list(map(str, mine)) if isinstance(mine, (list, tuple)) else []
+
+
+def gate_settings(gate: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a gate's evidence depends on, as the index keeps them; without PATH, which is the shell's."""
+    found = {name: settings.get(name) for name in setting_names(gate, settings)}
     for name, value in found.items():
         if name in ENVIRONMENTS and isinstance(value, Mapping):
             found[name] = {key: item for key, item in value.items() if key != "PATH"}

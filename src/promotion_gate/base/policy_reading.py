@@ -14,7 +14,6 @@ from promotion_gate.base.mistakes import FileMistakes
 from promotion_gate.base.policy import (
     COMPONENTS,
     GATE_NAME,
-    GATE_NAMES,
     GROUP,
     ID,
     IDENTITY_PARTS,
@@ -104,15 +103,6 @@ def _check_schema(fields: Fields) -> None:
 def _check_gates(fields: Fields, gates: tuple[GatePolicy, ...]) -> None:
     if not fields.sequence("gates"):
         fields.refuse("gates is empty; a checklist without a gate could never promote.", "gates")
-    # The plays and the judge know these five yet.
-    five = tuple(gate.name for gate in gates) == GATE_NAMES and [gate.id for gate in gates] == [1, 2, 3, 4, 5]
-    if not five and all_named(fields.mistakes):
-        fields.refuse(
-            "gates must be the five of the spec, in order: "
-            + ", ".join(f"{number} {name}" for number, name in enumerate(GATE_NAMES, 1))
-            + "; a policy that leaves one out cannot promote.",
-            "gates",
-        )
 
 
 def _max_age(fields: Fields) -> str | None:

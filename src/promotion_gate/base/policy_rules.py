@@ -36,6 +36,11 @@ def _gate(policy: Policy, gate: GatePolicy) -> Iterator[Mistake]:
                 f'"{check.id}" cannot be waivable: checks of the group that the decision is about ({policy.subject}) '
                 "never are.",
             )
+    files = [command.file for command in gate.commands]
+    for number, name in enumerate(gate.evidence if gate.commands else ()):
+        if name not in files:
+            hint = nearest(name, files) or f" (they write: {', '.join(dict.fromkeys(files))})."
+            yield Mistake((*gate.path, "evidence", number), f'evidence: no command writes "{name}"{hint}')
     seen: list[str] = []
     for number, command in enumerate(gate.commands):
         place: Path = (*gate.path, "commands", number)
@@ -59,9 +64,15 @@ def _named(gate: GatePolicy) -> Iterator[tuple[str, Path, str]]:
 
 
 def _numbers(policy: Policy) -> Iterator[Mistake]:
-    """Each gate has a number and a name of its own."""
+    """Each gate has a number and a name of its own, and the numbers are in order: they say what runs first."""
     seen: set[int | str] = set()
+    largest = 0
     for gate in policy.gates:
+        if gate.id < largest:
+            yield Mistake(
+                (*gate.path, "id"), f"gates must stand in the order of their ids: {gate.id} is after {largest}."
+            )
+        largest = max(largest, gate.id)
         for key, value in (("id", gate.id), ("name", gate.name)):
             if value in seen:
                 yield Mistake((*gate.path, key), f'duplicate gate {key} "{value}".')

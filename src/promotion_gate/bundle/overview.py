@@ -15,7 +15,7 @@ from typing import Any, Literal
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import MAX_JSON_BYTES, read_file, sha256
 from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
-from promotion_gate.bundle.baseline import GATE
+from promotion_gate.bundle.baseline import timed_runs
 from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run_folders, seals, strays
 from promotion_gate.bundle.index import Previous
 
@@ -151,7 +151,7 @@ def _decided(row: Row, record: Mapping[str, Any], index: Mapping[str, Any]) -> R
         for check in gate["checks"]
         if check["status"] != "PASS" and not check["waived"] and not check.get("cause")
     ]
-    times = [c["duration_ns"] for c in index["commands"] if c["gate"] == GATE and str(c["id"]).startswith("run_")]
+    times: list[int] = next(iter(timed_runs(index["commands"]).values()), [])
     decision = record["decision"]
     if decision not in ("PROMOTE", "HOLD"):
         raise ValueError(decision)

@@ -25,15 +25,15 @@ _PLAIN_PATHS = re.compile(r"/[A-Za-z0-9._@/:-]{0,1000}", re.ASCII)
 CONTRACT_COMMANDS = ("openapi", "generate", "relay")
 # Every word that a sentence may name without a check's help.
 WORDS = frozenset((
-    "vm", "repo", "env_file", "env_path", "profile", "verdi", "kill_daemon", "workspace", "workspace_dir", "branch",
-    "commit", "inventory", "computer", "smoke_by_hand", "sanity_by_hand", "apply_by_hand", "openapi_by_hand",
+    "host", "vm", "repo", "env_file", "env_path", "profile", "verdi", "kill_daemon", "workspace", "workspace_dir",
+    "branch", "commit", "inventory", "computer", "smoke_by_hand", "sanity_by_hand", "apply_by_hand", "openapi_by_hand",
     "export_by_hand", "generate_by_hand", "relay_by_hand", "install_by_hand",
 ))  # fmt: skip
 
 
 @once
 def words(bundle: Bundle) -> Mapping[str, str]:
-    """The value of each of WORDS, but for what the judge itself knows (`commit`, `inventory`)."""
+    """The value of each of WORDS, but for what the judge itself knows (`commit`, `host`, `inventory`)."""
     settings = bundle.index.settings
     return {**_names(settings), **_on_vm(bundle, settings), **_on_workspace(bundle, settings)}
 

@@ -47,7 +47,7 @@ def decide(bundle: Bundle) -> Decision:
     findings: dict[str, Finding] = {}
     gates = tuple(_gate(bundle, gate, waivers, not_judged, findings) for gate in bundle.policy.gates)
     gates = _with_causes(bundle.policy, gates, findings)
-    workspace, vm = _ran_on(bundle, of_subject=False), _ran_on(bundle, of_subject=True)
+    workspace, vm, judged = _ran_on(bundle, of_subject=False), _ran_on(bundle, of_subject=True), _judged(bundle)
     failed = {check.id for gate in gates for check in gate.checks if check.status is not Status.PASS}
     return Decision(
         run_id=index.run_id,
@@ -57,8 +57,8 @@ def decide(bundle: Bundle) -> Decision:
         operator=index.operator,
         reviewer=index.reviewer,
         ticket=index.ticket,
-        commit=workspace.commit if workspace else None,
-        branch=workspace.branch or index.settings.get("workspace_target_branch") if workspace else None,
+        commit=judged.commit if judged else None,
+        branch=judged.branch or index.settings.get("workspace_target_branch") if judged else None,
         vm=Machine(index.settings.get("vm"), vm.fingerprint if vm else None),
         workspace=Workspace(workspace.fingerprint if workspace else None),
         policy=index.policy,
@@ -239,9 +239,12 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
     words = _words(bundle, finding.values)
-    workspace = _ran_on(bundle, of_subject=False)
-    if workspace and workspace.commit and _PLAIN_NAME.fullmatch(workspace.commit):
-        words["commit"] = workspace.commit
+    judged = _judged(bundle)
+    if judged and judged.commit and _PLAIN_NAME.fullmatch(judged.commit):
+        words["commit"] = judged.commit
+    words["host"] = next(
+        bundle.index.host_of(gate.name) or gate.hosts for gate in bundle.policy.gates if policy in gate.checks
+    )
     return sentence.format_map(words)
 
 
@@ -249,6 +252,12 @@ def _ran_on(bundle: Bundle, of_subject: bool) -> Identity | None:
     """What the first gate on the host that the decision is about, or on another one, ran on."""
     names = (gate.name for gate in bundle.policy.gates if (gate.hosts == bundle.policy.subject) is of_subject)
     first = next(names, None)
+    return gate_identity(bundle, first) if first else None
+
+
+def _judged(bundle: Bundle) -> Identity | None:
+    """What the first gate with a checkout ran on: its commit is the one under judgement."""
+    first = next((gate.name for gate in bundle.policy.gates if "checkout" in gate.identity), None)
     return gate_identity(bundle, first) if first else None
 
 

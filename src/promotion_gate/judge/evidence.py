@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from promotion_gate.base.model import CheckResult, Status, combined
+from promotion_gate.base.names import MAP_FILE
 from promotion_gate.base.policy import GatePolicy
 from promotion_gate.bundle.load import CHANGED, Bundle
 from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
@@ -17,8 +18,12 @@ def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
         names = [file for file in bundle.index.files if file.startswith(name)] if name.endswith("/") else [name]
         if not names:
             problems.append((Status.MISSING, f"{name} has no file"))
-        problems += [problem for file in names if (problem := _file_problem(bundle, file))]
-    recorded = [file for file in bundle.index.files if file.startswith(f"0{gate.id}-") and file not in gate.evidence]
+        may_be_empty = name.endswith("/")  # what a tool leaves in a folder of its own
+        problems += [problem for file in names if (problem := _file_problem(bundle, file, may_be_empty))]
+    mine = bundle.index.recorded_files([gate.name])
+    mine |= {MAP_FILE} if any(check.check == "ownership" for check in gate.checks) else set()
+    named = tuple(gate.evidence)
+    recorded = [file for file in bundle.index.files if file in mine and not _named(file, named)]
     problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]
     skipped = why_skipped(bundle.index, gate.name)
     trouble = host_trouble(bundle, gate.name) if gate.name not in bundle.index.gates else None
@@ -40,10 +45,14 @@ def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
     )
 
 
-def _file_problem(bundle: Bundle, name: str) -> tuple[Status, str] | None:
+def _named(file: str, evidence: tuple[str, ...]) -> bool:
+    return any(file.startswith(name) if name.endswith("/") else file == name for name in evidence)
+
+
+def _file_problem(bundle: Bundle, name: str, may_be_empty: bool = False) -> tuple[Status, str] | None:
     content = bundle.content(name)
     if content.problem not in ("", CHANGED):
         return (Status.MISSING if content.problem == "is missing" else Status.INVALID), f"{name} {content.problem}"
-    if not content.data.strip() and not name.startswith("slurm-smoke/"):
+    if not content.data.strip() and not may_be_empty:
         return Status.MISSING, f"{name} is empty"
     return (Status.INVALID, f"{name} {CHANGED}") if content.problem else None

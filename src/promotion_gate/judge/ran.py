@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from promotion_gate.base.model import Replaced
+from promotion_gate.base.policy import ENVIRONMENTS, setting_names
 from promotion_gate.bundle.index import Command
 from promotion_gate.judge.checks.case import Case
 from promotion_gate.judge.identity import BEGIN
@@ -57,8 +58,9 @@ def _around(case: Case, record: Command) -> str:
     """How directory and environment of a command differ from what was meant, as a phrase; empty where they do not."""
     directory = _directory(case)
     moved = directory and record.directory != directory and _MASK not in directory + record.directory
-    given = case.settings.get("aiida_vm_environment" if case.gate.hosts == "aiida_vm" else "workspace_environment")
-    known = ADDED | set(given or ()) | ({"PATH"} if "/" in (_verdi(case.settings) or [""])[-1] else set())
+    names = [name for name in setting_names(case.gate.name, case.settings) if name in ENVIRONMENTS]
+    given = {key for name in names for key in case.settings.get(name) or ()}
+    known = ADDED | given | ({"PATH"} if "/" in (_verdi(case.settings) or [""])[-1] else set())
     more = sorted(set(record.environment_names) - known)
     return (f" in {record.directory} instead of {directory}" if moved else "") + (
         f" with {', '.join(more)} in its environment" if more else ""
@@ -70,7 +72,7 @@ def _directory(case: Case) -> str:
     if "checkout" not in case.gate.identity:
         begin = case.bundle.index.command(case.gate.name, BEGIN)
         return begin.directory if begin else ""
-    if case.gate.hosts == "aiida_vm":
+    if "aiida_vm_repo_dir" in setting_names(case.gate.name, case.settings):
         return str(case.settings.get("aiida_vm_repo_dir") or "")
     folder = str(case.settings.get("workspace_dir") or "")
     in_place = case.settings.get("workspace_checkout") != "worktree"

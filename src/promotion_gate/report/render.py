@@ -13,7 +13,7 @@ import jinja2
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import to_json
 from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
-from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP
+from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP, MAP_FILE
 from promotion_gate.base.policy import GatePolicy
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.report.machines import machine_files
@@ -165,12 +165,12 @@ def _told(decision: Decision) -> dict[str, Any]:
 
 def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
     """The evidence files of the gates that did not pass, with their digests as they were recorded."""
-    prefixes = tuple(f"0{gate.id}-" for gate in decision.gates if gate.status is not Status.PASS)
-    for policy, gate in zip(bundle.policy.gates, decision.gates, strict=True):
-        if gate.status is not Status.PASS:
-            prefixes += tuple(name for name in policy.evidence if name.endswith("/"))
-    files = {name: digest for name, digest in bundle.index.files.items() if name.startswith(prefixes)}
-    if bundle.index.baseline_sha256 and any(gate.id == 2 and gate.status is not Status.PASS for gate in decision.gates):
+    failing = [gate for gate in decision.gates if gate.status is not Status.PASS]
+    kinds = {check.check for gate in failing for check in bundle.policy.gate(gate.name).checks}
+    names = bundle.index.recorded_files([gate.name for gate in failing])
+    names |= {MAP_FILE} if "ownership" in kinds else set()
+    files = {name: digest for name, digest in bundle.index.files.items() if name in names}
+    if bundle.index.baseline_sha256 and "smoke_baseline" in kinds:
         files[BASELINE_FILE] = bundle.index.baseline_sha256
     return sorted(files.items())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +16,86 @@ from promotion_gate.base.redact import Redactor
 from promotion_gate.judge.shipped import read_policy
 from promotion_gate.judge.waivers import check_waivers
 from promotion_gate.run.kinds import text
+from promotion_gate.run.places import (
+    depends_on,
+    groups_of,
+    hosts_of,
+    not_needed,
+    places_by_name,
+    places_of,
+    without_checkout,
+)
 from promotion_gate.run.plan import chosen_gates
 from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
 from promotion_gate.run.roots import check_holds_no_tracked_file
-from promotion_gate.run.settings import VARIABLES, Mistakes, effective
+from promotion_gate.run.settings import VARIABLES, Mistakes, effective, unset
 
 
 class Given:
-    """The variables of a request: of the run, and by group. What cannot be evaluated does not count as missing."""
+    """The variables of a request by group; those of localhost stand for a group that the inventory does not have.
 
-    def __init__(self, fields: Fields, mistakes: Mistakes) -> None:
-        self.of_group: dict[str, dict[str, Any]] = {}
-        broken: dict[str, str] = {}
+    What cannot be evaluated does not count as missing.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        self._hosts = {
+            str(group): Fields(found, f"{fields.where}: hosts.{group}", InputError)
+            for group, found in fields.mapping("hosts").items()
+        }
+        self.redactor = Redactor({secret for host in self._hosts.values() for secret in host.texts("secrets")})
+        self.broken: tuple[str, ...] = ()
+        self.names: list[str] = []
         self.marked: set[str] = set()  # values that a vault or the name of their variable marks as secret
-        for group, found in fields.mapping("hosts").items():
-            host = Fields(found, f"{fields.where}: hosts.{group}", InputError)
-            self.of_group[str(group)] = host.mapping("values")
-            broken.update(host.mapping("errors"))
-            self.marked.update(host.texts("secrets"))
-        mistakes.redactor = Redactor(self.marked)
+
+    @property
+    def groups(self) -> list[str]:
+        return [group for group in self._hosts if group != "localhost"]
+
+    def of_group(self, group: str) -> Mapping[str, Any]:
+        found = self._of(group)
+        return found.mapping("values") if found else {}
+
+    def _of(self, group: str) -> Fields | None:
+        return self._hosts.get(group) or self._hosts.get("localhost")
+
+    def first(self, name: str, groups: Iterable[str] = ()) -> Any:
+        """The value on the first host that has one; of any group, while those of the checklist are not known."""
+        for group in groups or sorted(self._hosts, key=lambda group: (group != "workspace", group == "localhost")):
+            if self.of_group(group).get(name) is not None:
+                return self.of_group(group)[name]
+        return None
+
+    def local(self, places: Mapping[str, str] | None = None) -> bool:
+        """Whether the workspace is this machine; False where a plan has none."""
+        kinds = {"workspace": "workspace"} if places is None else places
+        found = [self._of(group) for group, kind in kinds.items() if kind == "workspace"]
+        return any(host.boolean("local", False) for host in found if host)
+
+    def of_plan(self, places: Mapping[str, str], mistakes: Mistakes) -> dict[str, Any]:
+        """The variables of the run as the hosts of a plan have them; `places` are its groups, see places_of()."""
+        found = [host for host in map(self._of, places) if host]
+        broken = {name: str(error) for host in found for name, error in host.mapping("errors").items()}
         self.broken = tuple(sorted(broken))
-        self.names = sorted({name for values in self.of_group.values() for name in values} | set(broken))
+        self.names = sorted({name for host in found for name in host.mapping("values")} | set(broken))
+        self.marked = {secret for host in found for secret in host.texts("secrets")}
         for name in self.broken:
-            mistakes.add(_not_evaluated(name, str(broken[name])))
-        self.values = {name: self._of(_group(name), name) for name in VARIABLES}
+            mistakes.add(_not_evaluated(name, broken[name]))
+        values = {}
+        for name in VARIABLES:
+            groups = groups_of(name, places)
+            values[name] = self.first(name, groups)
+            if not name.startswith("promotion_"):
+                mistakes.add(*_two_values(name, {group: self.of_group(group).get(name) for group in groups}))
+        return values
 
-    def _of(self, group: str, name: str) -> Any:
-        return self.of_group.get(group, {}).get(name)
 
-
-def _group(name: str) -> str:
-    """The group whose host a variable of the run is read from."""
-    return "aiida_vm" if name.startswith("aiida_vm_") else "workspace"
+def _two_values(name: str, of_group: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence where a variable is not the same on the hosts of two groups: a run has one value of it."""
+    found = [(group, value) for group, value in of_group.items() if not unset(value)]
+    for group, value in found[1:]:
+        if value != found[0][1]:
+            yield f"{name} is not the same in the groups {found[0][0]} and {group}; a run has one value of it."
+            return
 
 
 def _not_evaluated(name: str, error: str) -> str:
@@ -68,33 +116,64 @@ def checked_settings(
 
     Raises InputError with every mistake that was found, `mistakes` included.
     """
-    settings = effective(given.values, kept, (*optional, *given.broken), mistakes)
-    settings["workspace"], settings["vm"] = _hosts(fields, mistakes)
-    settings["inventory"] = [_relative(source, Path(fields.text("directory"))) for source in fields.texts("inventory")]
-    policy: Policy | None = None
-    with mistakes.noting():
-        policy = read_policy(checklist_text(settings, fields), str(settings["promotion_policy"]))
+    policy = _policy(fields, given, mistakes, kept)
     roles = _roles(policy, fields, mistakes)
-    mistakes.add(*(FileMistakes(command_mistakes(policy, roles)).sentences(policy.marks) if policy else ()))
-    known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
+    places = places_of(policy, roles) if policy else places_by_name(given.groups)
     # Without all roles nobody can say which variables they have.
+    known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
+    if policy:
+        wrong = FileMistakes([*command_mistakes(policy, roles), *(without_checkout(policy, places) if known else ())])
+        mistakes.add(*wrong.sentences(policy.marks))
+    values = given.of_plan(places, mistakes)
+    unneeded = not_needed(policy, roles, places)
+    settings = effective(values, kept, (*optional, *given.broken, *unneeded), mistakes)
+    settings["inventory"] = [_relative(source, Path(fields.text("directory"))) for source in fields.texts("inventory")]
     names = (name for name in given.names if known or not name.startswith("gate_"))
     mistakes.add(*name_mistakes(names, roles.values(), ran=fields.has("trip")))
-    for gate in policy.gates if policy else ():
-        if gate.name in roles:
-            settings.update(roles[gate.name].settings(given.of_group.get(gate.hosts, {}), mistakes, kept))
-    settings["gate_settings"] = {name: role.depends_on() for name, role in roles.items()}
     if policy:
+        settings.update(hosts_of(policy, fields.mapping("groups"), mistakes), places=places)
+        settings.update(_of_roles(policy, roles, given, mistakes, kept))
+        settings["gate_settings"] = {gate.name: depends_on(gate, roles, places) for gate in policy.gates}
         _ask_checklist(policy, settings, mistakes)
-    _check_folders(settings, fields.boolean("workspace_local"), mistakes)
+    _check_folders(settings, "workspace" in places.values(), given.local(places), mistakes)
     mistakes.stop()
     assert policy is not None
-    root = settings["promotion_evidence_root"]
+    root, workspace = settings["promotion_evidence_root"], settings["workspace_dir"] or ""
     settings["promotion_baseline_dir"] = settings["promotion_baseline_dir"] or str(Path(root) / "baseline")
-    settings["evidence_path"] = _below(root, settings["workspace_dir"])
-    settings["baseline_path"] = _below(settings["promotion_baseline_dir"], settings["workspace_dir"])
+    settings["evidence_path"] = _below(root, workspace)
+    settings["baseline_path"] = _below(settings["promotion_baseline_dir"], workspace)
     settings["ownership_map"] = _ownership_map(policy)
     return settings, policy, roles
+
+
+def _policy(fields: Fields, given: Given, mistakes: Mistakes, kept: Mapping[str, Any] | None) -> Policy | None:
+    """The checklist: what is asked of hosts and variables follows from it."""
+    with mistakes.noting():
+        return read_policy(checklist_text(named_policy(given, kept), fields), named_policy(given, kept))
+    return None
+
+
+def named_policy(given: Given, kept: Mapping[str, Any] | None) -> str:
+    """promotion_policy, before all settings are checked."""
+    asked = given.first("promotion_policy")
+    asked = (kept or {}).get("promotion_policy") if unset(asked) else asked
+    return text(VARIABLES["promotion_policy"].default if unset(asked) else asked, "promotion_policy")
+
+
+def _of_roles(
+    policy: Policy, roles: Mapping[str, Role], given: Given, mistakes: Mistakes, kept: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The public variables of all roles."""
+    found: dict[str, Any] = {}
+    for gate in policy.gates:
+        if gate.name in roles:
+            mine = roles[gate.name].settings(given.of_group(gate.hosts), mistakes, kept)
+            for name in mine:
+                if not name.startswith("gate_"):
+                    mistakes.add(f"The role {gate.role} has the variable {name}; those of a gate begin with gate_.")
+                mistakes.add(*_two_values(name, {"of an earlier gate": found.get(name), gate.hosts: mine[name]}))
+            found.update(mine)
+    return found
 
 
 def _ask_checklist(policy: Policy, settings: dict[str, Any], mistakes: Mistakes) -> None:
@@ -108,9 +187,9 @@ def _ask_checklist(policy: Policy, settings: dict[str, Any], mistakes: Mistakes)
             settings["promotion_waivers"] = list(waivers)
 
 
-def _check_folders(settings: dict[str, Any], local: bool, mistakes: Mistakes) -> None:
+def _check_folders(settings: dict[str, Any], has_workspace: bool, local: bool, mistakes: Mistakes) -> None:
     """Where the evidence goes, and, where the workspace is on this machine, that it is a checkout and stays one."""
-    if settings["workspace_dir"] or settings["promotion_evidence_root"]:
+    if settings["workspace_dir"] or settings["promotion_evidence_root"] or not has_workspace:
         with mistakes.noting():
             settings["promotion_evidence_root"] = str(evidence_root(settings, local))
     if local and settings["workspace_dir"] and Path(settings["workspace_dir"]).is_dir():
@@ -122,12 +201,14 @@ def _check_folders(settings: dict[str, Any], local: bool, mistakes: Mistakes) ->
 
 def _roles(policy: Policy | None, fields: Fields, mistakes: Mistakes) -> dict[str, Role]:
     """The role of each gate of a policy, by the gate's name; one that cannot be read is a mistake."""
-    folders = [Path(fields.text("directory")) / "roles", *map(Path, fields.texts("roles"))]
-    found = {}
+    directory, found = Path(fields.text("directory")), {}
     for gate in policy.gates if policy else ():
-        if gate.role:
-            with mistakes.noting():
-                found[gate.name] = find_role(gate.role, folders)
+        if policy and gate.role:
+            folders = [directory / "roles", *map(Path, fields.texts("roles"))]
+            try:
+                found[gate.name] = find_role(gate.role, folders, (directory / policy.marks.name).parent / "roles")
+            except InputError as error:
+                mistakes.add(f"{policy.marks.at((*gate.path, 'role'))}: {error}")
     return found
 
 
@@ -149,30 +230,15 @@ def _ownership_map(policy: Policy) -> str:
     return maps[0] if maps else ""
 
 
-def checklist_text(settings: Mapping[str, Any], fields: Fields) -> str:
-    return policy_text(Path(fields.text("directory")) / str(settings["promotion_policy"]))
+def checklist_text(policy: str, fields: Fields) -> str:
+    return policy_text(Path(fields.text("directory")) / policy)
 
 
-def _hosts(fields: Fields, mistakes: Mistakes) -> tuple[str, str]:
-    groups = fields.mapping("groups")
-    found = []
-    for group, what in (("workspace", "the workspace host"), ("aiida_vm", "the VM")):
-        hosts = groups.get(group)
-        if hosts is None:
-            mistakes.add(f'The inventory has no group "{group}". Add it with one host: {what}.')
-        elif len(hosts) != 1:
-            named = ", ".join(map(str, hosts)) or "none"
-            mistakes.add(f'The group "{group}" must have exactly one host ({what}), it has: {named}.')
-        found.append(str(hosts[0]) if hosts else "")
-    if found[0] and found[0] == found[1]:
-        mistakes.add(f"{found[0]} is in both groups, workspace and aiida_vm; they are two hosts.")
-    return found[0], found[1]
-
-
-def for_root(given: Mapping[str, Any]) -> dict[str, Any]:
+def for_root(given: Given) -> dict[str, Any]:
     """What finding the evidence root of a resume needs, before the kept settings are known."""
     defaults = {"promotion_evidence_root": None, "workspace_dir": "", "promotion_ticket": "gra-125"}
-    return {name: text(given[name], name) if given.get(name) else unset for name, unset in defaults.items()}
+    found = {name: given.first(name) for name in defaults}
+    return {name: text(found[name], name) if found[name] else default for name, default in defaults.items()}
 
 
 def evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
@@ -181,8 +247,8 @@ def evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
         root = Path(given)
     elif not workspace_local:
         raise InputError(
-            "promotion_evidence_root is not set, and the workspace host is not this machine. Set it to a folder "
-            "of the controller where the evidence is to be kept."
+            "promotion_evidence_root is not set, and no workspace host is this machine. Set it to a folder of the "
+            "controller where the evidence is to be kept."
         )
     elif not settings["workspace_dir"]:
         raise InputError(

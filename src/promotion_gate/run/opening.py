@@ -31,12 +31,12 @@ from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.signing import check_signing_key
 from promotion_gate.report.tracker import check_issue_commands
 from promotion_gate.run.checked import Given, checked_settings, checklist_text, evidence_root, for_root
+from promotion_gate.run.handed import for_the_plays
 from promotion_gate.run.kinds import check_run_id
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
-from promotion_gate.run.plan import for_the_plays, set_by_operator
+from promotion_gate.run.plan import set_by_operator
 from promotion_gate.run.resume import plan_resume
-from promotion_gate.run.roles import Role
 from promotion_gate.run.settings import VARIABLES, Mistakes
 from promotion_gate.run.sharing import check_group, grant_group, share
 
@@ -44,25 +44,18 @@ from promotion_gate.run.sharing import check_group, grant_group, share
 def open_run(request: object) -> dict[str, Any]:
     """Opens a new run or prepares a resume.
 
-    `request` is what roles/gate_common hands over: `hosts` (for the groups workspace and aiida_vm the variables of
-    their host: `values`, `errors` of those that cannot be evaluated, and `secrets`, the values to mask), `groups`
-    (lists of hosts, or null for a group that does not exist), `workspace_local`, `inventory` (sources), `directory`
-    (where the playbook is), `roles` (folders that Ansible searches for roles). Returns plain data for the plays:
-    bundle, run_id, gates to run, effective settings, and for each gate the variables of its role. Raises InputError
-    with one line per mistake, or GateError.
+    `request` is what roles/gate_common hands over: `hosts` (by group the variables of its first host: `values`,
+    `errors` of those that cannot be evaluated, `secrets`, the values to mask, and `local`, whether it is this
+    machine), `groups` (lists of hosts), `inventory` (sources), `directory` (where the playbook is), `roles` (folders
+    that Ansible searches for roles). Returns plain data for the plays: bundle, run_id, gates to run, effective
+    settings, and what for_the_plays() adds. Raises InputError with one line per mistake, or GateError.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     mistakes = Mistakes()
-    given = Given(fields, mistakes)
-    kept: dict[str, Any] | None = None
-    optional: tuple[str, ...] = ()
-    if given.values.get("promotion_resume"):
-        with mistakes.noting():
-            root = evidence_root(for_root(given.values), fields.boolean("workspace_local"))
-            # The run stays where it was found: a copied or moved folder must not write into the original.
-            found = newest_run(root, str(given.values["promotion_resume"])).settings
-            kept = {**found, "promotion_evidence_root": str(root)}
-        optional = () if kept else tuple(VARIABLES)
+    given = Given(fields)
+    mistakes.redactor = given.redactor
+    kept = _resumed(given, mistakes)
+    optional = tuple(VARIABLES) if kept is None and given.first("promotion_resume") else ()
     settings, policy, roles = checked_settings(fields, given, mistakes, kept, optional)
     with mistakes.noting():
         check_signing_key(settings["promotion_signing_key"])
@@ -75,20 +68,23 @@ def open_run(request: object) -> dict[str, Any]:
     root = Path(settings["promotion_evidence_root"])
     _writable(root, settings["promotion_evidence_group"])
     check_free(root)
-    checklist = checklist_text(settings, fields)
+    checklist = checklist_text(settings["promotion_policy"], fields)
     if kept is not None:
         run = plan_resume(root, settings, checklist, settings["promotion_policy"])
     else:
         run = _new_run(root, settings, policy, checklist)
-    return {**run, "roles": _handed(settings, roles, str(run["run_id"]))}
+    return {**run, **for_the_plays(policy, settings, roles, str(run["run_id"]))}
 
 
-def _handed(settings: Mapping[str, Any], roles: Mapping[str, Role], run_id: str) -> dict[str, dict[str, Any]]:
-    """What each gate's role is handed, under the role's own names; with a temporary worktree that is its checkout."""
-    at = dict(settings)
-    if at["workspace_checkout"] == "worktree":
-        at["workspace_dir"] = f"{at['workspace_dir']}/.git/promotion-gate-{run_id}"
-    return {name: role.handed(at) for name, role in roles.items()}
+def _resumed(given: Given, mistakes: Mistakes) -> dict[str, Any] | None:
+    """The settings of the run that is to be resumed; None for a new run, and where it is not found."""
+    resumed = given.first("promotion_resume")
+    if resumed:
+        with mistakes.noting():
+            root = evidence_root(for_root(given), given.local())
+            # The run stays where it was found: a copied or moved folder must not write into the original.
+            return {**newest_run(root, str(resumed)).settings, "promotion_evidence_root": str(root)}
+    return None
 
 
 def _writable(root: Path, group: str | None) -> None:
@@ -158,7 +154,6 @@ def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: st
         "bundle": str(bundle),
         "run_id": run_id,
         "gates": settings["promotion_gates"] or [gate.name for gate in policy.gates],
-        "plan": for_the_plays(policy, settings),
         "settings": settings,
         "said": "",
     }

@@ -34,7 +34,7 @@ def plan_of(policy: Policy, settings: Mapping[str, Any], probes: Mapping[str, Pr
     judged, it and what its host runs before it are the first wave, and everything else on that machine is the second.
     A host that was not probed yet may be any machine.
     """
-    hosts = {"workspace": settings["workspace"], "aiida_vm": settings["vm"]}
+    hosts = {gate.hosts: settings["hosts"].get(gate.hosts, "") for gate in policy.gates}
     chosen = settings["promotion_gates"]
     found = []
     for gate in policy.gates:
@@ -45,14 +45,6 @@ def plan_of(policy: Policy, settings: Mapping[str, Any], probes: Mapping[str, Pr
         second = not timed_later and crowded(host, timed, hosts.values(), settings, probes)
         found.append(Planned(gate.name, host, 2 if second else 1, chosen is None or gate.name in chosen))
     return tuple(found)
-
-
-def for_the_plays(policy: Policy, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The gates as the plays loop over them; the wave of each is in the index, once its host was probed."""
-    return [
-        {"id": gate.id, "name": gate.name, "title": gate.title, "role": gate.role, "host": planned.host}
-        for gate, planned in zip(policy.gates, plan_of(policy, settings, {}), strict=True)
-    ]
 
 
 def set_by_operator(

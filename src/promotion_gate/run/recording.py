@@ -11,9 +11,9 @@ from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import read_file, sha256
 from promotion_gate.base.model import Decision
 from promotion_gate.base.names import SUMS_FILE
-from promotion_gate.base.policy import Policy
+from promotion_gate.base.policy import GatePolicy, Policy
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
-from promotion_gate.bundle.baseline import GATE, Baseline, write_baseline
+from promotion_gate.bundle.baseline import Baseline, write_baseline
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.checks.case import Case
 from promotion_gate.judge.checks.sqlite import (
@@ -37,13 +37,21 @@ def check_request(request: object) -> tuple[Fields, dict[str, Any], Policy]:
     """What recording a baseline needs to be set, before the first run. Raises InputError with one line per mistake."""
     fields = Fields(request, "the request of record-baseline.yml", InputError)
     mistakes = Mistakes()
-    given = Given(fields, mistakes)
-    if not given.values.get("promotion_reason"):
+    given = Given(fields)
+    mistakes.redactor = given.redactor
+    if not given.first("promotion_reason"):
         mistakes.add("promotion_reason is not set. Say why these timings are known to be good: -e promotion_reason=...")
     settings, policy, _ = checked_settings(
         fields, given, mistakes, optional=("promotion_reviewer", "aiida_vm_repo_dir")
     )
+    if _timed(policy) is None:
+        raise InputError(f"The checklist {policy.name} has no gate with the check smoke_runs, so nothing is timed.")
     return fields, settings, policy
+
+
+def _timed(policy: Policy) -> GatePolicy | None:
+    """The gate whose runs are compared with known-good timings."""
+    return next((gate for gate in policy.gates if any(check.check == "smoke_runs" for check in gate.checks)), None)
 
 
 def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
@@ -56,7 +64,8 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     fields, settings, policy = check_request(request)
     trip = Fields(fields.raw("trip"), "the result of the role gate_sqlite_smoke", GateError)
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
-    gate = policy.gate(GATE)
+    gate = _timed(policy)
+    assert gate is not None  # check_request() has looked
     check = next(check for check in gate.checks if check.check == "smoke_runs")
     times = [_time(commands.get(name), name, check.limits.get("failure_patterns", [])) for name in RUNS]
     probe = commands.get("identity")
@@ -77,7 +86,7 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
         load_average=tuple(Fields(trip.mapping("host"), "host of the trip", GateError).sequence("load_average")),
         processors=cores_of(probe.text("output")),
     )
-    limits = next(check for check in gate.checks if check.check == "smoke_baseline").limits
+    limits = next((check.limits for check in gate.checks if check.check == "smoke_baseline"), {})
     warnings = _doubts(baseline, limits)
     return write_baseline(Path(settings["promotion_baseline_dir"]), baseline), baseline, warnings
 
@@ -116,17 +125,19 @@ def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
     return command.integer("duration_ns")
 
 
-def record_from_promote(folder: Path, bundle: Bundle, decision: Decision) -> Path:
-    """Records the timings of a sealed PROMOTE as known-good.
+def record_from_promote(folder: Path, bundle: Bundle, decision: Decision) -> Path | None:
+    """Records the timings of a sealed PROMOTE as known-good; None for a checklist that times nothing.
 
     Raises GateError for a HOLD, and for timings or failed runs that somebody waived: those are never known-good.
     """
     if decision.decision != "PROMOTE":
         raise GateError("Only a PROMOTE records a baseline.")
-    waived = [check.id for check in decision.gate(GATE).checks if check.waived]
+    gate = _timed(bundle.policy)
+    if gate is None:
+        return None
+    waived = [check.id for check in decision.gate(gate.name).checks if check.waived]
     if waived:
         raise GateError(f"{', '.join(waived)} was waived, and what was waived is not known-good.")
-    gate = bundle.policy.gate(GATE)
     case = Case(bundle, gate, gate.checks[0])
     runs = [case.command(name).record for name in RUNS]
     record = bundle.index.gates[gate.name]

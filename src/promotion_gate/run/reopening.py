@@ -47,10 +47,9 @@ def reopen(
     """
     known = read_baseline_dir(Path(settings["promotion_baseline_dir"]), folder.parent, utc_now())
     baselines = baselines_to_json(known)  # before anything moves
-    policy = load_policy(policy_text, policy_name)
+    policy, index = load_policy(policy_text, policy_name), read_index(folder)
     shipped = shipped_checklist(policy.name)
-    again = set(gates)
-    index = read_index(folder)
+    again = {*gates, *({planned.gate for planned in index.plan} - {gate.name for gate in policy.gates})}
     kept = kept_settings(index.settings, settings, again)
     number = index.attempt if has_begun(index) else index.attempt - 1
     archive = archive_of(folder, number)

@@ -27,7 +27,7 @@ from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.lock import RunLock
-from promotion_gate.run.plan import for_the_plays, plan_of
+from promotion_gate.run.plan import plan_of
 from promotion_gate.run.probing import probe_of
 from promotion_gate.run.reopening import archive_of, has_begun, kept_settings, reopen, restore, revoke
 
@@ -53,7 +53,6 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
         "attempt": run.index.attempt,
         "revoked": revoked,
         "gates": None,
-        "plan": for_the_plays(load_policy(policy_text, policy_name), settings),
         "settings": settings,
         "policy": {"text": policy_text, "name": policy_name},
         "said": "",
@@ -157,7 +156,9 @@ def rerun_reasons(
         probes=probes,
     )
     decision = decide(replace(bundle, index=index))
-    reasons = {gate.name: _why(gate) for gate in decision.gates if gate.status is not Status.PASS}
+    passed = {gate.name: gate.status is Status.PASS for gate in decision.gates}
+    why = {gate.name: _why(gate) for gate in decision.gates if not passed[gate.name]}
+    reasons = {name: why.get(name, "the checklist has it now") for name in everything if not passed.get(name)}
     # It may be evidence that was lost, and nobody can say of which gate.
     of_no_gate = _of_no_gate(bundle.index)
     if of_no_gate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,10 @@ _KINDS: Mapping[str, Callable[[Any, str], Any]] = {
 }
 
 
+# Of a variable that argument_specs do not have, as its default is.
+_TYPES: Mapping[type, str] = {str: "str", int: "int", bool: "bool", list: "list", dict: "dict"}
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """`taken`: role variable to the setting of the run that it gets. `public`: role variable to its default."""
@@ -71,6 +75,8 @@ class Role:
     kinds: Mapping[str, str]
     # The ids of its commands as regular expressions: one that is made by a template ends in anything.
     commands: tuple[str, ...] = ()
+    # Its folder, where Ansible would not find it by its name.
+    called: str = ""
 
     def can_run(self, command_id: str) -> bool:
         """Whether it has a command of that id, as far as its files say."""
@@ -106,16 +112,24 @@ class Role:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def find_role(name: str, folders: Iterable[Path]) -> Role:
-    """Reads defaults and argument_specs of a role. Raises InputError where it is not found or cannot be read."""
-    searched = list(folders)
+def find_role(name: str, folders: Iterable[Path], beside: Path | None = None) -> Role:
+    """Reads defaults and argument_specs of a role. `beside` is the folder of roles that a checklist has beside it.
+
+    Raises InputError where it is not found or cannot be read.
+    """
+    searched = list(dict.fromkeys(folders))
     for folder in searched:
         place = folder / "ansible_collections" / "/".join([*name.split(".")[:-1], "roles", name.split(".")[-1]])
         for path in (folder / name, place):
             if path.is_dir():
                 return _read(path)
-    places = ", ".join(map(str, searched))
-    raise InputError(f"The role {name} is not in {places}. Set ANSIBLE_ROLES_PATH, or correct the policy.")
+    if beside and (beside / name).is_dir():
+        return replace(_read(beside / name), called=str(beside / name))
+    there = {path.name for folder in [*searched, *([beside] if beside else [])] for path in folder.glob("*/")}
+    raise InputError(
+        f"The role {name} is not in {', '.join(map(str, searched))}, nor in roles/ beside the checklist"
+        f"{nearest(name, there) or '.'} Set ANSIBLE_ROLES_PATH, or correct the checklist."
+    )
 
 
 def _read(path: Path) -> Role:
@@ -132,7 +146,10 @@ def _read(path: Path) -> Role:
         taken,
         # What only Ansible can evaluate stays the role's business.
         {name: None if "{{" in str(value) else value for name, value in names.items() if name not in taken},
-        {name: str(option.get("type", "str")) for name, option in options.items()},
+        {
+            name: str(options.get(name, {}).get("type") or _TYPES.get(type(value), "raw"))
+            for name, value in names.items()
+        },
         tuple(
             _command_ids([_content(file) for part in ("vars", "tasks") for file in sorted(path.glob(f"{part}/*.yml"))])
         ),
@@ -142,7 +159,8 @@ def _read(path: Path) -> Role:
 def role_folders(policy: Path) -> list[Path]:
     """Where the roles of a checklist are looked for without a run: beside it, here, in this checkout, by Ansible."""
     named = os.environ.get("ANSIBLE_ROLES_PATH", "") + os.pathsep + os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")
-    here = [policy.resolve().parent.parent, Path.cwd(), Path(__file__).parents[3]]
+    beside = policy.resolve().parent
+    here = [beside, beside.parent, Path.cwd(), Path(__file__).parents[3]]
     return [
         *(place / "roles" for place in here),
         *(Path(path).expanduser() for path in named.split(os.pathsep) if path),

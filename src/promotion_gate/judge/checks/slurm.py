@@ -215,7 +215,7 @@ def slurm_job(case: Case) -> Finding:
     if waiting and found.reason in _BUSY_REASONS:
         return Finding(
             Status.BLOCKED,
-            f"{observed}: the cluster is busy, re-run gate 4",
+            f"{observed}: the cluster is busy, re-run gate {case.gate.id}",
             (output.record.file,),
             hint="reserved" if reservation else "busy",
             values=values,

@@ -26,8 +26,10 @@ def target_profile(case: Case) -> str:
 
 
 def workspace_identity(case: Case) -> Identity | None:
-    """The workspace's commit as gate 1 recorded it."""
-    text = case.bundle.output("preflight", "identity")
+    """The commit of the workspace as the first gate there recorded it."""
+    gates = (gate for gate in case.bundle.policy.gates if gate.hosts != case.gate.hosts)
+    first = next((gate.name for gate in gates if "checkout" in gate.identity), None)
+    text = case.bundle.output(first, "identity") if first else None
     return None if text is None else identity(text)
 
 
