@@ -176,6 +176,7 @@ class Decision:
     branch: str | None
     vm: Machine
     workspace: Workspace
+    versions: Annotated[Mapping[str, str], "of the components on the VM, as it reported them"]
     policy: PolicyRecord
     policy_differences: Annotated[
         tuple[Difference, ...] | None, "from the shipped checklist of its name; null where none is shipped"

@@ -21,7 +21,7 @@ from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.evidence import evidence_check
 from promotion_gate.judge.identity import Identity, gate_identity
 from promotion_gate.judge.masks import MASKED, WORDS
-from promotion_gate.judge.objections import objections
+from promotion_gate.judge.objections import objections, recorded_versions
 from promotion_gate.judge.parsers import failures
 from promotion_gate.judge.parsers.trouble import no_space
 from promotion_gate.judge.ran import replaced
@@ -61,6 +61,7 @@ def decide(bundle: Bundle) -> Decision:
         branch=judged.branch or index.settings.get("workspace_target_branch") if judged else None,
         vm=Machine(index.settings.get("vm"), vm.fingerprint if vm else None),
         workspace=Workspace(workspace.fingerprint if workspace else None),
+        versions=recorded_versions(bundle),
         policy=index.policy,
         policy_differences=differences(bundle.policy, bundle.shipped) if bundle.shipped else None,
         risks=index.risks,

@@ -13,11 +13,12 @@ import jinja2
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import to_json
 from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
-from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP, MAP_FILE
+from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP, MAP_FILE, PAGE
 from promotion_gate.base.policy import GatePolicy
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.report.machines import machine_files
 from promotion_gate.report.outcomes import beside_gates
+from promotion_gate.report.page import page
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
@@ -121,6 +122,7 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
     told = _told(decision)
     waived = [check for gate in decision.gates for check in gate.checks if check.waived]
     files = {DECISION_JSON: to_json(decision.as_dict()), **machine_files(bundle, decision)}
+    files[PAGE] = page(bundle, decision)
     warnings = [warning for gate in decision.gates for check in gate.checks for warning in check.warnings]
     files[DECISION_MD] = _tidy(
         environment.get_template("promotion-decision.md.j2").render(

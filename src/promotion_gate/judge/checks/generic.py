@@ -100,7 +100,9 @@ def number_within(case: Case) -> Finding:
     bounds += [f"at most {high:.15g}{unit}"] if high is not None else []
     expected = f"{' and '.join(bounds)} in the output of `{output.record.command}`"
     status = Status.FAIL if outside else Status.PASS
-    return Finding(status, shown, (output.record.file,), expected=expected, figure=_figure(shown, low, high, unit))
+    details = {"measured": (outside or numbers)[0], "at_least": low, "at_most": high}
+    figure = _figure(shown, low, high, unit)
+    return Finding(status, shown, (output.record.file,), expected=expected, figure=figure, details=details)
 
 
 def _figure(shown: str, low: float | None, high: float | None, unit: str) -> str:
@@ -217,4 +219,6 @@ def duration_within(case: Case) -> Finding:
     if percent is not None:
         expected += f" (the known-good {known_good / 1e9:g} s + {percent} %)"
         seconds += f", {(taken - known_good) * 100 / known_good:+.1f} % against the known-good time"
-    return Finding(Status.FAIL if too_long else Status.PASS, seconds, (file,), expected=expected)
+    status, figure = Status.FAIL if too_long else Status.PASS, f"{taken / 1e9:.2f} of {longest:g} s"
+    details = {"measured": taken / 1e9, "at_most": longest}
+    return Finding(status, seconds, (file,), expected=expected, figure=figure, details=details)

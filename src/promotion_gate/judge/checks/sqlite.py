@@ -215,6 +215,7 @@ def smoke_p95(case: Case) -> Finding:
         warnings = (f"{since[:1].upper()}{since[1:]}.",)
     drifted = regressed(middle, first, max_drift)
     details = {"p95_ns": p95, "limit_ns": limit, "change": change, "drift_percent": f"{drift:+.1f}",
+               "measured": p95, "at_most": limit,
                "first_baseline": anchor.as_dict(), "first_median_ns": first}  # fmt: skip
     figure = f"p95 {p95 / 1e9:.2f} of {limit / 1e9:.2f} s"
     status = Status.FAIL if drifted or regressed(p95, median, max_percent) else Status.PASS
