@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Any
 
@@ -22,6 +23,12 @@ def test_version_and_description_are_those_of_the_package() -> None:
     galaxy = read("galaxy.yml")
     assert galaxy["version"] == __version__
     assert galaxy["description"] == PROJECT_TABLE["description"]
+
+
+def test_what_is_built_has_the_same_name_wherever_it_is_named() -> None:
+    for path in (OWN / "README.md", PROJECT / "execution-environment.yml", PROJECT / "docs" / "runner.md"):
+        named = re.findall(r"gate[-_](?:promotion-)?(\d+\.\d+\.\d+)", path.read_text(encoding="utf-8"))
+        assert named and set(named) == {__version__}, path
 
 
 def test_the_range_of_ansible_core_is_that_of_the_package() -> None:
