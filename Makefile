@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick collection
+.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -30,6 +30,9 @@ example-bundles: ## record tests/bundles again, from the commit, on a container 
 
 example-records: $(STAMP) ## write the records of tests/bundles again, from the evidence that is there
 	@$(VENV)/bin/python tests/bundles/rerender.py
+
+interface: $(STAMP) ## write docs/interface.txt again, when a release is made
+	@$(VENV)/bin/python tests/interface.py
 
 schemas: $(STAMP) ## write docs/schema again, from the types of the files
 	@$(VENV)/bin/python tests/schemas.py

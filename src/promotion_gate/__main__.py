@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from promotion_gate.base.errors import GateError, InputError
@@ -19,6 +20,7 @@ from promotion_gate.base.model import Decision
 from promotion_gate.base.names import DECISION_JSON, SUMS_FILE
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import human_seconds
+from promotion_gate.bundle.archive import unpacked
 from promotion_gate.bundle.history import read_run
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
@@ -28,7 +30,7 @@ from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report.tracker import CREATE, UPDATE, Commands, check_issue_commands, hand_over
-from promotion_gate.run import checklists, reading
+from promotion_gate.run import checklists, completion, reading
 from promotion_gate.run.arguments import Command, parser_of
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
@@ -41,10 +43,15 @@ PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Exit status: 0 PROMOTE or done, 1 HOLD or not valid, 2 usage, 3 no decision."""
     _speak_utf8()
-    options = parser_of(COMMANDS).parse_args(arguments)
+    parser = parser_of(COMMANDS)
+    if "_ARGCOMPLETE" in os.environ:
+        completion.complete(parser)
+    options = parser.parse_args(arguments)
     run: Command = options.run
     try:
-        return run(options)
+        with contextlib.ExitStack() as archives:
+            _unpack(options, archives)
+            return run(options)
     except GateError as error:
         # A sentence may quote what was set, and that may hold a secret; or a bundle that comes from anywhere.
         said = [harmless(line) for line in Redactor().text(str(error)).splitlines()]
@@ -57,6 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:  # a traceback would end in exit status 1, which reads as HOLD
         return _unforeseen(error, USAGE if options.run in (_open, _begin, _baseline) else NO_DECISION)
+
+
+def _unpack(options: argparse.Namespace, archives: contextlib.ExitStack) -> None:
+    """Lets a command that only reads bundles have the folder where a .zip is named; `named` is what was written."""
+    name = getattr(options, "reads", "")
+    given = getattr(options, name, None)
+    options.named = given
+    if isinstance(given, list):
+        setattr(options, name, [archives.enter_context(unpacked(path)) for path in given])
+    elif given is not None:
+        setattr(options, name, type(given)(archives.enter_context(unpacked(Path(given)))))
 
 
 def _unforeseen(error: Exception, status: int) -> int:
@@ -137,6 +155,7 @@ def _verify(options: argparse.Namespace) -> int:
         report = verify_history(options.history, options.require_signature, options.allowed_signers)
     else:
         report = verify_bundle(options.bundle, options.require_signature, options.allowed_signers)
+        report = replace(report, bundle=str(options.named))
     print(to_json(report.as_dict()) if options.json else "\n".join([*report.lines(), ""]), end="")
     return 0 if report.holds else 1
 
@@ -153,8 +172,9 @@ def _check(options: argparse.Namespace) -> int:
         allowed_signers=options.allowed_signers,
         newest=options.bundle == LATEST,
     )
-    answer = check(find_bundle(options.bundle, options.root), wanted)
-    print(visible(answer.sentence))
+    bundle = find_bundle(options.bundle, options.root)
+    answer = check(bundle, wanted, named=bundle if wanted.newest else Path(options.named))
+    print(answer.sentence)
     return answer.status
 
 
@@ -207,6 +227,7 @@ COMMANDS = {
     "policy lint": checklists.lint,
     "policy show": checklists.show,
     "policy diff": checklists.diff,
+    "completion": completion.script,
     "open": _open,
     "baseline": _baseline,
     "begin": _begin,

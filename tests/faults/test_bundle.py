@@ -117,9 +117,10 @@ def copies(source: Path, root: Path, seal: bool) -> Iterator[Path]:
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command just said, in one line."""
+    """What the command just said, in one line; what stands indented below it is for people."""
     captured = capsys.readouterr()
-    return (captured.err or captured.out).strip().splitlines()[-1].removeprefix("promotion-gate: ")
+    lines = [line for line in (captured.err or captured.out).strip().splitlines() if not line.startswith(" ")]
+    return lines[-1].removeprefix("promotion-gate: ")
 
 
 def failing(decision: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -66,6 +66,15 @@ def test_verdi_by_hand_has_the_environment_of_the_gate(tmp_path: Path, checkout:
     assert printed == f"{checkout}|{folder}|vm-psql|a b|/nonexistent/x y|1|{call}"
 
 
+def test_several_commands_of_verdi_have_that_environment_once(tmp_path: Path, checkout: Path) -> None:
+    said = of(tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env")
+    printed = pasted(f"{said['verdi_each']} 'daemon stop' 'daemon start 1'", checkout).splitlines()
+    ended, started = (pasted(f"{said['verdi']} daemon {word}", checkout) for word in ("stop", "start 1"))
+    assert printed == [ended, started]
+    both = f"{said['verdi']} daemon stop ; {said['verdi']} daemon start 1"
+    assert len(f"{said['verdi_each']} 'daemon stop' 'daemon start 1'") < 0.6 * len(both)
+
+
 def test_what_the_run_found_is_filled_in(tmp_path: Path) -> None:
     said = of(tmp_path)
     assert "AIIDA_PATH=/home/aiida && " in said["verdi"]

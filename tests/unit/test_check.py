@@ -54,10 +54,10 @@ def test_a_promote_is_0(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_what_was_not_looked_at_is_named(bundle: Path, key: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An older PROMOTE may have a newer HOLD beside it; signers prove nothing where nothing is signed."""
     assert main(["check", str(bundle)]) == 0
-    assert "newer runs (latest --root), who signed it (--allowed-signers)" in capsys.readouterr().out
+    assert "newer runs (latest --root), who signed it (--allowed-signers)" in flat(capsys.readouterr().out)
     signers = ["--allowed-signers", str(key.parent / "allowed")]
     assert main(["check", "latest", "--root", str(bundle.parent), *signers]) == 0
-    out = capsys.readouterr().out
+    out = flat(capsys.readouterr().out)
     assert "newer runs" not in out and "who signed it (SHA256SUMS is not signed)" in out
 
 
@@ -72,17 +72,25 @@ def test_what_is_not_a_bundle_is_called_that(
     assert "resume" not in capsys.readouterr().err
 
 
+def flat(text: str) -> str:
+    """Lines that were wrapped as one."""
+    return " ".join(text.split())
+
+
 def test_a_hold_is_1_and_says_why(tmp_path: Path) -> None:
     answer = check(bundles.hold_bundle(tmp_path), Wanted())
     assert answer.status == 1
-    assert answer.sentence.startswith(f"HOLD: run {bundles.RUN_ID}, because gate 4 (slurm_smoke) is FAIL (ticket gra-")
+    assert answer.sentence.startswith(f"HOLD: run {bundles.RUN_ID}, because gate 4 (slurm_smoke) is FAIL.\n")
+    lines = answer.sentence.splitlines()
+    assert lines[1].split() == ["unblock:", "slurm_smoke.controller", "(FAIL)"]
+    assert lines[-1].startswith("  next:          `promotion-gate show ") and max(map(len, lines[:-1])) <= 80
 
 
 def test_a_hold_by_an_objection_says_it(tmp_path: Path) -> None:
     trips = bundles.healthy_trips()
     trips["vm_bootstrap"]["objections"] = ["AIIDA_DB_PASSWORD equals the database's name."]
     answer = check(bundles.make_bundle(tmp_path, trips), Wanted())
-    assert answer.status == 1 and "1 objection(s), the first: AIIDA_DB_PASSWORD" in answer.sentence
+    assert answer.status == 1 and "1 objection(s), the first: AIIDA_DB_PASSWORD" in flat(answer.sentence)
 
 
 def test_usage_is_2(bundle: Path, tmp_path: Path) -> None:
@@ -113,7 +121,8 @@ def test_what_is_no_decision_is_3(bundle: Path, tmp_path: Path, capsys: pytest.C
     (bundle / "note.txt").write_text("x", encoding="utf-8")
     assert main(["check", str(bundle)]) == 3
     out = capsys.readouterr().out.splitlines()
-    assert all(line.startswith("No decision: ") for line in out) and "note.txt" in out[-1]
+    assert all(line.startswith(("No decision: ", "  next: ")) for line in out) and "note.txt" in out[-2]
+    assert out[-1] == "  next:          note.txt is not part of the bundle: move it out of the folder"
 
 
 def test_an_open_bundle_is_no_decision_even_if_it_was_sealed(bundle: Path) -> None:
@@ -130,7 +139,7 @@ def test_an_open_bundle_is_no_decision_even_if_it_was_sealed(bundle: Path) -> No
 def test_the_commit_must_be_the_one(bundle: Path, commit: str, status: int) -> None:
     answer = check(bundle, Wanted(commit=commit))
     assert answer.status == status
-    assert status == 0 or f"not {commit}" in answer.sentence
+    assert status == 0 or f"not {commit}" in flat(answer.sentence)
 
 
 def test_the_vm_must_be_the_one(bundle: Path) -> None:
@@ -163,14 +172,16 @@ def test_without_max_age_an_old_decision_counts(bundle: Path) -> None:
 
 def test_a_sign_off_can_be_required(bundle: Path, key: Path) -> None:
     wanted = Wanted(sign_off=True, allowed_signers=key.parent / "allowed")
-    assert check(bundle, wanted).sentence == ("No valid decision: bob has not signed off, and a sign-off is required.")
+    said = check(bundle, wanted).sentence.splitlines()
+    assert said[0] == "No valid decision: bob has not signed off, and a sign-off is required."
+    assert said[1:] == ["  next:          let bob run `promotion-gate sign-off` with --name and --key"]
     make_signoff(bundle, "bob")
     answer = check(bundle, wanted)
-    assert answer.status == 3 and "recorded, not proven" in answer.sentence
-    assert "recorded, not proven" in check(bundle, Wanted()).sentence and check(bundle, Wanted()).status == 0
+    assert answer.status == 3 and "recorded, not proven" in flat(answer.sentence)
+    assert "recorded, not proven" in flat(check(bundle, Wanted()).sentence) and check(bundle, Wanted()).status == 0
     make_signoff(bundle, "bob", str(key))
     answer = check(bundle, wanted)
-    assert answer.status == 0 and "signed off by bob with the key ssh-ed25519 SHA256:" in answer.sentence
+    assert answer.status == 0 and "signed off by bob with the key ssh-ed25519 SHA256:" in flat(answer.sentence)
     with pytest.raises(InputError, match="needs --allowed-signers"):
         check(bundle, Wanted(sign_off=True))
 
@@ -180,8 +191,8 @@ def test_a_void_sign_off_does_not_count(tmp_path: Path, key: Path) -> None:
     make_signoff(bundle, "bob", str(key))
     bundles.resume_bundle(tmp_path)
     answer = check(bundle, Wanted(sign_off=True, allowed_signers=key.parent / "allowed"))
-    assert answer.status == 3 and "is void" in answer.sentence
-    assert "is void" in check(bundle, Wanted()).sentence
+    assert answer.status == 3 and "is void" in flat(answer.sentence)
+    assert "is void" in flat(check(bundle, Wanted()).sentence)
 
 
 def test_a_signature_can_be_required(bundle: Path, key: Path) -> None:
@@ -189,10 +200,10 @@ def test_a_signature_can_be_required(bundle: Path, key: Path) -> None:
     assert main(["check", str(bundle), "--require-signature"]) == 3
     sign(bundle / "SHA256SUMS", str(key))
     assert main(["check", str(bundle), "--require-signature", "--allowed-signers", allowed]) == 0
-    said = check(bundle, Wanted(signature=True, allowed_signers=Path(allowed))).sentence
+    said = flat(check(bundle, Wanted(signature=True, allowed_signers=Path(allowed))).sentence)
     assert "SHA256SUMS is signed by bob with the key ssh-ed25519 SHA256:" in said
     for wanted in (Wanted(), Wanted(signature=True)):
-        said = check(bundle, wanted).sentence
+        said = flat(check(bundle, wanted).sentence)
         assert "signed by the key ssh-ed25519 SHA256:" in said and "whose it is, only --allowed-signers can say" in said
     (bundle / "SHA256SUMS.sig").write_text("x", encoding="utf-8")
     assert main(["check", str(bundle)]) == 3

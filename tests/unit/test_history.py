@@ -123,14 +123,19 @@ def a_list(runs: list[Path]) -> str:
     return "run0001: promotion-decision.json or SHA256SUMS is not one of a run."
 
 
-@pytest.mark.parametrize("damage", [rewritten, sealed_again, removed, broken_index, a_link, a_list])
+def renamed(runs: list[Path]) -> str:
+    runs[1].rename(runs[1].with_name("run0001b"))
+    return "run0001b: its index is of run run0001."
+
+
+@pytest.mark.parametrize("damage", [renamed, rewritten, sealed_again, removed, broken_index, a_link, a_list])
 def test_a_root_that_does_not_hold_is_said_to(tmp_path: Path, capsys: Capture, damage: Any) -> None:
     sentence = damage(many_runs(tmp_path / "root", 4))
     for options in ([], ["--json"], ["--html"]):
         status, out, err = asked(capsys, "history", tmp_path / "root", *options)
         assert status == 1 and sentence in out and err == ""
     if damage is not sealed_again:  # which is only seen from the run behind it
-        assert not re.search(r"run0001 +PROMOTE", out)
+        assert not re.search(r"run0001b? +PROMOTE", out)
 
 
 def test_a_run_without_a_seal_decides_nothing(tmp_path: Path, capsys: Capture) -> None:
@@ -221,7 +226,7 @@ def test_diff_believes_no_bundle_that_does_not_verify(tmp_path: Path, capsys: Ca
     (copy / "01-preflight.log").write_text("changed\n", encoding="utf-8")
     for order in ((copy, HEALTHY), (HEALTHY, copy)):
         status, out, err = asked(capsys, "diff", *order)
-        assert (status, out) == (3, "") and "does not verify" in err
+        assert (status, out) == (3, "") and "does not verify" in err and "Next: copy the bundle again" in err
 
 
 # --- show ---------------------------------------------------------------------------------------------------------

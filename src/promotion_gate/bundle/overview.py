@@ -97,6 +97,8 @@ def _row(folder: Path) -> tuple[Row, Link | None]:
         why = str(error) if isinstance(error, BundleError) else f"{INDEX_FILE} is not one of a run"
         return Row(folder.name, note=why.rstrip(".")), None
     row = Row(folder.name, link.opened_at)
+    if link.run_id != folder.name:
+        return _noted(row, f"its index is of run {link.run_id}"), link
     if sums.problem:
         return _noted(row, _UNSEALED if sums.problem == "is missing" else f"{SUMS_FILE} {sums.problem}"), link
     try:

@@ -25,9 +25,9 @@ _PLAIN_PATHS = re.compile(r"/[A-Za-z0-9._@/:-]{0,1000}", re.ASCII)
 CONTRACT_COMMANDS = ("openapi", "generate", "relay")
 # Every word that a sentence may name without a check's help.
 WORDS = frozenset((
-    "host", "vm", "repo", "env_file", "env_path", "profile", "verdi", "kill_daemon", "workspace", "workspace_dir",
-    "branch", "commit", "inventory", "computer", "smoke_by_hand", "sanity_by_hand", "apply_by_hand", "openapi_by_hand",
-    "export_by_hand", "generate_by_hand", "relay_by_hand", "install_by_hand",
+    "host", "vm", "repo", "env_file", "env_path", "profile", "verdi", "verdi_each", "kill_daemon", "workspace",
+    "workspace_dir", "branch", "commit", "inventory", "computer", "smoke_by_hand", "sanity_by_hand", "apply_by_hand",
+    "openapi_by_hand", "export_by_hand", "generate_by_hand", "relay_by_hand", "install_by_hand",
 ))  # fmt: skip
 
 
@@ -83,6 +83,8 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
         "apply_by_hand": _shell(f"{bootstrap} --apply --init-profile --sanity-check"),
         "profile": profile or "the AIIDA_PROFILE of the environment file",
         "verdi": _shell(f'{enter} && exec {shlex.join(verdi)} -p {target} "$@"') + " verdi",
+        # Its arguments are commands of verdi, one after the other: the environment stands in it once.
+        "verdi_each": _shell(f"{enter} && for said; do {shlex.join(verdi)} -p {target} $said; done") + " verdi",
         "kill_daemon": kill,
         "smoke_by_hand": _shell(f"{enter} && exec {_smoke(settings, verdi[:-1], target)}"),
         "computer": shlex.quote(_computer(bundle) or "LABEL"),

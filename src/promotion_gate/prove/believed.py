@@ -26,5 +26,6 @@ def believed(bundle: Path, lost: bool = False) -> Decision:
     report = verify_bundle(bundle)
     holds = report.decision is not None and report.decision.decision == "HOLD" and lost and report.holds_but("attempts")
     if not (report.holds or holds) or report.decision is None:
-        raise BundleError(f"{bundle} does not verify, so it decides nothing: {report.problem}")
+        step = f". Next: {report.advice}." if report.advice else ""
+        raise BundleError(f"{bundle} does not verify, so it decides nothing: {report.problem}{step}")
     return report.decision

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
-from promotion_gate.base.model import Decision
+from promotion_gate.base.escape import visible
+from promotion_gate.base.model import Decision, Status
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
 from promotion_gate.bundle.history import check_no_link, newest_folder
 from promotion_gate.prove.signoff import read_signoff
@@ -17,6 +20,7 @@ from promotion_gate.prove.verify import chain_problems, verify_bundle
 
 PROMOTE, HOLD, NO_DECISION = 0, 1, 3
 LATEST = "latest"
+NEXT = "next"
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 
@@ -38,10 +42,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The exit status of `promotion-gate check` and the sentence that says why."""
+    """The exit status of `promotion-gate check`, the sentence that says why, and what else is to know, by name."""
 
     status: int
-    sentence: str
+    head: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """All of it, a line each; what came from a bundle is made harmless."""
+        return "\n".join([visible(self.head), *(line for name, text in self.facts for line in _lines(name, text))])
+
+
+def _lines(name: str, text: str) -> list[str]:
+    """One fact; its further lines stand below its first. A next step is a command, so it is not wrapped."""
+    begin, blank = f"  {name + ':':<15}", " " * 17
+    if name == NEXT:
+        return [begin + visible(text)]
+    return textwrap.wrap(visible(text), 80, initial_indent=begin, subsequent_indent=blank, break_on_hyphens=False)
 
 
 def find_bundle(bundle: str, root: Path | None) -> Path:
@@ -66,8 +84,8 @@ def find_bundle(bundle: str, root: Path | None) -> Path:
     return newest
 
 
-def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
-    """Answers for one bundle. Raises InputError for a question that cannot be asked (usage)."""
+def check(bundle: Path, wanted: Wanted, now: datetime | None = None, named: Path | None = None) -> Answer:
+    """Answers for one bundle, `named` as the asker did. Raises InputError for what cannot be asked (usage)."""
     moment = now or utc_now()
     age = parse_duration(wanted.max_age, "--max-age") if wanted.max_age is not None else None
     if wanted.commit is not None and not _COMMIT.fullmatch(wanted.commit):
@@ -76,38 +94,61 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None) -> Answer:
         raise InputError(f'--policy-sha256 is "{wanted.policy_sha256}"; give the 64 hexadecimal digits of sha256sum.')
     if wanted.sign_off and wanted.allowed_signers is None:
         raise InputError("--require-sign-off needs --allowed-signers FILE: it says whose key counts as the reviewer's.")
+    named = named or bundle
     report = verify_bundle(bundle, wanted.signature, wanted.allowed_signers)
     if not report.holds or report.decision is None:
-        return Answer(NO_DECISION, f"No decision: {bundle} does not verify ({report.problem}).")
+        steps = ((NEXT, report.advice),) if report.advice else ()
+        return Answer(NO_DECISION, f"No decision: {named} does not verify ({report.problem}).", steps)
     decision = report.decision
     if age is None and report.max_age is not None:
         age = parse_duration(report.max_age, "max_age of the checklist")
-    for problem in (_other_subject(decision, wanted), _age_problem(decision, age, moment)):
+    for problem, step in (_other_subject(decision, wanted), _age_problem(decision, age, moment)):
         if problem:
-            return Answer(NO_DECISION, f"No valid decision: {problem}.")
+            return Answer(NO_DECISION, f"No valid decision: {problem}.", ((NEXT, step),))
+    about = _about(decision, report.checklist)
     if decision.decision != "PROMOTE":
         why = "; ".join(_reasons(decision))
-        return Answer(HOLD, f"HOLD: run {decision.run_id}, because {why} ({_scope(decision, report.checklist)}).")
+        causes = (("unblock", ", ".join(_causes(decision))),) if _causes(decision) else ()
+        step = f"`promotion-gate show {shlex.quote(str(named))}` prints how, and the command that re-runs it"
+        head = f"HOLD: run {decision.run_id}, because {why}."
+        return Answer(HOLD, head, (*causes, *about, (NEXT, step)))
     signed_off, problem = _sign_off(bundle, decision, wanted)
     if problem:
-        return Answer(NO_DECISION, f"No valid decision: {problem}")
-    signature = f"; SHA256SUMS is signed {report.signed}" if report.signed else ""
-    said = f"run {decision.run_id} of {decision.decided_at}, commit {decision.commit}, "
-    said += f"{_scope(decision, report.checklist)}; {_waived(decision)}{signed_off}{signature}"
-    said += _not_looked_at(wanted, age, bool(report.signed))
-    return Answer(PROMOTE, f"PROMOTE: {said}.")
+        step = f"let {decision.reviewer} run `promotion-gate sign-off` with --name and --key"
+        return Answer(NO_DECISION, f"No valid decision: {problem}", ((NEXT, step),))
+    facts = [*about, ("sign-off", signed_off)]
+    facts += [("waived", waived)] if (waived := _waived(decision)) else []
+    facts += [("signature", f"SHA256SUMS is signed {report.signed}")] if report.signed else []
+    if left := _not_looked_at(wanted, age, bool(report.signed)):
+        facts += [("not looked at", ", ".join(left)), (NEXT, _question(decision, wanted, age))]
+    return Answer(PROMOTE, f"PROMOTE: run {decision.run_id} of {decision.decided_at}.", tuple(facts))
 
 
-def _scope(decision: Decision, checklist: str) -> str:
-    """What the decision belongs to: ticket, evidence root and policy."""
+def _question(decision: Decision, wanted: Wanted, age: timedelta | None) -> str:
+    """How to ask again, for those who act on the answer."""
+    options = [] if wanted.commit else [f"--commit {(decision.commit or '')[:12]}"]
+    options += [] if age else ["--max-age 24h"]
+    return f"ask again with what your promotion rests on{', such as ' * bool(options)}{' '.join(options)}"
+
+
+def _about(decision: Decision, checklist: str) -> tuple[tuple[str, str], ...]:
+    """What the decision belongs to: commit, VM, ticket, evidence root and policy."""
     policy = decision.policy
     return (
-        f"ticket {decision.ticket}, evidence root {decision.root_id[:12]}, "
-        f"policy {policy.path} ({policy.sha256[:12]}; {checklist})"
+        ("commit", decision.commit or "unknown"),
+        ("VM", decision.vm.name or "unknown"),
+        ("ticket", f"{decision.ticket}, evidence root {decision.root_id[:12]}"),
+        ("policy", f"{policy.path} ({policy.sha256[:12]}): {checklist}"),
     )
 
 
-def _not_looked_at(wanted: Wanted, age: timedelta | None, signed: bool) -> str:
+def _causes(decision: Decision) -> list[str]:
+    """The checks to unblock: those that did not pass for a reason of their own."""
+    checks = [check for gate in decision.gates for check in gate.checks]
+    return [f"{c.id} ({c.status})" for c in checks if c.status is not Status.PASS and not c.waived and not c.cause]
+
+
+def _not_looked_at(wanted: Wanted, age: timedelta | None, signed: bool) -> list[str]:
     """What nobody asked for, or what could not be seen, so that nobody takes it as checked."""
     unsigned = wanted.allowed_signers is not None and not signed
     questions = {
@@ -121,35 +162,40 @@ def _not_looked_at(wanted: Wanted, age: timedelta | None, signed: bool) -> str:
         "who signed it (SHA256SUMS is not signed)": None if unsigned else True,
         "the sign-off (--require-sign-off)": wanted.sign_off or None,
     }
-    left = [what for what, asked in questions.items() if asked is None]
-    return f"; not looked at: {', '.join(left)}" if left else ""
+    return [what for what, asked in questions.items() if asked is None]
 
 
-def _other_subject(decision: Decision, wanted: Wanted) -> str:
-    """Whether the decision is about something else than asked for: a commit, a VM, a ticket, a policy."""
+_ANOTHER = "name the bundle that is about it, or run the gate there"
+_AGAIN = "run the gate again"
+
+
+def _other_subject(decision: Decision, wanted: Wanted) -> tuple[str, str]:
+    """Whether the decision is about another commit, VM, ticket or policy than asked for, and what to do then."""
+    digest, fingerprint = decision.policy.sha256, decision.vm.fingerprint
+    problem = ""
     if wanted.commit is not None and not (decision.commit or "").startswith(wanted.commit):
-        return f"it is about the commit {decision.commit or 'unknown'}, not {wanted.commit}"
-    if wanted.ticket is not None and decision.ticket != wanted.ticket:
-        return f"it is about the ticket {decision.ticket}, not {wanted.ticket}"
-    digest = decision.policy.sha256
-    if wanted.policy_sha256 is not None and digest != wanted.policy_sha256.lower():
-        return f"it was decided by the policy with the SHA-256 {digest}, not {wanted.policy_sha256}"
-    fingerprint = decision.vm.fingerprint
-    if wanted.vm is not None and fingerprint != wanted.vm:
+        problem = f"it is about the commit {decision.commit or 'unknown'}, not {wanted.commit}"
+    elif wanted.ticket is not None and decision.ticket != wanted.ticket:
+        problem = f"it is about the ticket {decision.ticket}, not {wanted.ticket}"
+    elif wanted.policy_sha256 is not None and digest != wanted.policy_sha256.lower():
+        problem = f"it was decided by the policy with the SHA-256 {digest}, not {wanted.policy_sha256}"
+    elif wanted.vm is not None and fingerprint != wanted.vm:
         named = f"the VM with the fingerprint {fingerprint or 'unknown'}"
-        return f"it is about {named}, not {wanted.vm} (--vm takes vm.fingerprint of promotion-decision.json)"
-    return ""
+        problem = f"it is about {named}, not {wanted.vm} (--vm takes vm.fingerprint of promotion-decision.json)"
+    return problem, _ANOTHER
 
 
-def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> str:
+def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> tuple[str, str]:
     decided = parse_stamp(decision.decided_at)
     if decided is None:
-        return f'its time "{decision.decided_at}" cannot be read'
+        return f'its time "{decision.decided_at}" cannot be read', _AGAIN
     if decided - now > MAX_CLOCK_SKEW:
-        return f"it was decided at {decision.decided_at}, and here it is only {stamp(now)}; one of the clocks is wrong"
+        there = f"it was decided at {decision.decided_at}, and here it is only {stamp(now)}"
+        return f"{there}; one of the clocks is wrong", "set the clock that is wrong, and run the gate again"
     if age is not None and now - decided > age:
-        return f"it was decided at {decision.decided_at}, more than its max-age of {age} ago; run the gate again"
-    return ""
+        there = f"it was decided at {decision.decided_at}, more than its max-age of {age} ago"
+        return there, _AGAIN
+    return "", ""
 
 
 def _reasons(decision: Decision) -> Iterator[str]:
@@ -163,7 +209,7 @@ def _reasons(decision: Decision) -> Iterator[str]:
 def _waived(decision: Decision) -> str:
     """The waived checks with what they really are: a PROMOTE with them is not quite one without."""
     waived = [f"{check.id} is {check.status}" for gate in decision.gates for check in gate.checks if check.waived]
-    return f"waived: {', '.join(waived)}; " if waived else ""
+    return ", ".join(waived)
 
 
 def _sign_off(bundle: Path, decision: Decision, wanted: Wanted) -> tuple[str, str]:

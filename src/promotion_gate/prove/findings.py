@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from promotion_gate.base.escape import visible
 from promotion_gate.base.model import Decision
-from promotion_gate.base.typed import plain
+from promotion_gate.base.typed import UNRECORDED, plain
 
 UNSIGNED = "there is none"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked: what, whether it holds, and what was found."""
+    """One thing that was checked: what, whether it holds, what was found; and what to do where it does not hold."""
 
     name: str
     holds: bool
     found: str
+    advice: str = field(default="", metadata=UNRECORDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ class Report:
         return f"{bad[0].name}: {bad[0].found}" if bad else ""
 
     @property
+    def advice(self) -> str:
+        """What to do about that finding, in a sentence; empty where there is nothing particular to do."""
+        return next((finding.advice for finding in self.findings if not finding.holds), "")
+
+    @property
     def signed(self) -> str:
         """By whom SHA256SUMS is signed, in words; empty where it is not, or where that does not hold."""
         found = next((f for f in self.findings if f.name == "signature" and f.holds), None)
@@ -79,3 +85,5 @@ class Report:
             yield f"{'ok' if finding.holds else 'FAILED':<7} {visible(finding.name)}: {visible(finding.found)}"
         what = f", the decision is {self.decision.decision}" if self.decision and self.holds else ""
         yield f"{'VERIFIED' if self.holds else 'NOT VERIFIED'} {visible(self.bundle)}{what}"
+        if self.advice:
+            yield f"  next: {visible(self.advice)}"

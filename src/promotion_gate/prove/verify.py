@@ -29,6 +29,7 @@ from promotion_gate.judge.checks.registry import check_policy
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import check_spec, shipped_policy
 from promotion_gate.judge.shipped import differences as checklist_differences
+from promotion_gate.prove import advice
 from promotion_gate.prove.compare import differences, known_to
 from promotion_gate.prove.findings import UNSIGNED, Finding, Report
 from promotion_gate.prove.seal import foreign
@@ -47,7 +48,8 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     check_allowed_signers(allowed_signers)
     findings: list[Finding] = []
     sums, problem = read_sums(folder)
-    findings.append(Finding(SUMS_FILE, not problem, problem or f"{len(sums)} names, well-formed and in order"))
+    well_formed = f"{len(sums)} names, well-formed and in order"
+    findings.append(Finding(SUMS_FILE, not problem, problem or well_formed, advice.for_seal(folder) if problem else ""))
     findings.append(_names(folder, sums))
     findings.append(_digests(folder, sums))
     bundle, loaded = _load(folder)
@@ -83,7 +85,8 @@ def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
     links = sorted(name for name in there if (folder / name).is_symlink())
     extra, missing = sorted(there - set(sums)), sorted(set(sums) - there)
     problems = [f"{what}: {shown(names)}" for what, names in _named(extra, missing, links)]
-    return Finding("files", not problems, "; ".join(problems) or f"exactly the {len(there)} files that are named")
+    found = "; ".join(problems) or f"exactly the {len(there)} files that are named"
+    return Finding("files", not problems, found, advice.for_names(extra, missing, links))
 
 
 def _named(extra: list[str], missing: list[str], links: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -102,7 +105,8 @@ def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
             bad.append(f"{name} was changed after the seal")
     if not sums:
         return Finding("digests", False, "there is nothing to compare with")
-    return Finding("digests", not bad, shown(bad) or f"{len(sums)} files are as they were sealed")
+    found = shown(bad) or f"{len(sums)} files are as they were sealed"
+    return Finding("digests", not bad, found, advice.COPY_AGAIN)
 
 
 def signature_finding(
@@ -112,7 +116,8 @@ def signature_finding(
     path = folder / SIGNATURE_FILE
     armored, data = read_file(path), read_file(folder / SUMS_FILE)
     if armored.problem == "is missing":
-        return Finding("signature", not required, UNSIGNED + (", and one is required" if required else "")), None
+        found = UNSIGNED + (", and one is required" if required else "")
+        return Finding("signature", not required, found, advice.SIGN), None
     try:
         if armored.problem or data.problem:
             raise GateError(armored.problem or f"there is no {SUMS_FILE} that it could belong to")
@@ -137,12 +142,13 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
     try:
         bundle = load_sound(folder)
     except GateError as error:
-        return None, Finding(name, False, str(error))
+        return None, Finding(name, False, str(error), advice.for_folder(folder))
     except Exception as error:  # the bundle is untrusted: what no parser foresaw is a finding, not a traceback
         return None, Finding(name, False, f"they cannot be read ({type(error).__name__}: {error})")
     index = bundle.index
     if index.state != "closed":
-        return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is not a decision")
+        return None, Finding(name, False, f"run {index.run_id} is still open; an open bundle is not a decision",
+                             advice.for_folder(folder))  # fmt: skip
     found = f"run {index.run_id}, attempt {index.attempt}, {len(index.files)} evidence files"
     return bundle, Finding(name, True, found)
 
@@ -190,7 +196,7 @@ def _fields(folder: Path, decision: Decision, version: str) -> Finding:
         computed = known_to(record, computed)
     different = list(differences(record, computed))
     found = "; ".join(different[:_SHOWN]) or f"{decision.decision} follows from the evidence, field by field"
-    return Finding("decision", not different, found)
+    return Finding("decision", not different, found, advice.NOT_FOLLOWED)
 
 
 def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str], version: str) -> Finding:
@@ -209,7 +215,7 @@ def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str], ve
         bad.append(f"{FOLLOW_UP} is there although the decision is PROMOTE")
     there = f"{len(rendered)} rendered files, byte by byte"
     others = f"of version {version}; only the fields of {DECISION_JSON} can be compared with what this version says"
-    return Finding("records", not bad, shown(bad) or (there if same else others))
+    return Finding("records", not bad, shown(bad) or (there if same else others), advice.NOT_FOLLOWED)
 
 
 def verify_history(root: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:
@@ -224,7 +230,8 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     broken = list(chain_problems(root))
     findings = [Finding("chain", False, sentence) for sentence in broken]
     if not folders:
-        findings.append(Finding("chain", False, f"{root} has no run"))
+        step = "name the evidence root: the folder that holds the runs"
+        findings.append(Finding("chain", False, f"{root} has no run", step))
     elif not broken:
         findings.append(Finding("chain", True, f"{len(folders)} runs, each names the one before it"))
     for folder in folders:

@@ -47,8 +47,9 @@ def _linted(path: Path, waivers: Path | None) -> bool:
         said = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
         _print([f"{path}: {said}; a run refuses it."])
         return False
-    checks = sum(1 for _ in policy.checks())
-    _print([f"{path}: {policy.name}, {len(policy.gates)} gates, {checks} checks: no mistake found."])
+    counts = [(len(policy.gates), "gate"), (sum(1 for _ in policy.checks()), "check")]
+    said = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts)
+    _print([f"{path}: {policy.name}, {said}: no mistake found."])
     _print(f"  note: {note}" for note in (*FileMistakes(notes(policy)).sentences(policy.marks), *remarks, *unknown))
     return True
 

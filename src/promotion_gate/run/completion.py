@@ -1,0 +1,27 @@
+"""Completion of commands and options by argcomplete, which is asked for where it is used and not before."""
+
+from __future__ import annotations
+
+import argparse
+
+from promotion_gate.base.errors import InputError
+from promotion_gate.run.arguments import INTERNAL
+
+
+def complete(parser: argparse.ArgumentParser) -> None:
+    """Answers the shell, which set _ARGCOMPLETE, and ends; without argcomplete there is nothing to complete."""
+    try:
+        import argcomplete
+    except ImportError:
+        raise SystemExit(1) from None
+    argcomplete.autocomplete(parser, exclude=INTERNAL, always_complete_options="long")
+
+
+def script(options: argparse.Namespace) -> int:
+    """Prints the code that a shell reads. Raises InputError where argcomplete is not installed."""
+    try:
+        from argcomplete.shell_integration import shellcode
+    except ImportError:
+        raise InputError("Completion needs argcomplete: `pip install 'promotion-gate[completion]'`.") from None
+    print(shellcode(["promotion-gate"], shell=options.shell))
+    return 0
