@@ -49,8 +49,13 @@ def _variables(hostvars: Any, host: str) -> dict[str, Any]:
         if _OURS.match(name):
             values[name] = value
     ours = {name: error for name, error in errors.items() if _OURS.match(name)}
-    local = "ansible_connection" in variables and variables["ansible_connection"] == "local"
-    return {"values": values, "errors": ours, "secrets": sorted(secrets), "local": local}
+    return {"values": values, "errors": ours, "secrets": sorted(secrets), "local": _is_local(variables)}
+
+
+def _is_local(variables: Any) -> bool:
+    with suppress(AnsibleError):  # of a host that may have no part in the run
+        return "ansible_connection" in variables and variables["ansible_connection"] == "local"
+    return False
 
 
 def _secrets(name: str, value: Any) -> Iterator[str]:

@@ -17,7 +17,7 @@ from promotion_gate.run.roles import find_role
 from promotion_gate.run.settings import VARIABLES
 
 # Of a resume alone; tests/unit/test_operators.py has it.
-NOT_OF_A_FIRST_RUN = {"promotion_resume"}
+NOT_OF_A_FIRST_RUN = {"promotion_resume", "promotion_report_only"}
 GATES = ("preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts")
 WAIVER = {"check": "preflight.node", "reason": "r", "owner": "eve", "ticket": "gra-1", "expires": "2099-12-31"}
 

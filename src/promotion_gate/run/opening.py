@@ -72,7 +72,7 @@ def open_run(request: object) -> dict[str, Any]:
     if kept is not None:
         run = plan_resume(root, settings, checklist, settings["promotion_policy"])
     else:
-        run = _new_run(root, settings, policy, checklist)
+        run = new_run(root, settings, policy, checklist)
     return {**run, **for_the_plays(policy, settings, roles, str(run["run_id"]))}
 
 
@@ -132,7 +132,7 @@ def _later_than_all(root: Path) -> datetime:
     return now
 
 
-def _new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str) -> dict[str, Any]:
+def new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str) -> dict[str, Any]:
     opened = _later_than_all(root)
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)

@@ -31,7 +31,7 @@ _TAKEN = re.compile(r"\{\{ (gate_common_run\.settings\.)?(\w+)(?: \| default\(.*
 _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 _INTERNAL = re.compile(r"__gate_|gate_(?:common|decision)_")
 # Registered by a role.
-_RESULT = re.compile(r"gate_\w+_result")
+_RESULT = re.compile(r"gate_\w+_(?:result|findings)")
 
 
 def _integer(value: object, name: str) -> int:

@@ -80,6 +80,7 @@ VARIABLES: Mapping[str, Variable] = {
     "promotion_run_id": Variable(kinds.run_id, kept=False),
     "promotion_resume": Variable(kinds.resume, kept=False),
     "promotion_gates": Variable(kinds.gates, kept=False),
+    "promotion_report_only": Variable(kinds.boolean, False, kept=False),
     "promotion_side_by_side": Variable(kinds.side_by_side, "auto"),
     "promotion_evidence_max_age": Variable(kinds.duration, "24h"),
     "promotion_operator": Variable(person),
@@ -166,5 +167,7 @@ def _conflicts(settings: Mapping[str, Any]) -> Iterator[str]:
             f"promotion_reviewer is the operator ({operator}). Name another person: the one who reviews must not be "
             "the one who runs the gate."
         )
+    if settings["promotion_report_only"]:
+        yield "promotion_report_only is for a role that is used without a run; a run always decides. Remove it."
     if settings["promotion_run_id"] is not None and settings["promotion_resume"]:
         yield "promotion_run_id and promotion_resume are both set. A resume keeps the run's own id; drop one."

@@ -247,6 +247,8 @@ class Registered:
     placeholders: frozenset[str]
     optional: bool
     together: Callable[[Mapping[str, Any]], str | None]
+    # What it needs beside the evidence of its own gate; a role that is used alone does not have that.
+    beyond: str = ""
 
     def subject(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """The limits that say what is judged, as opposed to how strictly."""
@@ -266,6 +268,7 @@ def check(
     placeholders: str = "",
     optional: bool = False,
     together: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
+    beyond: str = "",
 ) -> Callable[[Function], Function]:
     """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in.
 
@@ -277,7 +280,7 @@ def check(
         if name in CHECKS:
             raise ValueError(f'there is a check "{name}" already')
         words, offered = frozenset(hints.split()), frozenset(placeholders.split())
-        CHECKS[name] = Registered(name, function, expected, limits, words, offered, optional, together)
+        CHECKS[name] = Registered(name, function, expected, limits, words, offered, optional, together, beyond)
         return function
 
     return register

@@ -165,6 +165,7 @@ def _load(load: Sequence[float]) -> str:
     "a known-good baseline of the same command and host",
     Limit("max_load_percent", "whole", "smaller", 1, 10_000, "percent of the processors", required=False),
     Limit("max_spread_percent", "whole", "smaller", 1, 1000, "percent", required=False),
+    beyond="a known-good baseline",
 )
 def smoke_baseline(case: Case) -> Finding:
     found, problem = comparable(case)
@@ -187,6 +188,7 @@ def smoke_baseline(case: Case) -> Finding:
     whole("warn_drift_percent", 0, 100, "smaller", "percent"),
     whole("max_drift_percent", 1, 1000, "smaller", "percent"),
     hints="drift",
+    beyond="a known-good baseline",
 )
 def smoke_p95(case: Case) -> Finding:
     max_percent = int(case.limit("max_regression_percent"))

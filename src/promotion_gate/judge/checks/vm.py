@@ -37,6 +37,7 @@ def workspace_identity(case: Case) -> Identity | None:
     "vm_checkout",
     "the commit of the workspace, no tracked file modified",
     hints="no_checkout modified ownership lfs damaged",
+    beyond="the commit of the workspace",
 )
 def vm_checkout(case: Case) -> Finding:
     output = case.command("identity")
