@@ -132,7 +132,7 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("contracts", "hash_file", {"exit": 128, "output": "fatal: could not open\n"}, "contracts.client_drift", "FAIL",
      "cannot be read"),
     ("contracts", "hash_head", {"exit": 128, "output": "fatal: path does not exist\n"}, "contracts.client_drift", "FAIL",
-     "no file of the commit"),
+     "not a file of the commit"),
     ("contracts", "relay", {"exit": 1}, "contracts.relay", "FAIL", "exited 1"),
     ("contracts", "documents", {"exit": 1, "output": "no\n"}, "contracts.ownership", "FAIL", "exited 1"),
 ]  # fmt: skip

@@ -90,7 +90,7 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
     ("duration_within", {"max_seconds": 2}, "x\n", {"duration_ns": 2_000_000_000}, "PASS", "2.000 s"),
     ("duration_within", {"max_seconds": 2}, "x\n", {"duration_ns": 2_000_000_001}, "FAIL", "2.000 s"),
     ("duration_within", {"max_seconds": 2}, "x\n", {"exit": 1}, "FAIL", "exited 1"),
-    ("duration_within", {"max_seconds": 2}, "x\n", HANGS, "BLOCKED", "did not end within"),
+    ("duration_within", {"max_seconds": 2}, "x\n", HANGS, "BLOCKED", "timed out after"),
     ("duration_within", {"max_seconds": 2}, "x\n", {"duration_ns": 0}, "INVALID", "has no wall time"),
     ("duration_within", REGRESSION, "x\n", {"duration_ns": 2_500_000_000}, "PASS", "2.500 s, +25.0 % against"),
     ("duration_within", REGRESSION, "x\n", {"duration_ns": 2_500_000_001}, "FAIL", "2.500 s, +25.0 % against"),
