@@ -46,6 +46,7 @@ class LiveVm:
         self.folder = DEMO / "faults-ground" / name
         self.workspace, self.evidence = self.folder / "workspace", self.folder / "evidence"
         self.policy = self.folder / "policy.yml"
+        self._promoted = False  # whether the last run of these tests did
         self._checked(
             [sys.executable, "-m", "demo", "up", "--name", name, "--suite", suite, "--application", application]
         )
@@ -109,9 +110,7 @@ class LiveVm:
 
     def vm_gates(self) -> dict[str, str]:
         """What lets a run re-run gates 3 and 4 of the last one, if that promoted; else it is a run of all gates."""
-        records = [bundle / "promotion-decision.json" for bundle in self._bundles()[-1:]]
-        promoted = [r for r in records if r.is_file() and json.loads(r.read_text("utf-8"))["decision"] == "PROMOTE"]
-        return {"promotion_resume": "latest", "promotion_gates": "3,4"} if promoted else {}
+        return {"promotion_resume": "latest", "promotion_gates": "3,4"} if self._promoted else {}
 
     def started(self, extra: Mapping[str, Any], **environment: str) -> subprocess.Popen[str]:
         """A run that was just started; `environment` is for ansible-playbook."""
@@ -137,6 +136,7 @@ class LiveVm:
         mine = [bundle for bundle, attempt in self._attempts().items() if before.get(bundle) != attempt]
         record = mine[-1] / "promotion-decision.json" if mine else None
         decision = json.loads(record.read_text(encoding="utf-8")) if record and record.is_file() else None
+        self._promoted = decision is not None and decision["decision"] == "PROMOTE"
         return Run(status, output, mine[-1] if mine else None, decision)
 
     def _bundles(self) -> list[Path]:
