@@ -99,3 +99,13 @@ def test_a_playbook_of_ones_own_imports_it_and_may_enable_the_callback_once_more
     assert index["collector_errors"] == []
     # group_vars of the collection's playbooks are in force: with pipelining no module lies on the VM as a file.
     assert "gate_commands" in run.output and "AnsiballZ_gate_commands.py" not in run.output
+
+
+def test_a_gate_role_judges_in_a_playbook_of_ones_own_by_its_full_name(empty: Path, ground: Ground) -> None:
+    ground.say("sinfo", "sinfo/drained")
+    ground.say("scontrol_nodes", "scontrol_nodes/drained")
+    play = [{"hosts": "aiida_vm", "gather_facts": False, "roles": ["gate.promotion.gate_slurm_smoke"]}]
+    (empty / "site.yml").write_text(json.dumps(play), encoding="utf-8")
+    run = ground.play("site.yml", project=empty, cwd=empty)
+    assert run.status == 2, run.output
+    assert "(slurm_smoke.node)" in run.words and "FAIL" in run.words, run.output

@@ -54,8 +54,8 @@ STEPS: list[tuple[str, int, Callable[[Ground], None]]] = [
     (r"promotion-gate show ", 1, nothing),
     (r"ansible-playbook promotion-gate\.yml .* promotion_resume=latest$", 0, resume_node),
     (r"ansible-playbook promotion-gate\.yml .* promotion_gates=", 0, nothing),
-    (r"promotion-gate (?:verify|check (?!.*--require-sign-off))", 0, nothing),
-    (r"ansible-playbook playbooks/sign-off\.yml ", 0, nothing),
+    (r"promotion-gate (?:verify|history|check (?!.*--require-sign-off))", 0, nothing),
+    (r"(?:ansible-playbook playbooks/sign-off\.yml|promotion-gate sign-off) ", 0, nothing),
     (r"promotion-gate check .*--require-sign-off", 0, nothing),
 ]
 # Not run here: what makes, installs or removes whole environments; its targets have to be there.
@@ -91,6 +91,8 @@ def filled_in(command: str, ground: Ground) -> str:
         (r"\bpromotion_run_id=\S+", f"promotion_run_id={run.name}"),
         (r"\bpromotion_operator=ada\b", "promotion_operator=test-reviewer"),
         (r"\bpromotion_signing_key=\S+", f"promotion_signing_key={key}"),
+        (r"\bREVIEWER\b", "test-reviewer"),
+        (r"\bKEY\b", str(key)),
         (r"\bFILE\b", str(ground.folder / "allowed_signers")),
     ):
         command = re.sub(placeholder, value, command)

@@ -42,3 +42,13 @@ def test_the_files_that_an_execution_environment_needs_are_there() -> None:
     named = read("meta/execution-environment.yml")["dependencies"]
     assert (OWN / named["system"]).is_file()
     assert named["python"] == "meta/requirements.txt"  # written by lay_out(), from pyproject.toml
+
+
+def test_the_readme_names_everything_that_the_collection_has() -> None:
+    rows = re.findall(r"^\| (\w+) \| (.*) \|$", (OWN / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {kind: set(re.findall(r"`(\w+)`", names)) for kind, names in rows}
+    playbooks = {path.stem.replace("-", "_") for path in (PROJECT / "playbooks").glob("*.yml")} | {"promotion_gate"}
+    assert named["Playbooks"] == playbooks
+    assert named["Roles"] == {path.name for path in (PROJECT / "roles").iterdir()}
+    for kind, folder in (("Module", "library"), ("Filters", "filter_plugins"), ("Callbacks", "callback_plugins")):
+        assert named[kind] == {path.stem for path in (PROJECT / folder).glob("*.py")}
