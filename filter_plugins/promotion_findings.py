@@ -22,7 +22,7 @@ def promotion_findings(request: Mapping[str, Any]) -> dict[str, Any]:
     if MISSING:
         raise AnsibleFilterError(
             "The Python that runs Ansible has no package promotion_gate, so nothing can be judged. Install it there: "
-            f"pip install promotion-gate ({MISSING})."
+            f"`pip install .` in the gate's checkout, or its wheel ({MISSING})."
         )
     plain = json.loads(json.dumps({**request, "variables": dict(request["variables"])}, default=str))
     try:

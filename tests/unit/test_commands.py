@@ -120,7 +120,7 @@ def test_the_shell_is_offered_commands_and_options(
 def test_completion_without_argcomplete_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setitem(sys.modules, "argcomplete.shell_integration", None)
     status, _, err = asked(capsys, "completion", "bash")
-    assert status == 2 and "pip install 'promotion-gate[completion]'" in err
+    assert status == 2 and "pip install '.[completion]'" in err
 
 
 # --- the next step ------------------------------------------------------------------------------------------------

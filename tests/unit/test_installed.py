@@ -1,4 +1,4 @@
-"""What `pip install promotion-gate` brings: verify, check and show of a copied bundle, without Ansible."""
+"""What `pip install .` brings, without the extra `ansible`: verify, check and show of a copied bundle."""
 
 from __future__ import annotations
 

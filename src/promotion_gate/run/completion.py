@@ -22,6 +22,6 @@ def script(options: argparse.Namespace) -> int:
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError:
-        raise InputError("Completion needs argcomplete: `pip install 'promotion-gate[completion]'`.") from None
+        raise InputError("Completion needs argcomplete: `pip install '.[completion]'` in the checkout.") from None
     print(shellcode(["promotion-gate"], shell=options.shell))
     return 0
