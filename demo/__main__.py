@@ -20,7 +20,7 @@ TIMED = {"sqlite_smoke.p95"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     try:
         return int(options.act(options))
     except DemoError as error:
@@ -29,6 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ndemo: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was asked for. Of `run`, what the demo does not know is for ansible-playbook."""
+    parser = _parser()
+    options, more = parser.parse_known_args(arguments)
+    if more and options.act is not _run:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.ansible = [word for word in more if word != "--"]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, text in (
         ("up", "make and start the VM and the workspace"),
-        ("run", "up, then the promotion gate"),
+        ("run", "up, then the promotion gate; more arguments are for ansible-playbook"),
     ):
         added = command(name, text)
         named(added)
@@ -56,8 +66,6 @@ def _parser() -> argparse.ArgumentParser:
             help="which example application: plain, or grown, with an environment, a smoke and a lock of its own ways",
         )
         added.add_argument("--suite", choices=image.SUITES, default=image.SUITES[0], help="the VM's Debian")
-        if name == "run":
-            added.add_argument("ansible", nargs=argparse.REMAINDER, help="more arguments for ansible-playbook")
     named(command("down", "remove the VMs, the image and .demo/; with --name that VM only"), None)
     command("status", "what is there")
     added = command("examples", "record tests/bundles again, in a clone of the commit in /tmp (about 10 minutes)")
