@@ -38,6 +38,7 @@ schemas: $(STAMP) ## write docs/schema again, from the types of the files
 	@$(VENV)/bin/python tests/schemas.py
 
 collection: $(STAMP) ## build the collection's tarball and the wheel that it needs in build/
+	@rm -rf build  # setuptools would pack what lies in build/lib from before
 	@$(VENV)/bin/python -m collection
 	@$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir build .
 
