@@ -492,7 +492,11 @@ def test_lint_goes_on_behind_every_mistake(tmp_path: Path) -> None:
         "Install Node.js on {workspace}": "Install Node.js on {workspce}",
         "          ping: scontrol ping": "          pingg: scontrol ping",
         "evidence: [01-preflight.log]": "evidence: [01-preflight.lg]",
+        "    summary: 03-": "    alone: false\n    alone: false\n    summary: 03-",
     }
+    twice = wrong.popitem()
+    assert text.count(twice[0]) == 1
+    text = text.replace(*twice)
     for old, new in wrong.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -500,6 +504,7 @@ def test_lint_goes_on_behind_every_mistake(tmp_path: Path) -> None:
     assert status == 2
     for new in wrong.values():
         assert any(line.startswith(f"{path}, line {line_of(text, new)}, column ") for line in said), new
+    assert sum('duplicate key "alone"' in line for line in said) == 1
     assert any("the evidence 01-preflight.log of preflight is missing" in line for line in said), "the spec's"
     places = [int(line.partition(", line ")[2].partition(",")[0]) for line in said[:-1]]
     assert places == sorted(places), "in the order of the file"
@@ -509,6 +514,20 @@ def test_lint_goes_on_behind_every_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:  # a run says the same
         read_policy(text, str(path))
     assert str(caught.value).splitlines() == [line for line in said[:-1] if "has no command" not in line]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schema: 2\n" + "".join(f"titl{number}: x\n" for number in range(15_000)),
+        "schema: 2\n" + "title: x\n" * 25_000,
+        "schema: 2\nname: x\ntitle: x\ngates:\n" + "- {}\n" * 40_000,
+    ],
+    ids=["unknown", "twice", "empty"],
+)
+def test_a_file_of_nothing_but_mistakes_is_told_the_first(tmp_path: Path, text: str) -> None:
+    status, said, path = lint(tmp_path, text)
+    assert status == 2 and len(said) == 101 and said[-1] == f"{path} has more mistakes; these are the first 100."
 
 
 def test_lint_says_nothing_of_what_follows_from_a_mistake(tmp_path: Path) -> None:

@@ -16,20 +16,36 @@ class Mistake(NamedTuple):
     sentence: str
 
 
+# A file of which every line is wrong is said to be so by its first lines; looking for the nearest name costs time.
+MOST = 100
+
+
+def sentences(marks: Marks, mistakes: Iterable[Mistake]) -> list[str]:
+    """One for each mistake, with file, line and column, in the order of the file."""
+    found = sorted(mistakes, key=lambda mistake: marks.place(mistake.path))
+    return [f"{marks.at(path)}: {sentence}" for path, sentence in found]
+
+
 class FileMistakes:
     """The mistakes of one file.
 
     `unread` are the places whose value could not be read, so that something stands in for it: nothing is said of what
-    lies there or below.
+    lies there or below. More than MOST raise InputError at once.
     """
 
-    def __init__(self, found: Iterable[Mistake] = (), unread: Iterable[Path] = ()) -> None:
-        self.found = list(found)
-        self.unread = set(unread)
+    def __init__(self, marks: Marks, found: Iterable[Mistake] = (), unread: Iterable[Path] = ()) -> None:
+        self.marks = marks
+        self.found: list[Mistake] = []
+        self.unread: set[Path] = set()
+        self.add_all(found)
+        self.unread.update(unread)
 
     def add(self, mistake: Mistake, unread: bool = False) -> None:
-        if not any(mistake.path[:length] in self.unread for length in range(1, len(mistake.path) + 1)):
-            self.found += [] if mistake in self.found else [mistake]
+        covered = any(mistake.path[:length] in self.unread for length in range(1, len(mistake.path) + 1))
+        if not covered and mistake not in self.found:
+            if len(self.found) == MOST:
+                raise InputError(*self.sentences(), f"{self.marks.name} has more mistakes; these are the first {MOST}.")
+            self.found.append(mistake)
         if unread:
             self.unread.add(mistake.path)
 
@@ -37,12 +53,10 @@ class FileMistakes:
         for mistake in mistakes:
             self.add(mistake)
 
-    def sentences(self, marks: Marks) -> list[str]:
-        """One for each mistake, with file, line and column, in the order of the file."""
-        found = sorted(self.found, key=lambda mistake: marks.place(mistake.path))
-        return [f"{marks.at(path)}: {sentence}" for path, sentence in found]
+    def sentences(self) -> list[str]:
+        return sentences(self.marks, self.found)
 
-    def stop(self, marks: Marks) -> None:
+    def stop(self) -> None:
         """Raises InputError with all of them, if there are any."""
         if self.found:
-            raise InputError(*self.sentences(marks))
+            raise InputError(*self.sentences())

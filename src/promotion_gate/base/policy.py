@@ -112,11 +112,11 @@ class Examined:
     @property
     def mistakes(self) -> FileMistakes:
         """Those of the reading, to which others can be added."""
-        return FileMistakes(self.found, self.unread)
+        return FileMistakes(self.policy.marks, self.found, self.unread)
 
     def sound(self, mistakes: FileMistakes) -> Policy:
         """The checklist. Raises InputError with a sentence for each of the mistakes, if there are any."""
-        mistakes.stop(self.policy.marks)
+        mistakes.stop()
         return self.policy
 
 

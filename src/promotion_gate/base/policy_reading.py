@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 from functools import lru_cache
 
 from packaging.specifiers import SpecifierSet
@@ -10,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from promotion_gate.base.check_reading import check_entry, plain
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import Fields, kind_of, nearest
-from promotion_gate.base.mistakes import FileMistakes
+from promotion_gate.base.mistakes import FileMistakes, Mistake
 from promotion_gate.base.policy import (
     COMPONENTS,
     GATE_NAME,
@@ -30,7 +31,7 @@ from promotion_gate.base.policy import (
 from promotion_gate.base.policy_rules import broken_rules
 from promotion_gate.base.times import parse_duration
 from promotion_gate.base.typed import keys
-from promotion_gate.base.yaml_lines import MAX_CHARACTERS, Marks, read_yaml
+from promotion_gate.base.yaml_lines import MAX_CHARACTERS, Marks, Path, read_yaml
 
 
 def policy_text(path: pathlib.Path) -> str:
@@ -51,8 +52,11 @@ def examine(text: str, name: str) -> Examined:
 
     Raises InputError for what is no checklist of this schema at all.
     """
-    data, marks = read_yaml(text, name)
-    mistakes = FileMistakes()
+    twice: list[Path] = []
+    data, marks = read_yaml(text, name, twice)
+    mistakes = FileMistakes(marks, (Mistake(path, f'duplicate key "{path[-2]}".') for path in twice))
+    if not isinstance(data, Mapping) or data.get("schema") != POLICY_SCHEMA:
+        mistakes.stop()
     policy = _policy(Fields(data, name, InputError, marks, mistakes=mistakes))
     mistakes.add_all(broken_rules(policy, known=all_named(mistakes)))
     return Examined(policy, tuple(mistakes.found), frozenset(mistakes.unread))

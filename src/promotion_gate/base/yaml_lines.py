@@ -46,10 +46,10 @@ class Marks:
         return self.places.get(path, (1, 1))
 
 
-def read_yaml(text: str, name: str) -> tuple[Any, Marks]:
+def read_yaml(text: str, name: str, twice: list[Path] | None = None) -> tuple[Any, Marks]:
     """The content of a YAML file as plain data, with its marks; `name` is the file, for the errors.
 
-    Raises InputError with file, line and column.
+    Raises InputError with file, line and column. With `twice` a duplicate key is added there; its first value counts.
     """
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"{name}: too large ({len(text)} characters, the limit is {MAX_CHARACTERS}).")
@@ -57,7 +57,7 @@ def read_yaml(text: str, name: str) -> tuple[Any, Marks]:
     loader: _Loader | None = None
     try:
         loader = _Loader(text)
-        loader.name = name
+        loader.name, loader.twice = name, twice
         node = loader.get_single_node()
         data = loader.plain(node, (), places) if node is not None else None
     except yaml.MarkedYAMLError as error:
@@ -78,6 +78,8 @@ def read_yaml(text: str, name: str) -> tuple[Any, Marks]:
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's own loader, in Python: a checklist must mean the same on every machine, with libyaml or without."""
+
+    twice: list[Path] | None = None
 
     def fetch_alias(self) -> None:
         raise self.error(self.get_mark(), "anchors and aliases are not allowed; write the value out.")
@@ -117,7 +119,11 @@ class _Loader(yaml.SafeLoader):
                 raise self.error(mark, "a key must be a string.")
             key = str(key_node.value)
             if key in result:
-                raise self.error(mark, f'duplicate key "{key}".')
+                if self.twice is None:
+                    raise self.error(mark, f'duplicate key "{key}".')
+                self.twice.append((*path, key, len(self.twice)))  # a place of its own
+                places[self.twice[-1]] = (mark.line + 1, mark.column + 1)
+                continue
             places[(*path, key)] = (mark.line + 1, mark.column + 1)
             result[key] = self.plain(value_node, (*path, key), places)
         return result

@@ -66,7 +66,7 @@ def check_spec(policy: Policy, shipped: Policy) -> None:
 
     Raises InputError with a sentence for everything that it lacks.
     """
-    FileMistakes(_lacking(policy, shipped)).stop(policy.marks)
+    FileMistakes(policy.marks, _lacking(policy, shipped)).stop()
 
 
 def _lacking(policy: Policy, shipped: Policy) -> Iterator[Mistake]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import Fields
-from promotion_gate.base.mistakes import FileMistakes
+from promotion_gate.base.mistakes import sentences
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import policy_text
 from promotion_gate.base.redact import Redactor
@@ -23,10 +23,10 @@ from promotion_gate.run.places import (
     not_needed,
     places_by_name,
     places_of,
-    without_checkout,
+    role_mistakes,
 )
 from promotion_gate.run.plan import chosen_gates
-from promotion_gate.run.roles import Role, command_mistakes, find_role, name_mistakes
+from promotion_gate.run.roles import Role, find_role, name_mistakes
 from promotion_gate.run.roots import check_holds_no_tracked_file
 from promotion_gate.run.settings import VARIABLES, Mistakes, effective, unset
 
@@ -122,8 +122,7 @@ def checked_settings(
     # Without all roles nobody can say which variables they have.
     known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
     if policy:
-        wrong = FileMistakes([*command_mistakes(policy, roles), *(without_checkout(policy, places) if known else ())])
-        mistakes.add(*wrong.sentences(policy.marks))
+        mistakes.add(*sentences(policy.marks, role_mistakes(policy, roles)))
     values = given.of_plan(places, mistakes)
     unneeded = not_needed(policy, roles, places)
     settings = effective(values, kept, (*optional, *given.broken, *unneeded), mistakes)

@@ -10,7 +10,7 @@ from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.escape import harmless
-from promotion_gate.base.mistakes import FileMistakes
+from promotion_gate.base.mistakes import sentences
 from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import policy_text
 from promotion_gate.base.times import utc_now
@@ -20,7 +20,8 @@ from promotion_gate.judge.lint import notes
 from promotion_gate.judge.shipped import differences, examine_policy, read_policy
 from promotion_gate.judge.waivers import check_waivers, expired
 from promotion_gate.report.checklist import markdown_of_policy, text_of_differences, text_of_policy
-from promotion_gate.run.roles import command_mistakes, role_folders, roles_of
+from promotion_gate.run.places import role_mistakes
+from promotion_gate.run.roles import role_folders, roles_of
 
 DONE, REFUSED = 0, 2
 
@@ -39,9 +40,9 @@ def _linted(path: Path, waivers: Path | None) -> bool:
         return False
     policy = examined.policy
     roles, unknown = roles_of(policy, role_folders(path))
-    mistakes.add_all(command_mistakes(policy, roles))
+    mistakes.add_all(role_mistakes(policy, roles))
     wrong, remarks = _waivers(waivers, policy) if waivers is not None else ([], [])
-    found = [*mistakes.sentences(policy.marks), *wrong]
+    found = [*mistakes.sentences(), *wrong]
     _print(found, sys.stderr)
     if found:
         said = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
@@ -50,7 +51,7 @@ def _linted(path: Path, waivers: Path | None) -> bool:
     counts = [(len(policy.gates), "gate"), (sum(1 for _ in policy.checks()), "check")]
     said = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts)
     _print([f"{path}: {policy.name}, {said}: no mistake found."])
-    _print(f"  note: {note}" for note in (*FileMistakes(notes(policy)).sentences(policy.marks), *remarks, *unknown))
+    _print(f"  note: {note}" for note in (*sentences(policy.marks, notes(policy)), *remarks, *unknown))
     return True
 
 

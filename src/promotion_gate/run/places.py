@@ -11,7 +11,7 @@ from typing import Any
 
 from promotion_gate.base.mistakes import Mistake
 from promotion_gate.base.policy import GatePolicy, Policy
-from promotion_gate.run.roles import Role
+from promotion_gate.run.roles import Role, command_mistakes
 from promotion_gate.run.settings import REQUIRED, VARIABLES, Mistakes
 
 # Each kind of place with the variable that names its checkout; where a role takes variables of both, the first counts.
@@ -53,6 +53,13 @@ def not_needed(policy: Policy | None, roles: Mapping[str, Role], places: Mapping
     for name, variable in VARIABLES.items():
         if variable.default is REQUIRED and not name.startswith("promotion_") and name not in needed:
             yield name
+
+
+def role_mistakes(policy: Policy, roles: Mapping[str, Role]) -> Iterator[Mistake]:
+    """What of a checklist does not go with its roles; of those that are not here nothing can be said."""
+    yield from command_mistakes(policy, roles)
+    if len(roles) == sum(1 for gate in policy.gates if gate.role):
+        yield from without_checkout(policy, places_of(policy, roles))
 
 
 def without_checkout(policy: Policy, places: Mapping[str, str]) -> Iterator[Mistake]:

@@ -45,7 +45,7 @@ def check_policy(policy: Policy) -> Policy:
 
     Raises InputError with file, line and column; with a sentence for each mistake.
     """
-    FileMistakes(unusable(policy)).stop(policy.marks)
+    FileMistakes(policy.marks, unusable(policy)).stop()
     return policy
 
 
