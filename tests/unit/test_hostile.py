@@ -97,6 +97,12 @@ def structure(text: str) -> list[tuple[str, str]]:
     return [(token.type, token.tag) for token in tokens if token.type not in ("text", "text_special", "softbreak")]
 
 
+def addresses(text: str) -> list[str]:
+    """Where the links of a page lead."""
+    tokens = [token for outer in MARKDOWN.parse(text) for token in (outer.children or ())]
+    return [str(token.attrs["href"]) for token in tokens if token.type == "link_open"]
+
+
 @pytest.fixture(scope="module")
 def harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same bundle with a word for a payload."""
@@ -116,7 +122,8 @@ def test_it_is_escaped_where_it_is_shown(payload: str, first: bool, harmless: Pa
         # How many things a page has depends on the checks that fail; which kinds of things it has must not.
         kinds = set(structure(text)) - CODE
         assert kinds <= set(structure((harmless / path.name).read_text(encoding="utf-8"))), path.name
-        assert not {"link_open", "image", "html_inline", "html_block"} & {kind for kind, _ in kinds} - COMMENT
+        assert not {"image", "html_inline", "html_block"} & {kind for kind, _ in kinds} - COMMENT
+        assert all(re.fullmatch(r"\./[\w./%-]+", address, re.ASCII) for address in addresses(text))
         outside_code = re.sub(r"`[^`]*`", "", text)
         assert not re.search(r"(?:https?|ftp)://|www\.", outside_code)
     assert "RENDERED" not in "".join(text for _, text in shown(bundle))

@@ -619,7 +619,7 @@ def test_every_record_shows_a_waived_check_with_its_real_status(tmp_path: Path) 
     here = bundles.workspace_probe().replace("branch: main", "branch: fix")
     resumed = bundles.resume_bundle(bundle.parent, HELD, workspace=here, promotion_gates="4")
     text = (resumed / "follow-up-issue.md").read_text(encoding="utf-8")
-    assert "- preflight.branch is **FAIL** and waived: HEAD is the branch fix" in text
+    assert "- `preflight.branch` is **FAIL** and waived: `HEAD is the branch fix`" in text
 
 
 # --- baseline -----------------------------------------------------------------------------------------------------
@@ -669,7 +669,7 @@ def test_the_follow_up_names_evidence_by_digest_and_each_gate_once(tmp_path: Pat
     text = (bundle / "follow-up-issue.md").read_text(encoding="utf-8")
     files = json.loads((bundle / "index.json").read_text(encoding="utf-8"))["files"]
     for name, digest in files.items():
-        listed = f"| {bundle.name}/{name} | {digest} |" in text
+        listed = f"| `{bundle.name}/{name}` | {digest} |" in text
         assert listed == name.startswith(("04-", "slurm-smoke/")), name
     assert "### Objections" not in text, "that gate 4 did not pass stands with its checks"
 
@@ -680,4 +680,4 @@ def test_a_slow_smoke_names_the_baseline_it_was_held_to(tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path, trips)
     digest = read_json(bundle / "index.json")["baseline_sha256"]
     text = (bundle / "follow-up-issue.md").read_text(encoding="utf-8")
-    assert f"| {bundle.name}/baseline.json | {digest} |" in text
+    assert f"| `{bundle.name}/baseline.json` | {digest} |" in text

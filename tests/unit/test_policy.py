@@ -783,7 +783,7 @@ def test_the_record_says_how_the_checklist_differs(tmp_path: Path) -> None:
     record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
     assert record["policy_differences"] == [{"kind": "looser", "what": P95, "shipped": "25", "policy": "100"}]
     page = (bundle / "promotion-decision.md").read_text(encoding="utf-8")
-    assert "| looser | sqlite\\_smoke.p95 max\\_regression\\_percent | 25 | 100 |" in page
+    assert "| looser | `sqlite_smoke.p95 max_regression_percent` | `25` | `100` |" in page
     assert (bundle / "policy-shipped.yml").read_text(encoding="utf-8") == SHIPPED
     assert verify_bundle(bundle).holds
 

@@ -206,4 +206,4 @@ def test_a_replaced_command_stands_in_every_record_with_both_texts(tmp_path: Pat
     assert f"replaced: contracts.openapi ran `make check-openapi` for `{meant}`" in text_of(record)
     for name in ("promotion-decision.md", "05-contracts-summary.md"):
         page = (bundle / name).read_text(encoding="utf-8")
-        assert "## Replaced commands" in page and "make check-openapi" in page and "export\\_openapi.py --check" in page
+        assert "## Replaced commands" in page and "make check-openapi" in page and "export_openapi.py --check`" in page

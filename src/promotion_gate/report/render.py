@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -20,10 +20,12 @@ from promotion_gate.report.machines import machine_files
 from promotion_gate.report.outcomes import beside_gates
 from promotion_gate.report.page import page
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+# An underscore within a word is one: snake_case stays readable.
+_MARKDOWN = re.compile(r"([\\`*{}\[\]<>#|~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
 # What a tracker makes a call to somebody or a link to another issue of: @name, #12, GH-12.
 _CALL = re.compile(r"([@#]++|\bGH-(?=[0-9]))", re.I | re.ASCII)
+MAX_LINKS = 3
 _BLANKS = re.compile(r"\s+")
 _LINE_END = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what begins a list, or underlines a heading
@@ -60,6 +62,33 @@ def code(text: object) -> str:
     quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     blank = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{quotes}{blank}{shown}{blank}{quotes}" if shown else ""
+
+
+def cell(text: object) -> str:
+    """Text as code in a table; a `|` would end the cell, in code as well, so text with one is escaped."""
+    return code(text) if "|" not in str(text) else md(text)
+
+
+def told(text: object) -> str:
+    """A sentence of ours that may quote a host: plain words stay as they are, back-quoted parts are code, and what
+    would need escapes is code as a whole."""
+    if "`" in str(text):
+        return sentence(text)
+    plain = md(text)
+    return plain if "\\" not in plain and "`" not in plain else cell(text)
+
+
+def linked(names: Sequence[str]) -> str:
+    """Evidence files as links to them, from a page that lies beside them; the first of many."""
+    links = [f"[{cell(_short(name))}](./{quote(name)})" for name in names[:MAX_LINKS]]
+    more = f" and {len(names) - MAX_LINKS} more" if len(names) > MAX_LINKS else ""
+    return f"{', '.join(links)}{more}"
+
+
+def _short(name: str) -> str:
+    """A name deep in a folder by its ends."""
+    first, *between, last = name.split("/") if "/" in name else ("", name)
+    return f"{first}/.../{last}" if between else name
 
 
 def fenced(text: object) -> str:
@@ -109,9 +138,18 @@ def _environment() -> jinja2.Environment:
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    environment.filters.update(md=md, fenced=fenced, sentence=sentence, duration=_duration, nanoseconds=_nanoseconds)
+    environment.filters.update(md=md, code=code, cell=cell, told=told, linked=linked, fenced=fenced, sentence=sentence)
+    environment.filters.update(duration=_duration, nanoseconds=_nanoseconds)
     macros = environment.get_template("macros.j2").module
-    for name in ("check_item", "check_table", "waived_checks", "names", "consequences", "replaced_commands"):
+    for name in (
+        "check_item",
+        "check_table",
+        "waived_checks",
+        "names",
+        "consequences",
+        "replaced_commands",
+        "decided_by",
+    ):
         environment.globals[name] = getattr(macros, name)
     return environment
 
