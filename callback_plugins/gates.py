@@ -86,6 +86,13 @@ class CallbackModule(Default):
         elif task.args.get("event") == "probe":
             self._progress.step(f"asking {host.get_name()} what it is")
 
+    def v2_runner_on_ok(self, result: Any) -> None:
+        if self._progress is None:
+            super().v2_runner_on_ok(result)
+        elif result.task.action.rpartition(".")[2] == "debug" and result.result.get("msg"):
+            # What a task only says is for people: why a resume re-runs a gate, what became of the issue.
+            self._progress.step(str(result.result["msg"]))
+
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._progress is None:
             super().v2_runner_on_failed(result, ignore_errors)

@@ -76,7 +76,7 @@ def test_an_issue_is_created_updated_and_settled_and_the_group_can_read_it_all(d
     held = decided.again("4")
     assert decision(held) == "HOLD" and held.bundle is not None
     assert f"issue: The follow-up issue was created: {URL}" in held.words
-    assert f"HOLD. The record is {held.bundle}/promotion-decision.md" in held.words, "the last task has run"
+    assert f"bundle: {held.bundle}" in held.words, "the run came to its end"
     text = (held.bundle / "follow-up-issue.md").read_bytes()
     assert (decided.folder / "tracker-calls.md").read_bytes() == text
     answer = json.loads(held.bundle.with_name(f"{held.bundle.name}.issue.json").read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def test_a_tracker_that_does_not_work_changes_no_decision(decided: Ground, does:
     held = decided.again("4")
     assert (held.status, decision(held)) == (2, "HOLD")
     assert f"issue: {said}" in held.words
-    assert f"HOLD. The record is {held.bundle}/promotion-decision.md" in held.words, "the last task has run"
+    assert f"bundle: {held.bundle}" in held.words, "the run came to its end"
     assert held.bundle is not None and (held.bundle / "follow-up-issue.md").is_file()
 
 
