@@ -192,7 +192,7 @@ def test_evidence_that_no_command_writes_is_refused(tmp_path: Path) -> None:
 
 def test_a_checklist_that_times_nothing_records_no_baseline(tmp_path: Path) -> None:
     asked = request(tmp_path / "root", checklist(tmp_path / "theirs"), promotion_reason="known-good")
-    with pytest.raises(InputError, match="The checklist mine has no gate with the check smoke_runs"):
+    with pytest.raises(InputError, match="The checklist mine has no check of the sqlite smoke"):
         check_request(asked)
 
 

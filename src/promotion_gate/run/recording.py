@@ -31,6 +31,8 @@ from promotion_gate.run.settings import Mistakes
 # Three runs of one program on an idle machine differ by less.
 SPREAD_PERCENT = 25
 RUNS = ("run_1", "run_2", "run_3")
+# The checks of the gate that has these runs; a checklist may have some of them.
+_OF_RUNS = ("smoke_runs", "smoke_baseline", "smoke_p95")
 
 
 def check_request(request: object) -> tuple[Fields, dict[str, Any], Policy]:
@@ -45,13 +47,13 @@ def check_request(request: object) -> tuple[Fields, dict[str, Any], Policy]:
         fields, given, mistakes, optional=("promotion_reviewer", "aiida_vm_repo_dir")
     )
     if _timed(policy) is None:
-        raise InputError(f"The checklist {policy.name} has no gate with the check smoke_runs, so nothing is timed.")
+        raise InputError(f"The checklist {policy.name} has no check of the sqlite smoke, so nothing is timed.")
     return fields, settings, policy
 
 
 def _timed(policy: Policy) -> GatePolicy | None:
     """The gate whose runs are compared with known-good timings."""
-    return next((gate for gate in policy.gates if any(check.check == "smoke_runs" for check in gate.checks)), None)
+    return next((gate for gate in policy.gates if any(check.check in _OF_RUNS for check in gate.checks)), None)
 
 
 def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
@@ -66,8 +68,8 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
     gate = _timed(policy)
     assert gate is not None  # check_request() has looked
-    check = next(check for check in gate.checks if check.check == "smoke_runs")
-    times = [_time(commands.get(name), name, check.limits.get("failure_patterns", [])) for name in RUNS]
+    patterns: list[str] = next((c.limits["failure_patterns"] for c in gate.checks if c.check == "smoke_runs"), [])
+    times = [_time(commands.get(name), name, patterns) for name in RUNS]
     probe = commands.get("identity")
     if probe is None or identity(probe.text("output", "")).commit is None:
         raise GateError(f"The commit of {settings['workspace_dir']} could not be read; is it a Git checkout?")
