@@ -41,7 +41,7 @@ from promotion_gate.run.opening import abandon
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
 from promotion_gate.run.probing import record_probe
 from promotion_gate.run.roles import name_mistakes
-from promotion_gate.run.watching import tell
+from promotion_gate.run.watching import decides, planned, tell
 
 # In each of its runs; no task of ours has them.
 _SKIPPED_BY_MOLECULE = ("molecule-notest", "notest")
@@ -66,11 +66,11 @@ class CallbackModule(CallbackBase):
         self.disabled = not claim()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
-        if decides:
+        promised = decides(playbook)
+        if promised:
             self._backstop.arm()
         replaced = _replaced_checks(load_extra_vars(playbook._loader))
-        self._stop_on([*_dropped_words(), *replaced, *(_of_no_use() if decides else [])])
+        self._stop_on([*_dropped_words(), *replaced, *(_of_no_use() if promised else [])])
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         limit = context.CLIARGS.get("subset")
@@ -189,9 +189,9 @@ def _handed_in(result: Any) -> list[str]:
 
 
 def _gate_of(task: Any) -> str | None:
-    """The gate that a task belongs to: the entry of the plan that roles/gate_common/tasks/wave.yml was looping over."""
-    planned = task.get_vars().get("gate_common_planned")
-    return str(planned["name"]) if isinstance(planned, Mapping) else None
+    """The gate that a task belongs to."""
+    entry = planned(task)
+    return str(entry["name"]) if entry is not None else None
 
 
 def _dropped_words() -> list[str]:

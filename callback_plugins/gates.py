@@ -17,6 +17,7 @@ extends_documentation_fragment:
 
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from promotion_gate.base.escape import visible
 from promotion_gate.bundle.index import read_index
 from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.report.progress import Gate, Progress, Tone
-from promotion_gate.run.watching import WATCHERS, judged_so_far, last_times
+from promotion_gate.run.watching import WATCHERS, decides, judged_so_far, last_times, planned
 
 _COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
 _TICK_SECONDS = 1.0
@@ -64,8 +65,7 @@ class CallbackModule(Default):
     # --- what Ansible tells ---
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        decides = any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
-        if not decides or self._display.verbosity > 0:
+        if not decides(playbook) or self._display.verbosity > 0:
             super().v2_playbook_on_start(playbook)
             return
         self._progress = Progress(self._say, time.monotonic)
@@ -80,9 +80,9 @@ class CallbackModule(Default):
             return
         if task.action.rpartition(".")[2] != "gate_commands":
             return
-        planned = _planned(task)
-        if planned:
-            self._progress.started(_gate(planned, host))
+        entry = planned(task)
+        if entry:
+            self._progress.started(_gate(entry, host))
         elif task.args.get("event") == "probe":
             self._progress.step(f"asking {host.get_name()} what it is")
 
@@ -113,9 +113,9 @@ class CallbackModule(Default):
             self._display.display("")
 
     def _broken(self, result: Any) -> None:
-        planned = _planned(result.task)
-        if self._progress and planned:
-            self._progress.broken(_gate(planned, result.host), failure_text(result.result))
+        entry = planned(result.task)
+        if self._progress and entry:
+            self._progress.broken(_gate(entry, result.host), failure_text(result.result))
         elif self._progress:
             # A sentence each for what must be corrected first; they name commands, so they are not wrapped.
             for line in str(result.result.get("msg") or failure_text(result.result)).splitlines():
@@ -130,14 +130,8 @@ class CallbackModule(Default):
                 self._progress.tick()
 
 
-def _planned(task: Any) -> dict[str, Any]:
-    """The entry of the plan that a task works for: the loop variable of the include that it came with."""
-    found = task.get_vars().get("gate_common_planned")
-    return found if isinstance(found, dict) else {}
-
-
-def _gate(planned: dict[str, Any], host: Any) -> Gate:
-    return Gate(planned["id"], planned["name"], planned["title"], host.get_name())
+def _gate(entry: Mapping[str, Any], host: Any) -> Gate:
+    return Gate(entry["id"], entry["name"], entry["title"], host.get_name())
 
 
 def _role_of(task: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -127,6 +128,19 @@ class GateResult:
             return Status.MISSING
         unwaived = [check.status for check in self.checks if not check.waived]
         return combined(unwaived) if unwaived else Status.PASS
+
+
+_NAMES_A_GATE = re.compile(r"Gate [0-9]+ did not pass: ")
+
+
+def did_not_pass(gate: GateResult, checks: str) -> str:
+    """The objection that names a gate which did not pass."""
+    return f"Gate {gate.id} did not pass: {gate.status} ({checks})."
+
+
+def beside_gates(objections: Iterable[str]) -> tuple[str, ...]:
+    """The objections but for those of did_not_pass(): the checks of such a gate say that."""
+    return tuple(text for text in objections if not _NAMES_A_GATE.match(text))
 
 
 class JudgedWaiver(Waiver):

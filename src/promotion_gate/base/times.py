@@ -43,5 +43,16 @@ def parse_duration(text: object, name: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def epoch(text: str) -> int:
+    """The seconds of a stamp since 1970; 0 for what is not a stamp."""
+    moment = parse_stamp(text)
+    return int(moment.timestamp()) if moment else 0
+
+
+def took(seconds: float | None) -> str:
+    """How long a gate took."""
+    return "not run" if seconds is None else f"{seconds:.1f} s"
+
+
 def human_seconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e9:.3f} s"

@@ -223,7 +223,7 @@ def broken_links(root: Path) -> Iterator[str]:
     found = runs(root)
     names = {folder.name for folder in run_folders(root)}
     yield from chain_breaks([Link.of(run) for run in found], names)
-    yield from (f"{folder} has evidence in it and is not a run: restore or move it away." for folder in strays(root))
+    yield from stray_problems(root)
 
 
 def chain_breaks(links: list[Link], names: Collection[str]) -> Iterator[str]:
@@ -240,19 +240,19 @@ def chain_breaks(links: list[Link], names: Collection[str]) -> Iterator[str]:
             yield f"{link.run_id} is about {link.ticket}, {first.run_id} about {first.ticket}: a root has one ticket."
 
 
-def strays(root: Path) -> list[Path]:
+def stray_problems(root: Path) -> list[str]:
     """Folders with evidence in them that are not runs: what is left of a run, or one that was put out of sight.
 
     A folder that a killed opening left (UNFINISHED) has the first files of a run and nothing else.
     """
     known = set(run_folders(root))
-    found: list[Path] = []
+    found: list[str] = []
     waiting = [(root, 1)]
     while waiting:
         folder, depth = waiting.pop()
         inside = sorted(folder.iterdir())
         if folder != root and any(map(_is_evidence, {path.name for path in inside} - _first_files(folder))):
-            found.append(folder)
+            found.append(f"{folder} has evidence in it and is not a run: restore or move it away.")
             continue  # what is below it is of it
         if depth > MAX_NAME_DEPTH:
             raise BundleError(f"{root} has folders more than {MAX_NAME_DEPTH} deep; that is not an evidence root.")

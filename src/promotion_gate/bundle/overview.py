@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import MAX_JSON_BYTES, read_file, sha256
+from promotion_gate.base.model import beside_gates
 from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
 from promotion_gate.bundle.baseline import timed_runs
-from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run_folders, seals, strays
+from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run_folders, seals, stray_problems
 from promotion_gate.bundle.index import Previous
 
 
@@ -79,7 +80,7 @@ def overview(root: Path) -> History:
                 problems.append(f"{folder.name}: {row.note}.")
     links.sort(key=lambda link: (link.opened_at, link.name))
     problems += chain_breaks(links, {folder.name for folder in folders})
-    problems += [f"{folder} has evidence in it and is not a run: restore or move it away." for folder in strays(root)]
+    problems += stray_problems(root)
     ordered = tuple(row for _, row in sorted(rows, key=lambda item: (item[0], item[1].run_id)))
     return History(str(root), ordered, tuple(problems))
 
@@ -167,7 +168,7 @@ def _decided(row: Row, record: Mapping[str, Any], index: Mapping[str, Any]) -> R
         commit=record["commit"],
         vm=record["vm"]["name"],
         causes=tuple(causes),
-        objections=sum(1 for sentence in record["objections"] if " did not pass: " not in sentence),
+        objections=len(beside_gates(record["objections"])),
         gates={str(gate["name"]): gate["duration_seconds"] for gate in gates},
         smoke_ns=tuple(time for time in times if isinstance(time, int) and time > 0),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from promotion_gate.base.model import GateResult, Status
+from promotion_gate.base.model import GateResult, Status, did_not_pass
 from promotion_gate.base.people import is_person, same_person
 from promotion_gate.base.policy import COMPONENTS, GatePolicy
 from promotion_gate.bundle.load import Bundle, once
@@ -35,7 +35,7 @@ def _gates(gates: tuple[GateResult, ...]) -> Iterator[str]:
         causes = [check.cause or check.id for check in failing]
         if gate.status is not Status.PASS:
             named = ", ".join(dict.fromkeys(causes)) or "it has no check"
-            yield f"Gate {gate.id} did not pass: {gate.status} ({named})."
+            yield did_not_pass(gate, named)
 
 
 def _run(bundle: Bundle) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import visible
-from promotion_gate.base.model import Decision, Status
+from promotion_gate.base.model import Decision, Status, beside_gates
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
 from promotion_gate.bundle.history import check_no_link, newest_folder
 from promotion_gate.prove.signoff import read_signoff
@@ -201,7 +201,7 @@ def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> tu
 def _reasons(decision: Decision) -> Iterator[str]:
     failing = [gate for gate in decision.gates if gate.status != "PASS"]
     yield from (f"gate {gate.id} ({gate.name}) is {gate.status}" for gate in failing)
-    others = [objection for objection in decision.objections if " did not pass: " not in objection]
+    others = beside_gates(decision.objections)
     if others:
         yield f"{len(others)} objection(s), the first: {others[0].rstrip('.')}"
 

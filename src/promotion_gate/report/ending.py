@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from promotion_gate.base.escape import harmless, visible
-from promotion_gate.report.show import blocks_of, followers_of, waiver_line
+from promotion_gate.base.model import beside_gates
+from promotion_gate.base.times import took
+from promotion_gate.report.show import against_shipped, blocks_of, followers_of, waiver_line
 
 COLUMNS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What the end says beside the record: where the bundle is, versions by component, the line of an evidence file
-    that each check judged, and what became of the follow-up issue."""
+    """What the end says beside the record: where the bundle is, the line of an evidence file that each check judged,
+    and what became of the follow-up issue."""
 
     bundle: str
-    versions: Mapping[str, str] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
     issue: str = ""
 
@@ -34,7 +35,7 @@ def _lines(record: Mapping[str, Any], beside: Beside) -> Iterator[str]:
     yield from _causes(record, beside)
     yield from _remarks(record)
     if record["decision"] == "PROMOTE":
-        yield from _promoted(record, beside)
+        yield from _promoted(record)
     yield f"bundle:   {beside.bundle}"
     if beside.issue:
         yield f"issue:    {visible(beside.issue)}"
@@ -51,8 +52,7 @@ def _attempt(record: Mapping[str, Any]) -> str:
 def _table(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     width = max((len(gate["name"]) for gate in gates), default=0)
     for gate in gates:
-        seconds = gate["duration_seconds"]
-        time = f"{seconds:.1f} s" if seconds is not None else "not run"
+        time = took(gate["duration_seconds"])
         start = f"{gate['id']:>4}  {gate['name']:<{width}}  {gate['status']:<8}{time:>9}"
         yield f"{start}  {_figures(gate['checks'], COLUMNS - len(start) - 2)}".rstrip()
 
@@ -106,21 +106,16 @@ def _remarks(record: Mapping[str, Any]) -> Iterator[str]:
                 yield f"replaced: {visible(check['id'])} ran `{visible(item['ran'])}` for `{visible(item['meant'])}`"
             for warning in check.get("warnings", ()):
                 yield f"warning:  {visible(warning)}"
-    said_already = tuple(f"Gate {gate['id']} did not pass" for gate in record["gates"] if gate["status"] != "PASS")
-    for objection in record["objections"]:
-        if not (said_already and objection.startswith(said_already)):
-            yield f"objection: {visible(objection)}"
+    for objection in beside_gates(record["objections"]):
+        yield f"objection: {visible(objection)}"
     for waiver in record["waivers"]:
         yield f"waiver:   {visible(waiver_line(waiver))}"
-    changes = record.get("policy_differences") or ()
-    if changes:
-        named = "; ".join(f"{item['kind']} {item['what']}" for item in changes)
-        yield f"policy:   differs from the shipped one: {visible(named)}"
+    yield from (f"policy:   {line}" for line in against_shipped(record))
 
 
-def _promoted(record: Mapping[str, Any], beside: Beside) -> Iterator[str]:
-    if beside.versions:
-        listed = ", ".join(f"{name} {version}" for name, version in sorted(beside.versions.items()))
+def _promoted(record: Mapping[str, Any]) -> Iterator[str]:
+    if record["versions"]:
+        listed = ", ".join(f"{name} {version}" for name, version in sorted(record["versions"].items()))
         yield f"versions: {visible(listed)}"
     yield f"commit:   {visible(record['commit'])} on {visible(record['branch'])}"
     yield f"VM:       {visible(record['vm']['name'])}, fingerprint {visible(record['vm']['fingerprint'])}"

@@ -11,7 +11,7 @@ from promotion_gate.base.escape import visible
 from promotion_gate.base.files import to_json
 from promotion_gate.base.model import CheckResult, Decision, Status
 from promotion_gate.base.names import BASELINE_FILE, CTRF, INDEX_FILE, JUNIT, POLICY_FILE, STATEMENT
-from promotion_gate.base.times import parse_stamp
+from promotion_gate.base.times import epoch
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.report.outcomes import Outcome, Suite, Test, suites
 
@@ -81,7 +81,7 @@ def _in_full(check: CheckResult) -> str:
 
 def _ctrf(bundle: Bundle, decision: Decision, found: tuple[Suite, ...]) -> dict[str, Any]:
     """Judging takes no time, so a test's duration is 0; how long a gate took stands in `extra`."""
-    start, stop = _milliseconds(bundle.index.opened_at), _milliseconds(decision.decided_at)
+    start, stop = epoch(bundle.index.opened_at) * 1000, epoch(decision.decided_at) * 1000
     summary = {str(outcome): sum(suite.count(outcome) for suite in found) for outcome in Outcome}
     environment = {"commit": decision.commit, "branchName": decision.branch, "testEnvironment": decision.vm.name}
     return {
@@ -131,11 +131,6 @@ def _ctrf_test(suite: Suite, test: Test) -> dict[str, Any]:
     if test.outcome is Outcome.FAILED and check:
         content["trace"] = _in_full(check)
     return content
-
-
-def _milliseconds(stamp: str) -> int:
-    moment = parse_stamp(stamp)
-    return int(moment.timestamp()) * 1000 if moment else 0
 
 
 def statement(bundle: Bundle, decision: Decision) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from promotion_gate.base.escape import visible
-from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
+from promotion_gate.base.model import CheckResult, Decision, GateResult, Status, beside_gates
 
 OBJECTIONS, NOT_JUDGED = "objections", "not_judged"
 
@@ -56,7 +56,7 @@ def suites(decision: Decision) -> tuple[Suite, ...]:
     if decision.not_judged:
         skipped = (Test(item.id, item.title, Outcome.SKIPPED, visible(item.reason)) for item in decision.not_judged)
         found.append(Suite(NOT_JUDGED, "What the operator switched off", tuple(skipped)))
-    stands_against = beside_gates(decision)
+    stands_against = beside_gates(decision.objections)
     if decision.decision == "HOLD" and not stands_against and not any(suite.count(Outcome.FAILED) for suite in found):
         stands_against = decision.objections or ("The decision is HOLD.",)
     if stands_against:
@@ -68,9 +68,12 @@ def suites(decision: Decision) -> tuple[Suite, ...]:
     return tuple(found)
 
 
-def beside_gates(decision: Decision) -> tuple[str, ...]:
-    """The objections beside those that name a gate which did not pass: its checks say that."""
-    return tuple(text for text in decision.objections if " did not pass: " not in text)
+def by_cause(decision: Decision) -> dict[str, list[CheckResult]]:
+    """By the id of a cause the checks that did not pass because of it."""
+    found: dict[str, list[CheckResult]] = {}
+    for check in (check for gate in decision.gates for check in gate.checks if check.cause):
+        found.setdefault(str(check.cause), []).append(check)
+    return found
 
 
 def _test(check: CheckResult) -> Test:

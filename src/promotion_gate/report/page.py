@@ -16,9 +16,9 @@ from markupsafe import Markup, escape
 
 from promotion_gate import __version__
 from promotion_gate.base.escape import harmless, visible
-from promotion_gate.base.model import CheckResult, Decision, JudgedWaiver, Status
+from promotion_gate.base.model import CheckResult, Decision, JudgedWaiver, Status, beside_gates
 from promotion_gate.bundle.load import Bundle
-from promotion_gate.report.outcomes import beside_gates
+from promotion_gate.report.outcomes import by_cause
 from promotion_gate.report.pictures import bar, smoke, timelines
 from promotion_gate.report.transcripts import anchors, transcripts
 
@@ -109,20 +109,16 @@ def _view(bundle: Bundle, decision: Decision, files: dict[str, str]) -> dict[str
     index = bundle.index
     checks = {check.id: check for gate in decision.gates for check in gate.checks}
     causes = [check for check in checks.values() if check.status is not Status.PASS and not check.cause]
-    followers: dict[str, list[CheckResult]] = {}
-    for check in checks.values():
-        if check.cause:
-            followers.setdefault(check.cause, []).append(check)
     return {
         "decision": decision,
         "reason": _reason(decision, causes),
-        "objections": beside_gates(decision),
+        "objections": beside_gates(decision.objections),
         "coverage": _coverage(decision),
         "gates": sorted(decision.gates, key=lambda gate: (gate.status is Status.PASS, gate.id)),
         "hosts": {gate.name: index.host_of(gate.name) for gate in decision.gates},
         "bars": {name: bar(check) for name, check in checks.items()},
         "causes": [check for check in causes if not check.waived],
-        "followers": followers,
+        "followers": by_cause(decision),
         "gate_of": {check.id: gate for gate in decision.gates for check in gate.checks},
         "files": files,
         "smokes": [(gate, found) for gate in decision.gates if (found := smoke(bundle, gate.checks))],

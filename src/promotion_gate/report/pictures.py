@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from promotion_gate.base.model import CheckResult, Decision
-from promotion_gate.base.times import parse_stamp
+from promotion_gate.base.times import epoch
 from promotion_gate.bundle.index import Command, GateRecord, Index
 from promotion_gate.bundle.load import Bundle
 
@@ -124,8 +124,8 @@ def timelines(index: Index, decision: Decision) -> tuple[Timeline, ...]:
 
 
 def _timeline(index: Index, attempt: int, records: Sequence[tuple[int, str, GateRecord]]) -> Timeline:
-    begin = min(_second(record.started) for _, _, record in records)
-    end = max(_second(record.ended) for _, _, record in records)
+    begin = min(epoch(record.started) for _, _, record in records)
+    end = max(epoch(record.ended) for _, _, record in records)
     scale = _scale([max(1, end - begin)], headroom=1.0)
     strips, left_out = [], 0
     hosts = list(dict.fromkeys(record.host for _, _, record in sorted(records, key=lambda item: item[2].started)))
@@ -133,8 +133,8 @@ def _timeline(index: Index, attempt: int, records: Sequence[tuple[int, str, Gate
         commands = [item for item in index.commands if item.gate == name and item.not_run is None]
         drawn = sorted(commands, key=lambda item: -item.duration_ns)[:MAX_DRAWN]
         left_out += len(commands) - len(drawn)
-        start = scale(max(0, _second(record.started) - begin))
-        whole = Block(start, max(3, scale(max(0, _second(record.ended) - begin)) - start), "gate", "")
+        start = scale(max(0, epoch(record.started) - begin))
+        whole = Block(start, max(3, scale(max(0, epoch(record.ended) - begin)) - start), "gate", "")
         blocks = tuple(_command(item, begin, scale) for item in sorted(drawn, key=lambda item: item.started))
         strips.append(Strip(f"gate {number} on {record.host}", f"{record.duration_ns / 1e9:.0f} s", (whole, *blocks)))
     started = min(record.started for _, _, record in records)
@@ -142,7 +142,7 @@ def _timeline(index: Index, attempt: int, records: Sequence[tuple[int, str, Gate
 
 
 def _command(command: Command, begin: int, scale: _Scale) -> Block:
-    left = min(WIDTH - 3, scale(max(0, _second(command.started) - begin)))
+    left = min(WIDTH - 3, scale(max(0, epoch(command.started) - begin)))
     width = max(3, min(WIDTH - left, scale(command.duration_ns / 1e9)))
     how = f"exit {command.exit}" if command.exit is not None else f"signal {command.signal}"
     note = f"{command.id}: {command.duration_ns / 1e9:.2f} s, {'timed out' if command.timed_out else how}"
@@ -163,11 +163,6 @@ def _scale(values: Sequence[float], headroom: float = 1.08) -> _Scale:
 
 def _line(at: int, kind: str, note: str) -> Block:
     return Block(max(0, at - 2), 4, kind, note)
-
-
-def _second(stamp: str) -> int:
-    moment = parse_stamp(stamp)
-    return int(moment.timestamp()) if moment else 0
 
 
 def _seconds(nanoseconds: int) -> str:

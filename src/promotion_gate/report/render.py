@@ -12,12 +12,13 @@ import jinja2
 
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import to_json
-from promotion_gate.base.model import CheckResult, Decision, GateResult, Status
+from promotion_gate.base.model import Decision, GateResult, Status, beside_gates
 from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP, MAP_FILE, PAGE
 from promotion_gate.base.policy import GatePolicy
+from promotion_gate.base.times import took
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.report.machines import machine_files
-from promotion_gate.report.outcomes import beside_gates
+from promotion_gate.report.outcomes import by_cause
 from promotion_gate.report.page import page
 
 # An underscore within a word is one: snake_case stays readable.
@@ -121,10 +122,6 @@ def marker(ticket: str, vm: str) -> str:
     return f"<!-- promotion-gate: ticket={quote(ticket, safe='')} vm={quote(vm, safe='')} -->"
 
 
-def _duration(seconds: float | None) -> str:
-    return "not run" if seconds is None else f"{seconds:.1f} s"
-
-
 def _nanoseconds(value: int | None) -> str:
     return "-" if value is None else f"{value / 1e9:.3f} s"
 
@@ -139,7 +136,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(md=md, code=code, cell=cell, told=told, linked=linked, fenced=fenced, sentence=sentence)
-    environment.filters.update(duration=_duration, nanoseconds=_nanoseconds)
+    environment.filters.update(duration=took, nanoseconds=_nanoseconds)
     macros = environment.get_template("macros.j2").module
     for name in (
         "check_item",
@@ -178,7 +175,7 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
                 marker=marker(decision.ticket, decision.vm.name or "unknown"),
                 failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
                 waived=waived,
-                objections=beside_gates(decision),  # that a gate did not pass stands with its checks
+                objections=beside_gates(decision.objections),  # that a gate did not pass stands with its checks
                 evidence=_evidence(bundle, decision),
                 **told,
             )
@@ -189,18 +186,14 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
 def job_summary(decision: Decision) -> str:
     """The decision as a section of a larger Markdown page: the summary of a CI job, say."""
     template = _environment().get_template("job-summary.md.j2")
-    return _tidy(template.render(decision=decision, objections=beside_gates(decision), **_told(decision)))
+    return _tidy(template.render(decision=decision, objections=beside_gates(decision.objections), **_told(decision)))
 
 
 def _told(decision: Decision) -> dict[str, Any]:
     """What the macros of the templates look up: checks by id, and by cause what did not pass because of it."""
     causes = {check.id: check for gate in decision.gates for check in gate.checks}
-    followers: dict[str, list[CheckResult]] = {}
-    for check in causes.values():
-        if check.cause:
-            followers.setdefault(check.cause, []).append(check)
     replaced = [check for check in causes.values() if check.replaced]
-    return {"causes": causes, "followers": followers, "replaced": replaced}
+    return {"causes": causes, "followers": by_cause(decision), "replaced": replaced}
 
 
 def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from promotion_gate.base.escape import harmless, visible
+from promotion_gate.base.times import took
 
 _WAIVER_HINTS = {
     "unneeded": ", the check passes or was not judged; remove it",
@@ -43,8 +44,7 @@ def text_of_checks(chosen: Mapping[str, Any]) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> Iterator[str]:
-    seconds = gate["duration_seconds"]
-    time = f"{seconds:.1f} s" if seconds is not None else "not run"
+    time = took(gate["duration_seconds"])
     yield f"gate {gate['id']}: {gate['status']} {visible(gate['title'])} ({time}, attempt {gate['attempt']})"
     for check in gate["checks"]:
         yield ""
@@ -67,8 +67,7 @@ def _more(check: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"Gate  {'Status':<8} {'Time':>8}  Title"
     for gate in record["gates"]:
-        seconds = gate["duration_seconds"]
-        time = f"{seconds:.1f} s" if seconds is not None else "not run"
+        time = took(gate["duration_seconds"])
         yield f"{gate['id']:>4}  {gate['status']:<8} {time:>8}  {visible(gate['title'])}"
     followers = followers_of(record)
     for gate in record["gates"]:
@@ -95,10 +94,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"objection: {visible(objection)}"
     for waiver in record["waivers"]:
         yield f"waiver: {visible(waiver_line(waiver))}"
-    changes = record.get("policy_differences") or ()
-    if changes:
-        named = "; ".join(f"{item['kind']} {item['what']}" for item in changes)
-        yield f"checklist: differs from the shipped one: {visible(named)}"
+    yield from (f"checklist: {line}" for line in against_shipped(record))
     yield ""
     yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
     if record["decision"] == "HOLD":
@@ -127,6 +123,14 @@ def followers_of(record: Mapping[str, Any]) -> dict[str, list[str]]:
             of_host = cause.endswith(".host")
             found.setdefault(cause, []).extend([f"{len(kept)} checks of gate {gate['id']}"] if of_host else names)
     return found
+
+
+def against_shipped(record: Mapping[str, Any]) -> Iterator[str]:
+    """One line where the checklist is not as it was shipped."""
+    changes = record.get("policy_differences") or ()
+    if changes:
+        named = "; ".join(f"{item['kind']} {item['what']}" for item in changes)
+        yield f"differs from the shipped one: {visible(named)}"
 
 
 def waiver_line(waiver: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import Fields
-from promotion_gate.base.model import CheckResult, Decision, NotJudged, Status
+from promotion_gate.base.model import CheckResult, Decision, NotJudged, Status, beside_gates
 from promotion_gate.base.policy import GatePolicy, Policy
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.load import load_bundle
@@ -57,7 +57,8 @@ def judge_alone(request: object) -> dict[str, Any]:
         recorder.trip({**fields.mapping("trip"), "gate": gate.name}, host)
         recorder.close()
         bundle = replace(load_bundle(Path(run["bundle"])), policy=policy, shipped=None)
-        return _findings(decide(bundle), (*beyond, *decide(bundle).not_judged), name, host)
+        decision = decide(bundle)
+        return _findings(decision, (*beyond, *decision.not_judged), name, host)
 
 
 def _checklist(fields: Fields, given: Given) -> tuple[str, str]:
@@ -115,7 +116,7 @@ def _settings(policy: Policy, role: Role, given: Given, host: str, root: str) ->
 def _findings(decision: Decision, beyond: tuple[NotJudged, ...], role: str, host: str) -> dict[str, Any]:
     """Passed only where something was judged, all of it passed, and nothing stands against the evidence."""
     [gate] = decision.gates
-    against = [text for text in decision.objections if " did not pass: " not in text]
+    against = list(beside_gates(decision.objections))
     judged = [check for check in gate.checks if check.id != f"{gate.name}.evidence"]
     passed = bool(judged) and gate.status is Status.PASS and not against
     status = gate.status if judged else Status.MISSING

@@ -14,8 +14,6 @@ from promotion_gate.base.files import read_file
 from promotion_gate.base.model import Decision, Status
 from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.bundle.history import read_run
-from promotion_gate.bundle.load import load_bundle
-from promotion_gate.judge.objections import recorded_versions
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report.ending import Beside, ending
 from promotion_gate.report.issues import said_of
@@ -96,7 +94,7 @@ class Backstop:
 
 
 def _beside(folder: Path, decision: Decision) -> Beside:
-    """What readers want beside the record: versions, and the line of the evidence that speaks of each fault."""
+    """What readers want beside the record: the line of the evidence that speaks of each fault."""
     lines = {}
     for check in (check for gate in decision.gates for check in gate.checks):
         if check.status is not Status.PASS and check.evidence:
@@ -104,5 +102,4 @@ def _beside(folder: Path, decision: Decision) -> Beside:
             number = judged_line(check.observed, text)
             if number:
                 lines[check.id] = number
-    versions = recorded_versions(load_bundle(folder))
-    return Beside(str(folder), versions, lines, said_of(folder, decision.attempt))
+    return Beside(str(folder), lines, said_of(folder, decision.attempt))

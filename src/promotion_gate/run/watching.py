@@ -5,11 +5,11 @@ What a watcher does is for the eye alone: an exception in one changes nothing of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.model import CheckResult, Status
@@ -37,6 +37,17 @@ class Watcher(Protocol):
 
 
 WATCHERS: list[Watcher] = []
+
+
+def decides(playbook: Any) -> bool:
+    """Whether a playbook of Ansible promises a decision."""
+    return any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
+
+
+def planned(task: Any) -> Mapping[str, Any] | None:
+    """The entry of the plan that a task of Ansible works for: what roles/gate_common/tasks/wave.yml loops over."""
+    found = task.get_vars().get("gate_common_planned")
+    return found if isinstance(found, Mapping) else None
 
 
 def tell(action: Callable[[Watcher], None]) -> None:
