@@ -32,8 +32,6 @@ from promotion_gate.run.watching import WATCHERS, decides, judged_so_far, last_t
 
 _COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
 _TICK_SECONDS = 1.0
-# The end says the same with more: that the run did not decide PROMOTE.
-_SAID_AT_THE_END = "gate_decision"
 
 
 class CallbackModule(Default):
@@ -96,7 +94,7 @@ class CallbackModule(Default):
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._progress is None:
             super().v2_runner_on_failed(result, ignore_errors)
-        elif not ignore_errors and _role_of(result.task) != _SAID_AT_THE_END:
+        elif not ignore_errors:
             self._broken(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -118,7 +116,9 @@ class CallbackModule(Default):
             self._progress.broken(_gate(entry, result.host), failure_text(result.result))
         elif self._progress:
             # A sentence each for what must be corrected first; they name commands, so they are not wrapped.
-            for line in str(result.result.get("msg") or failure_text(result.result)).splitlines():
+            command = "cmd" in result.result  # its message is only that it failed
+            message = failure_text(result.result) if command else str(result.result.get("msg") or "no message")
+            for line in message.splitlines():
                 self._say(visible(line), Tone.BAD)
 
     def _say(self, text: str, tone: Tone) -> None:
@@ -132,10 +132,6 @@ class CallbackModule(Default):
 
 def _gate(entry: Mapping[str, Any], host: Any) -> Gate:
     return Gate(entry["id"], entry["name"], entry["title"], host.get_name())
-
-
-def _role_of(task: Any) -> str:
-    return str(task._role.get_name() if task._role else "").rpartition(".")[2]
 
 
 def _quiet(name: str) -> Any:
