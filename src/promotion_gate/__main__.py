@@ -26,6 +26,7 @@ from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.believed import believed
 from promotion_gate.prove.check import LATEST, Wanted, check, find_bundle
+from promotion_gate.prove.envelope import write_envelope
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle, verify_history
@@ -118,6 +119,10 @@ def _seal(options: argparse.Namespace) -> int:
     if decision.decision == "PROMOTE":
         with _stands("the decision stands, but its timings are not the new baseline"):
             record_from_promote(options.bundle, load_bundle(options.bundle), decision)
+    key = read_run(options.bundle).settings.get("promotion_signing_key")
+    if key:
+        with _stands("the decision stands, but its statement is not signed"):
+            write_envelope(options.bundle, str(key))
     _share(options.bundle)
     return _status(decision)
 

@@ -31,6 +31,7 @@ from promotion_gate.judge.shipped import check_spec, shipped_policy
 from promotion_gate.judge.shipped import differences as checklist_differences
 from promotion_gate.prove import advice
 from promotion_gate.prove.compare import differences, known_to
+from promotion_gate.prove.envelope import envelope_finding
 from promotion_gate.prove.findings import UNSIGNED, Finding, Report
 from promotion_gate.prove.seal import foreign
 from promotion_gate.prove.signing import check_allowed_signers, check_signature, verify
@@ -55,7 +56,7 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
     bundle, loaded = _load(folder)
     required = require_signature or _to_be_signed(bundle.index if bundle else None)
     signature, signer = signature_finding(folder, required, allowed_signers)
-    findings += [signature, loaded]
+    findings += [signature, *_envelope(folder, allowed_signers), loaded]
     if bundle is None:
         return Report(str(folder), tuple(findings), None, signer)
     problem = attempts_problem(folder, sums, bundle)
@@ -129,6 +130,12 @@ def signature_finding(
     except GateError as error:
         return Finding("signature", False, str(error)), None
     return Finding("signature", True, f"by {signer} with the key {key}"), signer
+
+
+def _envelope(folder: Path, allowed_signers: Path | None) -> list[Finding]:
+    """The signed statement beside a bundle; nobody has to have one."""
+    found = envelope_finding(folder, allowed_signers)
+    return [found] if found else []
 
 
 def _to_be_signed(index: Index | None) -> bool:
@@ -278,6 +285,7 @@ def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None)
     required = require_signature or _to_be_signed(_index(folder))
     signature, _ = signature_finding(folder, required, allowed_signers)
     decision = "" if problem else f"{_recorded_decision(folder)}, "
-    parts = [_names(folder, sums), _digests(folder, sums), replace(signature, found=f"signature: {signature.found}")]
+    signature = replace(signature, found=f"signature: {signature.found}")
+    parts = [_names(folder, sums), _digests(folder, sums), signature, *_envelope(folder, allowed_signers)]
     bad = [problem] if problem else [part.found for part in parts if not part.holds]
-    return Finding(folder.name, not bad, "; ".join(bad) or f"{decision}{len(sums)} files as sealed; {parts[-1].found}")
+    return Finding(folder.name, not bad, "; ".join(bad) or f"{decision}{len(sums)} files as sealed; {signature.found}")

@@ -26,6 +26,7 @@ from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import is_sealed, remove_unfinished
 from promotion_gate.bundle.index import Attempt, Index, Probe, read_index, write_index
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
+from promotion_gate.prove.envelope import envelope_file
 from promotion_gate.run.masking import masked
 from promotion_gate.run.plan import set_by_operator
 
@@ -105,24 +106,30 @@ def revoke(folder: Path, archive: Path) -> bool:
     """
     sealed = is_sealed(folder)
     make_folder(archive)
-    _move(REVOKED, folder, archive)
+    _move(_revoked(folder, archive))
     return sealed
 
 
 def restore(folder: Path, archive: Path) -> None:
     """Undoes revoke(), the seal last."""
-    _move(reversed(REVOKED), archive, folder)
+    _move([(there, here) for here, there in reversed(_revoked(folder, archive))])
     for made in (archive, archive.parent):
         if not any(made.iterdir()):
             made.rmdir()
 
 
-def _move(names: Iterable[str], source: Path, target: Path) -> None:
-    for name in names:
-        if os.path.lexists(source / name):
-            (source / name).replace(target / name)
-            sync_folder(target)
-            sync_folder(source)
+def _revoked(folder: Path, archive: Path) -> list[tuple[Path, Path]]:
+    """What a revoked decision leaves the bundle with, and where to: its records, and the signed statement beside it."""
+    envelope = envelope_file(folder)
+    return [*((folder / name, archive / name) for name in REVOKED), (envelope, archive / envelope.name)]
+
+
+def _move(pairs: Iterable[tuple[Path, Path]]) -> None:
+    for source, target in pairs:
+        if os.path.lexists(source):
+            source.replace(target)
+            sync_folder(target.parent)
+            sync_folder(source.parent)
 
 
 def _digest_of_seal(archive: Path) -> str:
