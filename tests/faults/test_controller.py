@@ -366,7 +366,7 @@ def test_a_disk_that_fills_while_the_decision_is_written_leaves_none(
     """Whatever number of records still fits: without the seal, which is written last, there is no decision."""
     bundle = bundles.closed_bundle(disk / "runs")
     statuses, sentences = [], []
-    for leave_kb in range(0, 96, 4):
+    for leave_kb in range(0, 512, 16):
         subprocess.run(["sh", "-c", filling(disk, leave_kb)], check=True)
         statuses.append(main(["seal", str(bundle)]))
         sentences.append(capsys.readouterr().err)
