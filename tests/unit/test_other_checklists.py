@@ -10,6 +10,8 @@ import bundles
 import pytest
 
 from promotion_gate.base.errors import InputError
+from promotion_gate.base.files import sha256
+from promotion_gate.base.names import MAP_FILE
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
@@ -210,3 +212,17 @@ def test_a_resume_follows_the_gates_of_the_checklist_as_it_is_now(tmp_path: Path
     assert decide(load_bundle(bundle)).decision == "PROMOTE"
     seal(bundle)
     assert verify_bundle(bundle).holds
+
+
+def test_only_a_checklist_that_reads_the_ownership_map_has_it_in_its_bundles(tmp_path: Path) -> None:
+    root, theirs = tmp_path / "root", tmp_path / "theirs"
+    bundle, _ = sealed(root, checklist(theirs), 1)
+    assert not (bundle / MAP_FILE).exists() and MAP_FILE not in load_bundle(bundle).index.files
+    owners = {**CHECK, "id": "disk.owners", "check": "ownership", "limits": {}}
+    documents = {"id": "documents", "file": "07-documents.log", "run": ["true"]}
+    reading = {**DISK, "commands": [*DISK["commands"], documents], "checks": [CHECK, owners]}
+    asked = request(root, checklist(theirs, reading), promotion_resume="latest")
+    probes = {"nodes-1": {"gate_evidence": {"commands": [{"output": MACHINE}]}}}
+    begin_resume({"plan": open_run(asked), "probes": probes})
+    index = load_bundle(bundle).index
+    assert index.files == {MAP_FILE: sha256((bundle / MAP_FILE).read_bytes())}

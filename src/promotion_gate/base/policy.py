@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from promotion_gate.base.mistakes import FileMistakes, Mistake
+from promotion_gate.base.names import MAP_FILE
 from promotion_gate.base.typed import UNRECORDED, Number, Or, Text
 from promotion_gate.base.yaml_lines import Marks, Path
 
@@ -20,6 +21,8 @@ GATE_NAME = Text("[a-z][a-z0-9_]{0,40}", "lower-case letters, digits and `_`")
 ID = Text("[a-z0-9][a-z0-9_.-]{0,80}", "lower-case letters, digits, `_`, `-` and `.`")
 GROUP = Text("[A-Za-z_][A-Za-z0-9_]{0,80}", "the name of an inventory group")
 ROLE = Text(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}", "a role's name, or namespace.collection.role")
+# The kind of check that reads the ownership map.
+OWNERSHIP = "ownership"
 # What the gate adds to each gate: the host can be used; the evidence is complete.
 BUILT_IN = ("host", "evidence")
 
@@ -125,6 +128,11 @@ def all_named(mistakes: FileMistakes | None) -> bool:
     names = ("gates", "checks", "name", "id")
     unread = mistakes.unread if mistakes else ()
     return not any(path[-1] in names or isinstance(path[-1], int) for path in unread if path)
+
+
+def own_files(checks: Iterable[CheckPolicy]) -> frozenset[str]:
+    """The evidence files of these checks that come from the gate itself, not from a host: the shipped ownership map."""
+    return frozenset((MAP_FILE,) if any(check.check == OWNERSHIP for check in checks) else ())
 
 
 def setting_names(gate: str, settings: Mapping[str, Any]) -> list[str]:

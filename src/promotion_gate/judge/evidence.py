@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from promotion_gate.base.model import CheckResult, Status, combined
-from promotion_gate.base.names import MAP_FILE
-from promotion_gate.base.policy import GatePolicy
+from promotion_gate.base.policy import GatePolicy, own_files
 from promotion_gate.bundle.load import CHANGED, Bundle
 from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
 from promotion_gate.judge.objections import clones
@@ -20,8 +19,7 @@ def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
             problems.append((Status.MISSING, f"{name} has no file"))
         may_be_empty = name.endswith("/")  # what a tool leaves in a folder of its own
         problems += [problem for file in names if (problem := _file_problem(bundle, file, may_be_empty))]
-    mine = bundle.index.recorded_files([gate.name])
-    mine |= {MAP_FILE} if any(check.check == "ownership" for check in gate.checks) else set()
+    mine = bundle.index.recorded_files([gate.name]) | own_files(gate.checks)
     named = tuple(gate.evidence)
     recorded = [file for file in bundle.index.files if file in mine and not _named(file, named)]
     problems += [problem for file in recorded if (problem := _file_problem(bundle, file))]

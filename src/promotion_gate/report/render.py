@@ -13,8 +13,8 @@ import jinja2
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.files import to_json
 from promotion_gate.base.model import Decision, GateResult, Status, beside_gates
-from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP, MAP_FILE, PAGE
-from promotion_gate.base.policy import GatePolicy
+from promotion_gate.base.names import BASELINE_FILE, DECISION_JSON, DECISION_MD, FOLLOW_UP, PAGE
+from promotion_gate.base.policy import GatePolicy, own_files
 from promotion_gate.base.times import took
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.report.machines import machine_files
@@ -199,11 +199,10 @@ def _told(decision: Decision) -> dict[str, Any]:
 def _evidence(bundle: Bundle, decision: Decision) -> list[tuple[str, str]]:
     """The evidence files of the gates that did not pass, with their digests as they were recorded."""
     failing = [gate for gate in decision.gates if gate.status is not Status.PASS]
-    kinds = {check.check for gate in failing for check in bundle.policy.gate(gate.name).checks}
-    names = bundle.index.recorded_files([gate.name for gate in failing])
-    names |= {MAP_FILE} if "ownership" in kinds else set()
+    checks = [check for gate in failing for check in bundle.policy.gate(gate.name).checks]
+    names = bundle.index.recorded_files([gate.name for gate in failing]) | own_files(checks)
     files = {name: digest for name, digest in bundle.index.files.items() if name in names}
-    if bundle.index.baseline_sha256 and "smoke_baseline" in kinds:
+    if bundle.index.baseline_sha256 and any(check.check == "smoke_baseline" for check in checks):
         files[BASELINE_FILE] = bundle.index.baseline_sha256
     return sorted(files.items())
 

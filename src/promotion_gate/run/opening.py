@@ -19,8 +19,8 @@ from promotion_gate.base.errors import GateError, InputError
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import sha256, sync_folder, to_json, write_atomically
 from promotion_gate.base.model import PolicyRecord
-from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, MAP_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
-from promotion_gate.base.policy import Policy
+from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, UNFINISHED
+from promotion_gate.base.policy import Policy, own_files
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
@@ -145,7 +145,7 @@ def new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str
         POLICY_FILE: checklist,
         **({} if shipped is None else {SHIPPED_POLICY_FILE: shipped}),
         BASELINE_FILE: baseline_text,
-        MAP_FILE: shipped_text(),
+        **dict.fromkeys(own_files(policy.checks()), shipped_text()),
         INDEX_FILE: to_json(plain(index)),
     }
     _make_bundle(bundle, files)
@@ -189,8 +189,7 @@ def _first_index(
         events=(),
         collector_errors=(),
         withheld=(),
-        # The default map of field owners: an input of the decision that comes from the gate, not from a host.
-        files={MAP_FILE: sha256(shipped_text().encode())},
+        files=dict.fromkeys(own_files(policy.checks()), sha256(shipped_text().encode())),
         **set_by_operator(policy, kept, record, probes={}),
     )
 

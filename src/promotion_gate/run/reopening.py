@@ -20,11 +20,13 @@ from promotion_gate.base.names import (
     SHIPPED_POLICY_FILE,
     SUMS_FILE,
 )
+from promotion_gate.base.policy import own_files
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
 from promotion_gate.bundle.history import is_sealed, remove_unfinished
 from promotion_gate.bundle.index import Attempt, Index, Probe, read_index, write_index
+from promotion_gate.judge.ownership.map import shipped_text
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.envelope import envelope_file
 from promotion_gate.run.masking import masked
@@ -60,7 +62,7 @@ def reopen(
         for name in _inputs(folder):  # written anew below
             write_atomically(archive / name, read_file(folder / name).data)
     index = replace(
-        _without(index, again),
+        _without(index, again, own_files(policy.checks())),
         state="open",
         evaluated_at=None,
         attempt=number + 1,
@@ -72,7 +74,7 @@ def reopen(
     write_index(folder, index)
     remove_unfinished(folder, index.files)
     _sweep(folder, archive, keep=set(index.files))
-    _write_inputs(folder, policy_text, shipped, baselines)
+    _write_inputs(folder, policy_text, shipped, baselines, own_files(policy.checks()))
 
 
 def has_begun(index: Index) -> bool:
@@ -138,8 +140,11 @@ def _digest_of_seal(archive: Path) -> str:
     return "" if sums.problem else sha256(sums.data)
 
 
-def _without(index: Index, gates: set[str]) -> Index:
-    """The index without what was collected of `gates`, and of no gate if all are run again."""
+def _without(index: Index, gates: set[str], own: Iterable[str]) -> Index:
+    """The index without what was collected of `gates`, and of no gate if all are run again.
+
+    The files of the gate itself that are recorded stay; what it lacks of `own`, which the checklist reads, is added.
+    """
     afresh = gates >= {planned.gate for planned in index.plan}
     files = index.recorded_files(gates)
     return replace(
@@ -152,7 +157,8 @@ def _without(index: Index, gates: set[str]) -> Index:
         masks=tuple(item for item in index.masks if not afresh and item.file not in files),
         withheld=tuple(item for item in index.withheld if not afresh and item.file not in files),
         gates={name: gate for name, gate in index.gates.items() if name not in gates},
-        files={name: digest for name, digest in index.files.items() if name not in files},
+        files=dict.fromkeys(own, sha256(shipped_text().encode()))
+        | {name: digest for name, digest in index.files.items() if name not in files},
     )
 
 
@@ -182,10 +188,13 @@ def _sweep_folder(path: Path, folder: Path, archive: Path, keep: set[str]) -> No
         path.rmdir()
 
 
-def _write_inputs(folder: Path, policy_text: str, shipped: str | None, baselines: str) -> None:
+def _write_inputs(folder: Path, policy_text: str, shipped: str | None, baselines: str, own: Iterable[str]) -> None:
     write_atomically(folder / POLICY_FILE, policy_text)
     if shipped is None:
         (folder / SHIPPED_POLICY_FILE).unlink(missing_ok=True)
     else:
         write_atomically(folder / SHIPPED_POLICY_FILE, shipped)
     write_atomically(folder / BASELINE_FILE, baselines)
+    for name in own:
+        if not os.path.lexists(folder / name):
+            write_atomically(folder / name, shipped_text())

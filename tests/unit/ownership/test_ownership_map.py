@@ -46,6 +46,9 @@ def test_what_a_map_leaves_out_is_the_shipped_maps() -> None:
     assert ownership.owners == shipped_map().owners and ownership.sections == shipped_map().sections
     assert ownership.internal_patterns == ("pk",)
     assert ownership.surfaces[0].fields["message"].line == 7
+    before = shipped_text().replace("names: [transient, nobody]", "names: [transient, fleeting]")
+    owners = load_map(SMALL, "own.yml", before).owners
+    assert owners["transient"].names == ("transient", "fleeting"), "the shipped map of the bundle, not today's"
 
 
 @pytest.mark.parametrize(

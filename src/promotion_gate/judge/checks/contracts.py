@@ -7,6 +7,7 @@ from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit, whole
 from promotion_gate.base.model import Status
 from promotion_gate.base.names import MAP_FILE
+from promotion_gate.base.policy import OWNERSHIP
 from promotion_gate.judge import masks
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
@@ -116,7 +117,7 @@ def relay_tests(case: Case) -> Finding:
 
 
 @check(
-    "ownership",
+    OWNERSHIP,
     "each field of the three contracts has exactly one owner that may own it",
     Limit("map", "path", required=False),
 )
@@ -125,9 +126,8 @@ def ownership(case: Case) -> Finding:
     collected = key_values(case.command("documents").succeeded().whole)
     files = tuple(item.file for item in case.bundle.index.artifacts if item.file.startswith(f"{DOCUMENTS}/"))
     try:
-        owners = (
-            load_map(_text(case, f"{DOCUMENTS}/{name}"), name) if name else load_map(_text(case, MAP_FILE), SHIPPED)
-        )
+        shipped = _text(case, MAP_FILE)
+        owners = load_map(_text(case, f"{DOCUMENTS}/{name}"), name, shipped) if name else load_map(shipped, SHIPPED)
     except InputError as error:
         raise Unproven(Status.INVALID, str(error), f"{DOCUMENTS}/{name}") from None
     outcome = _analysed(case, owners, collected, files)

@@ -65,14 +65,15 @@ class OwnershipMap:
 
 
 @lru_cache(maxsize=4)  # by content
-def load_map(text: str, name: str) -> OwnershipMap:
+def load_map(text: str, name: str, shipped: str = "") -> OwnershipMap:
     """Turns the text of an ownership map into an OwnershipMap; `name` is the file, for the errors.
 
-    What it leaves out of owners, internals and sections is taken from the shipped map.
-    Raises InputError with file, line and field.
+    What it leaves out of owners, internals and sections is taken from the shipped map, whose text is `shipped` (by
+    default that of this package). Raises InputError with file, line and field.
     """
     data, marks = read_yaml(text, name)
-    return _map(Fields(data, name, InputError, marks), shipped_map() if name != SHIPPED else None)
+    defaults = None if name == SHIPPED else load_map(shipped or shipped_text(), SHIPPED)
+    return _map(Fields(data, name, InputError, marks), defaults)
 
 
 @cache
