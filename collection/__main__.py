@@ -24,6 +24,7 @@ FOLDERS = {
     "roles": "roles",
     "policies": "policies",
     "library": "plugins/modules",
+    "action_plugins": "plugins/action",
     "module_utils": "plugins/module_utils",
     "filter_plugins": "plugins/filter",
     "callback_plugins": "plugins/callback",

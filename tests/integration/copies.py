@@ -18,6 +18,7 @@ PARTS = (
     "policies",
     "roles",
     "library",
+    "action_plugins",
     "module_utils",
     "filter_plugins",
     "callback_plugins",

@@ -41,6 +41,7 @@ def test_the_tarball_has_what_the_checkout_has(tarball: Path) -> None:
         names = set(archive.getnames())
     for folder, inside in (
         ("roles", "roles"), ("policies", "policies"), ("library", "plugins/modules"),
+        ("action_plugins", "plugins/action"),
         ("filter_plugins", "plugins/filter"), ("callback_plugins", "plugins/callback"),
         ("module_utils/promotion", "plugins/module_utils/promotion"),
         ("module_utils/promotion/redact", "plugins/module_utils/promotion/redact"),

@@ -50,5 +50,8 @@ def test_the_readme_names_everything_that_the_collection_has() -> None:
     playbooks = {path.stem.replace("-", "_") for path in (PROJECT / "playbooks").glob("*.yml")} | {"promotion_gate"}
     assert named["Playbooks"] == playbooks
     assert named["Roles"] == {path.name for path in (PROJECT / "roles").iterdir()}
-    for kind, folder in (("Module", "library"), ("Filters", "filter_plugins"), ("Callbacks", "callback_plugins")):
+    for kind, folder in (
+        ("Module", "library"), ("Actions", "action_plugins"),
+        ("Filters", "filter_plugins"), ("Callbacks", "callback_plugins"),
+    ):  # fmt: skip
         assert named[kind] == {path.stem for path in (PROJECT / folder).glob("*.py")}
