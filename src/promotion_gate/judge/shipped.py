@@ -50,9 +50,9 @@ def examine_policy(text: str, name: str) -> tuple[Examined, FileMistakes]:
     mistakes.add_all(unusable(examined.policy))
     # Where a name is wrong, what it should have been is not missing as well.
     named = all_named(mistakes) and not any(mistake.path[-1] in ("name", "id") for mistake in mistakes.found)
-    shipped = shipped_policy(examined.policy.name) if named else None
-    if shipped is not None:
-        mistakes.add_all(_lacking(examined.policy, shipped))
+    if named and text != shipped_checklist(examined.policy.name):
+        shipped = shipped_policy(examined.policy.name)
+        mistakes.add_all(_lacking(examined.policy, shipped) if shipped else ())
     return examined, mistakes
 
 

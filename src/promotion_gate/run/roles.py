@@ -237,9 +237,13 @@ def _mapping(path: Path) -> dict[str, Any]:
     return dict(data or {})
 
 
+# As Ansible reads the same file: with libyaml where PyYAML has it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 @lru_cache(maxsize=64)  # by content: nobody changes what it returns
 def _parsed(text: str) -> Any:
-    return yaml.safe_load(text)
+    return yaml.load(text, _LOADER)
 
 
 def name_mistakes(defined: Iterable[str], roles: Iterable[Role], ran: bool = True) -> list[str]:
