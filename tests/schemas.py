@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from promotion_gate.base.json_schema import schema
 from promotion_gate.base.model import Decision
 from promotion_gate.base.policy import Policy
-from promotion_gate.base.typed import schema
 from promotion_gate.bundle.baseline import Baselines
 from promotion_gate.bundle.index import Index
 from promotion_gate.prove.findings import Printed

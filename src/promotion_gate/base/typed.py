@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -103,53 +103,107 @@ class _UnfitError(Exception):
     def __init__(self, sentence: str, *path: str) -> None:
         self.sentence, self.path = sentence, path
 
+    def at(self, place: str) -> _UnfitError:
+        """The same, one step further from the value."""
+        return _UnfitError(self.sentence, place, *self.path)
+
 
 def read(kind: type[T], data: object, where: str) -> T:
     """A value of `kind` from JSON as it was parsed. Raises BundleError with the first place that does not fit."""
     try:
-        found: T = _read(kind, data)
+        found: T = _reader(kind)(data)
     except _UnfitError as unfit:
         place = "".join(unfit.path).removeprefix(".")
         raise BundleError(f"{where}: {place} {unfit.sentence}" if place else f"{where} {unfit.sentence}") from None
     return found
 
 
-def _at(place: str, hint: Any, data: Any) -> Any:
-    try:
-        return _read(hint, data)
-    except _UnfitError as unfit:
-        unfit.path = (place, *unfit.path)
-        raise
-
-
-def _read(hint: Any, data: Any) -> Any:
-    kind, parts = _shape(hint)
-    if kind is Annotated:
-        value = _read(parts[0], data)
-        problems = (rule.problem(value) for rule in parts[1:] if not isinstance(rule, str))
-        if problem := next(filter(None, problems), ""):
-            raise _UnfitError(problem)
-        return value
-    if kind in (Union, UnionType):
-        [other] = [part for part in parts if part is not NoneType]
-        return None if data is None else _read(other, data)
-    if kind is Literal:
-        if isinstance(data, bool) or not any(data == value and isinstance(data, type(value)) for value in parts):
-            raise _UnfitError(f"must be {' or '.join(map(str, parts))}, not {kind_of(data)}.")
-        return data
-    if kind is tuple:
-        _expect(data, (list, tuple), "a list")
-        return tuple([_at(f"[{number}]", parts[0], item) for number, item in enumerate(data)])
-    if kind is Mapping:
-        _expect(data, (Mapping,), "a mapping")
-        places = ((f".{str(name)[:MAX_SHOWN]}", name, item) for name, item in data.items())
-        return {_at(place, parts[0], name): _at(place, parts[1], item) for place, name, item in places}
-    return _object(kind, data) if is_dataclass(kind) or is_typeddict(kind) else _single(kind, data)
+Reader = Callable[[Any], Any]
 
 
 @cache
-def _shape(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    return get_origin(hint) or hint, get_args(hint)
+def _reader(hint: Any) -> Reader:
+    """What reads a value of a type: a type is looked at once, not for each of a thousand commands."""
+    kind, parts = get_origin(hint) or hint, get_args(hint)
+    if kind is Annotated:
+        return partial(_ruled, _reader(parts[0]), [rule.problem for rule in parts[1:] if not isinstance(rule, str)])
+    if kind in (Union, UnionType):
+        [other] = [part for part in parts if part is not NoneType]
+        return partial(_optional, _reader(other))
+    if kind is Literal:
+        return partial(_literal, parts)
+    if kind is tuple:
+        return partial(_list, _reader(parts[0]))
+    if kind is Mapping:
+        return partial(_mapping, _reader(parts[0]), _reader(parts[1]))
+    return partial(_object if is_dataclass(kind) or is_typeddict(kind) else _single, kind)
+
+
+def _ruled(reader: Reader, problems: list[Callable[[Any], str]], data: Any) -> Any:
+    value = reader(data)
+    for problem in problems:
+        if found := problem(value):
+            raise _UnfitError(found)
+    return value
+
+
+def _optional(reader: Reader, data: Any) -> Any:
+    return None if data is None else reader(data)
+
+
+def _literal(parts: tuple[Any, ...], data: Any) -> Any:
+    if isinstance(data, bool) or not any(data == value and isinstance(data, type(value)) for value in parts):
+        raise _UnfitError(f"must be {' or '.join(map(str, parts))}, not {kind_of(data)}.")
+    return data
+
+
+def _list(reader: Reader, data: Any) -> Any:
+    _expect(data, (list, tuple), "a list")
+    found: list[Any] = []
+    try:
+        for item in data:
+            found.append(reader(item))
+    except _UnfitError as unfit:
+        raise unfit.at(f"[{len(found)}]") from None
+    return tuple(found)
+
+
+def _mapping(names: Reader, items: Reader, data: Any) -> Any:
+    _expect(data, (Mapping,), "a mapping")
+    found, name = {}, None
+    try:
+        for name, item in data.items():
+            found[names(name)] = items(item)
+    except _UnfitError as unfit:
+        raise unfit.at(f".{str(name)[:MAX_SHOWN]}") from None
+    return found
+
+
+def _object(kind: Any, data: Any) -> Any:
+    _expect(data, (Mapping,), "a mapping")
+    known, computed = members(kind), properties(kind)
+    for name in needed(kind):
+        if name not in data:
+            raise _UnfitError("is missing.", f".{name}")
+    for name in data:
+        if name not in known and name not in computed:
+            shown = str(name)[:MAX_SHOWN]
+            raise _UnfitError(f'has the unknown key "{shown}"{nearest(shown, known) or "."}')
+    found, name = {}, ""
+    try:
+        for name, hint in computed.items():
+            _reader(hint)(data[name])
+        for name, reader in _readers(kind):
+            if name in data:
+                found[name] = reader(data[name])
+    except _UnfitError as unfit:
+        raise unfit.at(f".{name}") from None
+    return kind(**found)
+
+
+@cache
+def _readers(kind: Any) -> tuple[tuple[str, Reader], ...]:
+    return tuple((name, _reader(hint)) for name, hint in members(kind).items())
 
 
 def _expect(data: Any, kinds: tuple[type, ...], what: str) -> None:
@@ -175,23 +229,8 @@ def _single(kind: Any, data: Any) -> Any:
     return data
 
 
-def _object(kind: Any, data: Any) -> Any:
-    _expect(data, (Mapping,), "a mapping")
-    members, computed = _members(kind), _properties(kind)
-    for name in _needed(kind):
-        if name not in data:
-            raise _UnfitError("is missing.", f".{name}")
-    for name in data:
-        if name not in members and name not in computed:
-            shown = str(name)[:MAX_SHOWN]
-            raise _UnfitError(f'has the unknown key "{shown}"{nearest(shown, members) or "."}')
-    for name, hint in computed.items():
-        _at(f".{name}", hint, data[name])
-    return kind(**{name: _at(f".{name}", hint, data[name]) for name, hint in members.items() if name in data})
-
-
 @cache
-def _members(kind: Any) -> dict[str, Any]:
+def members(kind: Any) -> dict[str, Any]:
     """The fields that a file has of a dataclass or TypedDict, each with its type."""
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
@@ -201,16 +240,16 @@ def _members(kind: Any) -> dict[str, Any]:
 
 def keys(kind: Any) -> list[str]:
     """The names of the fields that a file may have."""
-    return [*_members(kind)]
+    return [*members(kind)]
 
 
 @cache
-def _needed(kind: Any) -> list[str]:
+def needed(kind: Any) -> list[str]:
     """The names that must be there."""
     if is_typeddict(kind):
         return sorted(kind.__required_keys__)
     bare = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
-    return [name for name, hint in _members(kind).items() if name in bare or _is_constant(hint)] + [*_properties(kind)]
+    return [name for name, hint in members(kind).items() if name in bare or _is_constant(hint)] + [*properties(kind)]
 
 
 def _is_constant(hint: Any) -> bool:
@@ -218,7 +257,7 @@ def _is_constant(hint: Any) -> bool:
 
 
 @cache
-def _properties(kind: Any) -> dict[str, Any]:
+def properties(kind: Any) -> dict[str, Any]:
     """The types of what @recorded marks."""
     getters = {name: getattr(member, "fget", None) for name, member in vars(kind).items()}
     marked = {name: getter for name, getter in getters.items() if getattr(getter, "recorded", False)}
@@ -230,7 +269,7 @@ def _properties(kind: Any) -> dict[str, Any]:
 
 @cache
 def _written(kind: Any) -> tuple[str, ...]:
-    return (*_members(kind), *_properties(kind))
+    return (*members(kind), *properties(kind))
 
 
 def plain(value: Any) -> Any:
@@ -243,57 +282,3 @@ def plain(value: Any) -> Any:
         kind: Any = type(value)
         return {name: plain(getattr(value, name)) for name in _written(kind)}
     return str(value) if isinstance(value, Enum) else value
-
-
-# --- the JSON Schema ----------------------------------------------------------------------------------------------
-
-
-def schema(kind: Any, title: str) -> dict[str, Any]:
-    """The JSON Schema of a file that holds one value of `kind`."""
-    shared: dict[str, Any] = {}
-    whole = _object_schema(kind, shared)
-    named = {"$defs": dict(sorted(shared.items()))} if shared else {}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **whole, **named}
-
-
-_NAMES = {NoneType: "null", str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-def _schema(hint: Any, shared: dict[str, Any]) -> dict[str, Any]:
-    kind, parts = get_origin(hint), get_args(hint)
-    if kind is Annotated:
-        found = _schema(parts[0], shared)
-        for rule in parts[1:]:
-            if isinstance(rule, Or):
-                found = {"anyOf": [_schema(rule.kind, shared), found]}
-            else:
-                found |= {"description": rule} if isinstance(rule, str) else rule.keywords()
-    elif kind in (Union, UnionType):
-        found = {"anyOf": [_schema(part, shared) for part in parts]}
-    elif kind is Literal:
-        found = {"const": parts[0]} if len(parts) == 1 else {"enum": list(parts)}
-    elif kind is tuple:
-        found = {"type": "array", "items": _schema(parts[0], shared)}
-    elif kind is Mapping:
-        found = {"type": "object", "additionalProperties": _schema(parts[1], shared)}
-        if parts[0] is not str:
-            found["propertyNames"] = _schema(parts[0], shared)
-    elif is_dataclass(hint) or is_typeddict(hint):
-        name = hint.__name__
-        if name not in shared:
-            shared[name] = _object_schema(hint, shared)
-        found = {"$ref": f"#/$defs/{name}"}
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        found = {"enum": [item.value for item in hint]}
-    else:
-        found = {} if hint is Any else {"type": _NAMES[hint]}
-    return found
-
-
-def _object_schema(kind: Any, shared: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {name: _schema(hint, shared) for name, hint in {**_members(kind), **_properties(kind)}.items()},
-        "required": sorted(_needed(kind)),
-        "additionalProperties": False,
-    }
