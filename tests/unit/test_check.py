@@ -16,7 +16,8 @@ import pytest
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.times import parse_stamp
-from promotion_gate.bundle.history import newest_run, run_folders
+from promotion_gate.bundle.history import run_folders
+from promotion_gate.bundle.newest import newest_run
 from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.signing import sign
 from promotion_gate.prove.signoff import make_signoff

@@ -18,8 +18,9 @@ from promotion_gate.base.files import read_json, to_json
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle import recorder
 from promotion_gate.bundle.baseline import write_baseline
-from promotion_gate.bundle.history import newest_folder, run_folders, runs
+from promotion_gate.bundle.history import run_folders
 from promotion_gate.bundle.load import load_bundle
+from promotion_gate.bundle.newest import looks, newest_folder
 from promotion_gate.judge.decide import decide
 from promotion_gate.run import opening
 
@@ -102,5 +103,5 @@ def test_runs_of_one_second_are_told_apart(tmp_path: Path) -> None:
     names = ("z", "m", "a")
     for name in names:
         bundles.open_bundle(tmp_path, name)
-    assert [run.folder.name for run in runs(tmp_path)] == list(names)
+    assert [look.folder.name for look in looks(tmp_path)] == list(names)
     assert newest_folder(tmp_path).name == "a"

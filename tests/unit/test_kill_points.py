@@ -28,7 +28,8 @@ from promotion_gate.base.files import list_files, read_file, sha256
 from promotion_gate.base.names import ATTEMPTS, SUMS_FILE, UNFINISHED
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
-from promotion_gate.bundle.history import broken_links, is_sealed, newest_run, previous_seal, read_run
+from promotion_gate.bundle.history import broken_links, is_sealed, read_run
+from promotion_gate.bundle.newest import looks, newest_run, previous_seal
 from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.sound import parse_sums
@@ -245,7 +246,7 @@ def assert_readable(root: Path) -> None:
     else:
         with pytest.raises(InputError, match="has no run"):
             newest_run(root, "latest")
-        assert previous_seal(root, "20261125T000000Z") is None
+        assert previous_seal(looks(root), "20261125T000000Z") is None
     assert read_baseline_dir(root / "baseline", root, utc_now())
 
 

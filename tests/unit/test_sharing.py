@@ -13,8 +13,9 @@ import pytest
 
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, InputError
-from promotion_gate.bundle import history
-from promotion_gate.bundle.history import newest_folder, run_folders
+from promotion_gate.bundle import newest
+from promotion_gate.bundle.history import run_folders
+from promotion_gate.bundle.newest import newest_folder
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle
 
@@ -148,10 +149,10 @@ def test_a_run_that_may_not_be_looked_into_counts_as_one(tmp_path: Path, monkeyp
                 raise PermissionError(errno.EACCES, "Permission denied")
             return os.lstat(self)
 
-    def closed(folder: Path) -> history.Run:
+    def closed(path: Path) -> object:
         raise BundleError("closed")
 
-    monkeypatch.setattr(history, "read_run", closed)
+    monkeypatch.setattr(newest, "read_json", closed)
     root = Closed(tmp_path)
     assert [folder.name for folder in run_folders(root)] == [older.name, newer.name]
     os.utime(older, (0, 0))

@@ -173,7 +173,8 @@ def _mapping(names: Reader, items: Reader, data: Any) -> Any:
     found, name = {}, None
     try:
         for name, item in data.items():
-            found[names(name)] = items(item)
+            key = names(name)
+            found[key] = items(item)
     except _UnfitError as unfit:
         raise unfit.at(f".{str(name)[:MAX_SHOWN]}") from None
     return found

@@ -6,16 +6,13 @@ once the next one is open that seal stays the newest: it is the one link that co
 
 from __future__ import annotations
 
-import contextlib
 import re
-import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.errors import BundleError
 from promotion_gate.base.files import digest_of, read_file
 from promotion_gate.base.names import (
     ARCHIVED,
@@ -32,7 +29,6 @@ from promotion_gate.base.names import (
     SUMS_FILE,
     UNFINISHED,
 )
-from promotion_gate.base.times import stamp
 from promotion_gate.bundle.index import Index, Previous, read_index
 
 # Whatever has one of these is a run, however little else is left of it.
@@ -114,59 +110,6 @@ def read_run(folder: Path) -> Run:
     return Run(folder, read_index(folder))
 
 
-def runs(root: Path) -> list[Run]:
-    """All runs whose index can be read, oldest first by the time they were opened."""
-    found = []
-    for folder in run_folders(root):
-        with contextlib.suppress(BundleError):
-            found.append(read_run(folder))
-    return sorted(found, key=lambda run: (run.index.opened_at, run.folder.name))
-
-
-def newest_folder(root: Path) -> Path:
-    """The newest run, readable or not: a broken one must not let an older decision speak for it.
-
-    Raises InputError where there is none.
-    """
-    folders = run_folders(root)
-    if not folders:
-        raise InputError(f"{root} has no run. Name the evidence root of the runs with --root.")
-    return max(folders, key=lambda folder: (_opened_at(folder), folder.name))
-
-
-def _opened_at(folder: Path) -> str:
-    try:
-        return read_run(folder).index.opened_at
-    except BundleError:
-        return stamp(datetime.fromtimestamp(folder.lstat().st_mtime, UTC))
-
-
-def latest_moment(root: Path) -> tuple[str, str] | None:
-    """The latest stamp at which a run of an evidence root was opened or decided, and that run; None without a run."""
-    moments = [(_opened_at(folder), folder.name) for folder in run_folders(root)]
-    moments += [(run.index.evaluated_at or "", run.folder.name) for run in runs(root)]
-    return max(moments, default=None)
-
-
-def newest_run(root: Path, wanted: str) -> Run:
-    """The run to resume: only the newest of an evidence root can be. Raises InputError naming it."""
-    names = {folder.name for folder in run_folders(root)}
-    if not names:
-        raise InputError(f"promotion_resume is {wanted}, but {root} has no run. Run the gate without promotion_resume.")
-    newest = newest_folder(root)
-    if wanted not in ("latest", newest.name):
-        what = "is not the newest run of" if wanted in names else "is not a run of"
-        raise InputError(
-            f"promotion_resume is {wanted}, which {what} {root}. Only the newest can be resumed: "
-            f"{newest.name} (or write latest)."
-        )
-    try:
-        check_no_link(newest)
-        return read_run(newest)
-    except BundleError as error:
-        raise InputError(f"The newest run cannot be resumed: {error} Run the gate without promotion_resume.") from None
-
-
 def seals(folder: Path) -> list[str]:
     """The digests of a run's seals, the newest first: its SHA256SUMS, then those of its earlier attempts."""
     attempts = folder / ATTEMPTS
@@ -196,33 +139,30 @@ def _sealed_earlier(folder: Path) -> Iterator[str]:
         yield from (name for _, _, name in (line.partition("  ") for line in lines) if name)
 
 
-def previous_seal(root: Path, run_id: str) -> Previous | None:
-    """The newest run before `run_id` that was ever sealed: its id and the digest of its newest seal."""
-    for run in reversed(runs(root)):
-        found = seals(run.folder)
-        if run.folder.name != run_id and found:
-            return Previous(run.folder.name, found[0])
-    return None
-
-
 def broken_links(root: Path) -> Iterator[str]:
     """What speaks against the chain of an evidence root, one sentence each.
 
     Finds a run that was removed, reordered, or sealed anew after the next one was opened. The newest run has no
     successor that names it: that it was removed cannot be seen from the others.
     """
-    for folder in run_folders(root):
+    folders = run_folders(root)
+    links = []
+    for folder in folders:
+        problem = ""
+        try:
+            links.append(Link.of(read_run(folder)))
+            if links[-1].run_id != folder.name:
+                problem = f"{folder.name}: its index is of run {links[-1].run_id}."
+        except BundleError as error:
+            problem = str(error)
         try:
             check_no_link(folder)
-            run = read_run(folder)
         except BundleError as error:
-            yield str(error)
-            continue
-        if run.index.run_id != folder.name:
-            yield f"{folder.name}: its index is of run {run.index.run_id}."
-    found = runs(root)
-    names = {folder.name for folder in run_folders(root)}
-    yield from chain_breaks([Link.of(run) for run in found], names)
+            problem = str(error)
+        if problem:
+            yield problem
+    links.sort(key=lambda link: (link.opened_at, link.name))
+    yield from chain_breaks(links, {folder.name for folder in folders})
     yield from stray_problems(root)
 
 
@@ -268,12 +208,6 @@ def _first_files(folder: Path) -> frozenset[str]:
 
 def _is_evidence(name: str) -> bool:
     return name in OWN_NAMES or _EVIDENCE.fullmatch(name) is not None
-
-
-def root_id(root: Path) -> str:
-    """What all runs of an evidence root have in common: the first one draws it, each later one takes it over."""
-    found = runs(root)
-    return found[-1].index.root_id if found else secrets.token_hex(16)
 
 
 def _link(link: Link, before: Link | None, names: Collection[str]) -> Iterator[str]:

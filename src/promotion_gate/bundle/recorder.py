@@ -7,7 +7,7 @@ offsets of its monotonic clock, so a VM whose clock is wrong changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields as fields_of
 from dataclasses import is_dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from promotion_gate.base.model import Mask
 from promotion_gate.base.names import INDEX_FILE, evidence_name
 from promotion_gate.base.policy import gate_settings
 from promotion_gate.base.redact import Redactor
-from promotion_gate.base.times import human_seconds, stamp, utc_now
+from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.base.typed import read
 from promotion_gate.bundle.index import (
     Artifact,
@@ -37,6 +37,7 @@ from promotion_gate.bundle.index import (
     read_index,
     write_index,
 )
+from promotion_gate.bundle.transcript import header
 
 MAX_ARTIFACTS = 1000
 # Makes the plan of the settings and of what was probed.
@@ -77,8 +78,7 @@ class Recorder:
         trip_ns = fields.integer("trip_ns", 0)
         began = ended - timedelta(microseconds=trip_ns / 1000)
         self._gate(gate, fields, host, began, ended, trip_ns)
-        for command in fields.sequence("commands"):
-            self._command(gate, Fields(command, "a command of the module's result", BundleError), host, began)
+        self._commands(gate, fields.sequence("commands"), host, began)
         for artifact_set in fields.sequence("artifacts"):
             self._artifacts(gate, Fields(artifact_set, "an artifact of the module's result", BundleError))
         self._save()
@@ -199,8 +199,26 @@ class Recorder:
             )
         self._index = replace(self._index, gates={**self._index.gates, gate: record})
 
-    def _command(self, gate: str, command: Fields, host: str, began: datetime) -> None:
-        name = evidence_name(command.text("file"), "the module's result")
+    def _commands(self, gate: str, given: Sequence[object], host: str, began: datetime) -> None:
+        """The commands of a trip: each transcript is written once, with all that belongs to it."""
+        transcripts: dict[str, bytearray] = {}
+        records = []
+        try:
+            for item in given:
+                command = Fields(item, "a command of the module's result", BundleError)
+                name = evidence_name(command.text("file"), "the module's result")
+                if name not in transcripts:
+                    transcripts[name] = bytearray(self._written(name))
+                records.append(self._command(gate, command, host, began, name, transcripts[name]))
+        finally:  # what came before one that cannot be read is evidence
+            self._index = replace(self._index, commands=(*self._index.commands, *records))
+            for name, data in transcripts.items():
+                self._write(name, bytes(data))
+
+    def _command(
+        self, gate: str, command: Fields, host: str, began: datetime, name: str, transcript: bytearray
+    ) -> Command:
+        """The record of one command, whose output is added to its transcript."""
         output = self._kept(name, command, "output").encode("utf-8", "replace")
         record = Command(
             gate=gate,
@@ -223,13 +241,11 @@ class Recorder:
             length=len(output),
             not_run=command.optional_text("not_run"),
         )
-        before = self._written(name)
-        header = _header(record, command.text("encoding", "utf-8"), command.integer("total_bytes", len(output)))
-        head = (b"\n" if before else b"") + header.encode("utf-8", "replace")
-        record = replace(record, offset=len(before) + len(head))
-        self._index = replace(self._index, commands=(*self._index.commands, record))
-        tail = b"" if output.endswith(b"\n") or not output else b"\n"
-        self._write(name, before + head + output + tail)
+        above = header(record, command.text("encoding", "utf-8"), command.integer("total_bytes", len(output)))
+        transcript += (b"\n" if transcript else b"") + above.encode("utf-8", "replace")
+        record = replace(record, offset=len(transcript))
+        transcript += output + (b"" if output.endswith(b"\n") or not output else b"\n")
+        return record
 
     def _artifacts(self, gate: str, found: Fields) -> None:
         to = evidence_name(found.text("to"), "the module's result")
@@ -272,28 +288,3 @@ class Recorder:
     def _write(self, name: str, data: bytes) -> None:
         write_atomically(self.folder / name, data)
         self._index = replace(self._index, files={**self._index.files, name: sha256(data)})
-
-
-def _header(record: Command, encoding: str, total_bytes: int) -> str:
-    """The lines above an output; for people, the index is what counts."""
-    lines = [
-        f"# host: {record.host}",
-        f"# directory: {record.directory}",
-        f"# command: {record.command}",
-        f"# started: {record.started}",
-        f"# environment: {', '.join(record.environment_names) or 'nothing is added'}",
-    ]
-    if record.not_run is not None:
-        lines.append(f"# not run: {record.not_run}")
-    else:
-        ending = record.exit if record.exit is not None else f"killed by signal {record.signal}"
-        lines += [f"# duration: {human_seconds(record.duration_ns)}", f"# exit: {ending}"]
-    if record.timed_out:
-        lines.append(f"# time limit: timed out after {record.limit_seconds} s and was killed")
-    if record.left_running:
-        lines.append("# left running: processes of this command had to be ended")
-    if record.truncated:
-        lines.append(f"# truncated: {total_bytes} bytes were printed, head and tail are kept")
-    if encoding != "utf-8":
-        lines.append(f"# encoding: {encoding}; bytes that are no UTF-8 stand as \\xNN, backslashes are doubled")
-    return "".join(" ".join(line.splitlines()) + "\n" for line in lines) + "\n"

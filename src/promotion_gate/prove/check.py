@@ -14,7 +14,8 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import visible
 from promotion_gate.base.model import Decision, Status, beside_gates
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
-from promotion_gate.bundle.history import check_no_link, newest_folder
+from promotion_gate.bundle.history import check_no_link
+from promotion_gate.bundle.newest import newest_folder
 from promotion_gate.prove.signoff import read_signoff
 from promotion_gate.prove.verify import chain_problems, verify_bundle
 

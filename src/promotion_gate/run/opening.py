@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from promotion_gate.base.policy import Policy, own_files
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
-from promotion_gate.bundle.history import latest_moment, newest_run, previous_seal, read_run, root_id
+from promotion_gate.bundle.history import read_run
 from promotion_gate.bundle.index import INDEX_SCHEMA, Index
+from promotion_gate.bundle.newest import Look, latest_moment, looks, newest_run, previous_seal, root_id
 from promotion_gate.judge.ownership.map import shipped_text
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
 from promotion_gate.prove.signing import check_signing_key
@@ -112,12 +113,12 @@ def abandon(bundle: Path) -> None:
         shutil.rmtree(bundle)
 
 
-def _later_than_all(root: Path) -> datetime:
+def _later_than_all(root: Path, there: Sequence[Look]) -> datetime:
     """When a run that is opened now is opened: the newest run is found by that, so it is later than every other.
 
     Within the second of another run it waits for the next one. Raises InputError where the clock went back.
     """
-    latest = latest_moment(root)
+    latest = latest_moment(there)
     now = utc_now()
     if latest and stamp(now) == latest[0]:
         time.sleep(1 - now.microsecond / 1e6)
@@ -133,14 +134,15 @@ def _later_than_all(root: Path) -> datetime:
 
 
 def new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str) -> dict[str, Any]:
-    opened = _later_than_all(root)
+    there = looks(root)
+    opened = _later_than_all(root, there)
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
     bundle = root / run_id
     baseline_text = baselines_to_json(read_baseline_dir(Path(settings["promotion_baseline_dir"]), root, opened))
     shipped = shipped_checklist(policy.name)
     record = policy_record(settings["promotion_policy"], checklist, shipped)
-    index = _first_index(root, run_id, opened, sha256(baseline_text.encode()), policy, masked(settings), record)
+    index = _first_index(there, run_id, opened, sha256(baseline_text.encode()), policy, masked(settings), record)
     files = {
         POLICY_FILE: checklist,
         **({} if shipped is None else {SHIPPED_POLICY_FILE: shipped}),
@@ -160,7 +162,7 @@ def new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str
 
 
 def _first_index(
-    root: Path,
+    there: Sequence[Look],
     run_id: str,
     opened: datetime,
     baseline_sha256: str,
@@ -172,13 +174,13 @@ def _first_index(
     return Index(
         schema=INDEX_SCHEMA,
         run_id=run_id,
-        root_id=root_id(root),
+        root_id=root_id(there),
         state="open",
         attempt=1,
         opened_at=stamp(opened),
         evaluated_at=None,
         baseline_sha256=baseline_sha256,
-        previous=previous_seal(root, run_id),
+        previous=previous_seal(there, run_id),
         attempts=(),
         probes={},
         run={},

@@ -21,9 +21,9 @@ from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir
-from promotion_gate.bundle.history import newest_folder, newest_run
 from promotion_gate.bundle.index import Index, Probe, read_index
 from promotion_gate.bundle.load import load_bundle
+from promotion_gate.bundle.newest import newest_folder, newest_run
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.signoff import void_from_now
 from promotion_gate.run.lock import RunLock
