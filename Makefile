@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick collection
+.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick scale collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -55,6 +55,9 @@ nightly: $(STAMP) ## all cases of all tests, the coverage, every kill point, pro
 
 bench: $(STAMP) ## how long a run takes against the same commands typed by hand, and docs/benchmark.md from it
 	$(VENV)/bin/python benchmarks/against_the_shell.py --write
+
+scale: $(STAMP) ## how time and memory grow with commands, output, files and runs, into docs/benchmark.md
+	$(VENV)/bin/python benchmarks/scale.py --write
 
 bench-quick: $(STAMP) ## three rounds of it, and which ratio is not that of docs/benchmark.md any more
 	$(VENV)/bin/python benchmarks/against_the_shell.py --rounds 3 --compare

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import io
 import json
-import re
 import resource
 import subprocess
 import sys
@@ -24,8 +23,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("tests", "tests/unit", "module_utils")]
 
-PAGE = ROOT / "docs" / "benchmark.md"
-BEGIN, END = "<!-- scale -->", "<!-- end of scale -->"
+from pages import PAGE, put  # noqa: E402
+
 # Ten times the input may take this many times as long; below FLOOR_SECONDS a measurement says nothing.
 GROWTH = 15.0
 FLOOR_SECONDS = 0.2
@@ -173,7 +172,7 @@ def _command(number: int) -> str:
 ROWS = (
     Row("record a gate of many commands", (100, 1_000, 10_000), "commands", recording),
     Row("seal and verify a bundle of many commands", (100, 1_000, 10_000), "commands", deciding),
-    Row("record events beside results", (10, 100, 1_000), "events", events),
+    Row("record events beside results", (10, 100), "events", events, "the index is written for each"),
     Row("run a command that prints, on the host", (2, 20, 200), "MB", output, "1 MB of a command's output is kept"),
     Row("record what it printed, on the controller", (2, 20, 200), "MB", recording_output, "the same"),
     Row("bring back files, on the host", (100, 1_000, 10_000), "files", files, "200 files"),
@@ -255,9 +254,7 @@ def main() -> int:
         lines.append(line)
         print(line, flush=True)
     if options.write:
-        text = PAGE.read_text(encoding="utf-8")
-        new = f"{BEGIN}\n" + "\n".join(lines) + f"\n{END}"
-        PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: new, text, flags=re.DOTALL), encoding="utf-8")
+        put("scale", "\n".join(lines))
     return int(any("grows faster" in line for line in lines))
 
 
