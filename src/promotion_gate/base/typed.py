@@ -110,8 +110,9 @@ class _UnfitError(Exception):
 
 def read(kind: type[T], data: object, where: str) -> T:
     """A value of `kind` from JSON as it was parsed. Raises BundleError with the first place that does not fit."""
+    hint: Any = kind
     try:
-        found: T = _reader(kind)(data)
+        found: T = _reader(hint)(data)
     except _UnfitError as unfit:
         place = "".join(unfit.path).removeprefix(".")
         raise BundleError(f"{where}: {place} {unfit.sentence}" if place else f"{where} {unfit.sentence}") from None
