@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import subprocess
 from collections import Counter
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
@@ -27,6 +30,7 @@ from promotion_gate.report.transcripts import transcripts
 EXAMPLES = bundles.PROJECT / "tests" / "bundles" / "0.1.0"
 HEALTHY, HELD, RESUMED = EXAMPLES / "root/healthy", EXAMPLES / "held/repaired", EXAMPLES / "root/repaired"
 CHROMIUM = shutil.which("chromium")
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
 
 
 def parsed(text: str) -> xml.Element:
@@ -106,6 +110,14 @@ def test_the_judged_line_is_marked() -> None:
     assert any("Reason=maintenance" in line for line in marks)
 
 
+@pytest.mark.parametrize(("folder", "nodes"), [(HEALTHY, "1 of 1 nodes"), (HELD, "0 of 1 nodes")])
+def test_the_banner_says_how_much_was_looked_at(folder: Path, nodes: str) -> None:
+    checks = sum(len(gate.checks) for gate in decide(load_bundle(folder)).gates)
+    [banner] = [words(item) for item in parsed(rendered(folder)).iter("ul") if item.get("class") == "coverage"]
+    for said in (f"{checks} of {checks} checks judged", "3 of 3 runs", nodes):
+        assert said in banner
+
+
 def test_a_resumed_run_says_what_it_kept() -> None:
     shown = words(parsed(rendered(RESUMED)))
     assert "Kept from them: gate 1, gate 2, gate 5" in shown
@@ -164,17 +176,74 @@ def test_what_a_host_prints_is_text(payload: str, plain_page: set[tuple[str, str
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+@in_chromium
 def test_a_browser_makes_nothing_else_of_it(plain_page: set[tuple[str, str]], tmp_path: Path) -> None:
     """The same in Chromium: what it makes of the page, serialized, with all payloads at once."""
     bundle = load_bundle(bundles.closed_bundle(tmp_path / "root", everywhere("\n".join(PAYLOADS.values()), first=True)))
-    (tmp_path / "page.html").write_text(page(bundle, decide(bundle)), encoding="utf-8")
-    words_ = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    run = subprocess.run(
-        [*words_, "--dump-dom", (tmp_path / "page.html").as_uri()], capture_output=True, text=True, check=True
-    )
-    root: xml.Element = html5lib.parse(run.stdout, namespaceHTMLElements=False)
+    root: xml.Element = html5lib.parse(browsed(page(bundle, decide(bundle)), tmp_path), namespaceHTMLElements=False)
     assert kinds(root) <= plain_page | {("mark", ""), ("mark", "title")}
+
+
+def browsed(text: str, folder: Path, *options: str) -> str:
+    """What Chromium makes of a page, serialized, once its scripts have ended."""
+    path = folder / "page.html"
+    path.write_text(text, encoding="utf-8")
+    words_ = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    run = subprocess.run([*words_, *options, "--dump-dom", path.as_uri()], capture_output=True, text=True, check=True)
+    return run.stdout
+
+
+AXE = """
+axe.run(document, {resultTypes: ["violations", "incomplete"]}).then(found => {
+  const told = found.violations.filter(rule => ["serious", "critical"].includes(rule.impact));
+  const nodes = rule => rule.nodes.map(node => node.target.join(" ") + ": " + node.failureSummary);
+  const said = document.createElement("pre");
+  said.id = "axe";
+  said.textContent = JSON.stringify({passes: found.passes.length, faults: told.map(rule => [rule.id, nodes(rule)])});
+  document.body.append(said);
+});
+"""
+# As it is read: light and dark, and on a screen as narrow as Chromium's window can be.
+LOOKS = {
+    "light": (),
+    "dark": ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"),
+    "narrow": ("--window-size=400,900",),
+}
+
+
+def faults_for_axe(text: str, folder: Path, *look: str) -> list[Any]:
+    """What axe-core finds that is serious, with everything unfolded.
+
+    A page of ours allows no script, so a copy that allows them is looked at.
+    """
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    allowed = re.sub('<meta http-equiv="Content-Security-Policy".*?>', "", text)
+    unfolded = re.sub("<details(?! open)(?=[^>]*>)", "<details open", allowed)
+    scripted = unfolded.replace("</body>", f"<script>{axe}</script><script>{AXE}</script></body>")
+    told = re.search('<pre id="axe">(.*?)</pre>', browsed(scripted, folder, "--virtual-time-budget=60000", *look), re.S)
+    assert told, "axe did not come to its end"
+    found = json.loads(html.unescape(told[1]))
+    assert found["passes"]
+    return list(found["faults"])
+
+
+@pytest.mark.nightly
+@in_chromium
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("folder", [HEALTHY, HELD, RESUMED], ids=["PROMOTE", "HOLD", "resumed"])
+def test_axe_finds_nothing_serious(folder: Path, look: tuple[str, ...], tmp_path: Path) -> None:
+    assert faults_for_axe(rendered(folder), tmp_path, *look) == []
+
+
+@pytest.mark.nightly
+@in_chromium
+def test_axe_sees_a_fault(tmp_path: Path) -> None:
+    """An image without a text, and words that can hardly be read, in a section that was folded."""
+    text = rendered(HEALTHY).replace(
+        "<pre tabindex", '<p style="color: #eee; background: #fff">pale</p><pre tabindex', 1
+    )
+    text = text.replace("</main>", '<img src="nothing.png"></main>')
+    assert {rule for rule, _ in faults_for_axe(text, tmp_path)} == {"color-contrast", "image-alt"}
 
 
 def test_the_templates_name_no_gate() -> None:

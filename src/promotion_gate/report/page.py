@@ -114,6 +114,7 @@ def _view(bundle: Bundle, decision: Decision, files: dict[str, str]) -> dict[str
         "reason": _reason(decision, causes),
         "objections": beside_gates(decision.objections),
         "coverage": _coverage(decision),
+        "covered": [check.details["covered"] for check in checks.values() if "covered" in check.details],
         "gates": sorted(decision.gates, key=lambda gate: (gate.status is Status.PASS, gate.id)),
         "hosts": {gate.name: index.host_of(gate.name) for gate in decision.gates},
         "bars": {name: bar(check) for name, check in checks.items()},

@@ -21,7 +21,8 @@ from promotion_gate.judge.parsers.trouble import could_not_work
 class Finding:
     """What a check function returns.
 
-    `hint` picks the unblock sentence of the policy, `values` fill it in; `details` are plain data for the summaries.
+    `hint` picks the unblock sentence of the policy, `values` fill it in; `details` are plain data for the summaries;
+    `covered` of them is how many of how many of what were good, for the page.
     `because` is the id of the check whose failure kept this one from being judged; `not_run` says why nothing was run.
     """
 

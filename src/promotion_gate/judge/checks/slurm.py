@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from promotion_gate.base.limits import Limit, flag, whole
 from promotion_gate.base.model import Status
@@ -105,12 +106,14 @@ def schedulable_node(case: Case) -> Finding:
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
     good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)
     names = sorted({node.name for node in good})
+    known = {node.name for node in listing.nodes if partition in ("", node.partition)}
+    details = {"covered": (len(names), len(known), "nodes")}
     wanted = int(case.limit("min_schedulable_nodes"))
     if len(names) >= wanted and shown.exit == 0:
         states = ", ".join(f"{node.name} {node.state.lower()} in {node.partition}" for node in good[:5])
         figure = f"{good[0].name} {good[0].state.lower()}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-        return Finding(Status.PASS, states, (output.record.file,), figure=figure)
-    return _no_node(case, output, listing, partition, power_saving)
+        return Finding(Status.PASS, states, (output.record.file,), figure=figure, details=details)
+    return replace(_no_node(case, output, listing, partition, power_saving), details=details)
 
 
 def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, power_saving: bool) -> Finding:

@@ -92,7 +92,8 @@ def smoke_runs(case: Case) -> Finding:
         if problem:
             failures.append(f"run {number} {problem}")
     observed = f"{wanted - len(failures)} of {wanted} runs succeeded"
-    details = {"runs": times, "success_count": wanted - len(failures), "required": wanted}
+    succeeded = wanted - len(failures)
+    details = {"runs": times, "success_count": succeeded, "required": wanted, "covered": (succeeded, wanted, "runs")}
     if failures:
         observed = f"{observed}: " + "; ".join(failures)
         return Finding(combined(statuses), observed, tuple(dict.fromkeys(files)), hint=hint, details=details)
