@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from pages import PAGE, put  # noqa: E402
 GROWTH = 15.0
 FLOOR_SECONDS = 0.2
 MB = 1_000_000
+# Ten thousand runs are all of the past.
+APART = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def runs(folder: Path, size: int, *words: str) -> Callable[[], object]:
 
     from promotion_gate.__main__ import main as promotion_gate
 
-    many_runs(folder, size)
+    many_runs(folder, size, APART)
     return lambda: promotion_gate([*words, str(folder)])
 
 
@@ -138,7 +141,7 @@ def opening(folder: Path, size: int) -> Callable[[], object]:
     import bundles
     from test_history import many_runs
 
-    many_runs(folder, size)
+    many_runs(folder, size, APART)
     return lambda: bundles.open_bundle(folder, run_id="20990101T000000Z")
 
 

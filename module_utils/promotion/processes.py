@@ -36,6 +36,15 @@ def process_table() -> Table:
     return table
 
 
+def is_childless(pid: int) -> bool:
+    """Whether a process of one thread has no children, not even dead ones; False where the kernel has no such list."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as stream:
+            return not stream.read(1)
+    except OSError:
+        return False
+
+
 def descendants(root: int, table: Table) -> set[int]:
     """All living descendants of a process."""
     children: dict[int, list[int]] = {}

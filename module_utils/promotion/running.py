@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from .processes import Table, descendants, process_table, send
+from .processes import Table, descendants, is_childless, process_table, send
 from .supervisor import KILL_SECONDS, supervise
 from .text import Capture
 
@@ -103,8 +103,7 @@ class Running:
         self.phase, self.until = phase, time.monotonic_ns() + int(seconds * 1e9)
 
     def step(self) -> None:
-        """Does what the phase asks for now; one phase per call."""
-        late = time.monotonic_ns() >= self.until
+        """Goes on from phase to phase as far as it can without waiting."""
         steps = {
             "run": self.step_run,
             "drain": self.step_drain,
@@ -112,8 +111,10 @@ class Running:
             "term": self.step_term,
             "kill": self.step_kill,
         }
-        if self.phase in steps:
-            steps[self.phase](late)
+        before = None
+        while self.phase in steps and self.phase != before:
+            before = self.phase
+            steps[before](time.monotonic_ns() >= self.until)
 
     def step_run(self, late: bool) -> None:
         if self.lost:
@@ -161,6 +162,8 @@ class Running:
 
     def family(self) -> set[int]:
         """What the command has running. A supervisor that was killed has left its children to us."""
+        if not self.lost and is_childless(self.supervisor):
+            return set()  # as nearly always; the table has every process of the machine
         table = process_table()
         if not table:
             return {self.pid} if self.pid and self.ended is None else set()

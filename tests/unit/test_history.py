@@ -23,7 +23,7 @@ HEALTHY, HELD, REPAIRED = EXAMPLES / "root" / "healthy", EXAMPLES / "held" / "re
 FILES = ("index.json", "promotion-decision.json")
 
 
-def many_runs(root: Path, count: int) -> list[Path]:
+def many_runs(root: Path, count: int, apart: timedelta = timedelta(hours=1)) -> list[Path]:
     """Runs with what the history reads of them: every third is HOLD, and each names the one before it."""
     content = {one: {name: json.loads((one / name).read_bytes()) for name in FILES} for one in (HEALTHY, HELD)}
     previous = None
@@ -31,7 +31,7 @@ def many_runs(root: Path, count: int) -> list[Path]:
     for number in range(count):
         source = HELD if number % 3 == 2 else HEALTHY
         index, record = (content[source][name] for name in FILES)
-        moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+        moment = datetime(2026, 1, 1, tzinfo=UTC) + number * apart
         name = f"run{number:04}"
         index |= {"run_id": name, "root_id": "r", "ticket": "t", "previous": previous}
         index |= {"opened_at": stamp(moment), "evaluated_at": stamp(moment + timedelta(minutes=5))}

@@ -137,7 +137,9 @@ def _reader(hint: Any) -> Reader:
         return partial(_list, _reader(parts[0]))
     if kind is Mapping:
         return partial(_mapping, _reader(parts[0]), _reader(parts[1]))
-    return partial(_object if is_dataclass(kind) or is_typeddict(kind) else _single, kind)
+    if is_dataclass(kind) or is_typeddict(kind):
+        return partial(_object, kind)
+    return _any if kind is Any else partial(_single, kind, *_SINGLE[kind])
 
 
 def _ruled(reader: Reader, problems: list[Callable[[Any], str]], data: Any) -> Any:
@@ -183,14 +185,12 @@ def _mapping(names: Reader, items: Reader, data: Any) -> Any:
 
 def _object(kind: Any, data: Any) -> Any:
     _expect(data, (Mapping,), "a mapping")
-    known, computed = members(kind), properties(kind)
-    for name in needed(kind):
-        if name not in data:
-            raise _UnfitError("is missing.", f".{name}")
-    for name in data:
-        if name not in known and name not in computed:
-            shown = str(name)[:MAX_SHOWN]
-            raise _UnfitError(f'has the unknown key "{shown}"{nearest(shown, known) or "."}')
+    if missing := next((name for name in needed(kind) if name not in data), None):
+        raise _UnfitError("is missing.", f".{missing}")
+    computed = properties(kind)
+    if not data.keys() <= _all_names(kind):
+        shown = str(next(name for name in data if name not in _all_names(kind)))[:MAX_SHOWN]
+        raise _UnfitError(f'has the unknown key "{shown}"{nearest(shown, members(kind)) or "."}')
     found, name = {}, ""
     try:
         for name, hint in computed.items():
@@ -208,6 +208,11 @@ def _readers(kind: Any) -> tuple[tuple[str, Reader], ...]:
     return tuple((name, _reader(hint)) for name, hint in members(kind).items())
 
 
+@cache
+def _all_names(kind: Any) -> frozenset[str]:
+    return frozenset((*members(kind), *properties(kind)))
+
+
 def _expect(data: Any, kinds: tuple[type, ...], what: str) -> None:
     if not isinstance(data, kinds):
         raise _UnfitError(f"must be {what}, not {kind_of(data)}.")
@@ -221,10 +226,13 @@ _SINGLE: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def _single(kind: Any, data: Any) -> Any:
-    if kind is Any:
+def _any(data: Any) -> Any:
+    return data
+
+
+def _single(kind: Any, kinds: tuple[type, ...], what: str, data: Any) -> Any:
+    if kind is str and type(data) is str:  # most of what a file has
         return data
-    kinds, what = _SINGLE[kind]
     _expect(data, () if isinstance(data, bool) and kind is not bool else kinds, what)
     if isinstance(data, int) and abs(data) > MAX_INTEGER:
         raise _UnfitError("is beyond 64 bits.")

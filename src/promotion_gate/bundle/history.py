@@ -6,14 +6,15 @@ once the next one is open that seal stays the newest: it is the one link that co
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import BundleError
-from promotion_gate.base.files import digest_of, read_file
+from promotion_gate.base.files import digest_of, read_file, read_json
 from promotion_gate.base.names import (
     ARCHIVED,
     ATTEMPTS,
@@ -65,10 +66,22 @@ class Link:
     seals: tuple[str, ...]
 
     @classmethod
-    def of(cls, run: Run) -> Link:
-        index = run.index
-        return cls(run.folder.name, index.run_id, index.opened_at, index.evaluated_at, index.root_id, index.ticket,
-                   index.previous, tuple(seals(run.folder)))  # fmt: skip
+    def of(cls, folder: Path, index: Mapping[str, Any]) -> Link:
+        """From the JSON of its index, of which only these fields are read: whoever asks has the digest of all of it.
+
+        Raises KeyError, TypeError or AttributeError for what is no index.
+        """
+        previous = index["previous"]
+        return cls(
+            name=folder.name,
+            run_id=str(index["run_id"]),
+            opened_at=str(index["opened_at"]),
+            evaluated_at=index["evaluated_at"] and str(index["evaluated_at"]),
+            root_id=str(index["root_id"]),
+            ticket=str(index["ticket"]),
+            previous=Previous(str(previous["run_id"]), str(previous["sha256"])) if previous else None,
+            seals=tuple(seals(folder)),
+        )
 
 
 def run_folders(root: Path) -> list[Path]:
@@ -150,7 +163,7 @@ def broken_links(root: Path) -> Iterator[str]:
     for folder in folders:
         problem = ""
         try:
-            links.append(Link.of(read_run(folder)))
+            links.append(_read_link(folder))
             if links[-1].run_id != folder.name:
                 problem = f"{folder.name}: its index is of run {links[-1].run_id}."
         except BundleError as error:
@@ -164,6 +177,16 @@ def broken_links(root: Path) -> Iterator[str]:
     links.sort(key=lambda link: (link.opened_at, link.name))
     yield from chain_breaks(links, {folder.name for folder in folders})
     yield from stray_problems(root)
+
+
+def _read_link(folder: Path) -> Link:
+    """Raises BundleError for an index that cannot be read; one that has a seal was read strictly when it was sealed."""
+    if not os.path.lexists(folder / SUMS_FILE):
+        read_run(folder)
+    try:
+        return Link.of(folder, read_json(folder / INDEX_FILE))
+    except (KeyError, TypeError, AttributeError):
+        raise BundleError(f"{folder / INDEX_FILE} is not one of a run.") from None
 
 
 def chain_breaks(links: list[Link], names: Collection[str]) -> Iterator[str]:

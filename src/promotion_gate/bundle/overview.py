@@ -17,8 +17,7 @@ from promotion_gate.base.files import MAX_JSON_BYTES, read_file, sha256
 from promotion_gate.base.model import beside_gates
 from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
 from promotion_gate.bundle.baseline import timed_runs
-from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run_folders, seals, stray_problems
-from promotion_gate.bundle.index import Previous
+from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run_folders, stray_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def _row(folder: Path) -> tuple[Row, Link | None]:
         check_no_link(folder)
         sums = read_file(folder / SUMS_FILE)
         index = _mapping(folder, INDEX_FILE)
-        link = _link(folder, index)
+        link = Link.of(folder, index)
     except (BundleError, KeyError, TypeError, AttributeError) as error:
         why = str(error) if isinstance(error, BundleError) else f"{INDEX_FILE} is not one of a run"
         return Row(folder.name, note=why.rstrip(".")), None
@@ -130,20 +129,6 @@ def _mapping(folder: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise BundleError(f"{name} is not a mapping")
     return data
-
-
-def _link(folder: Path, index: Mapping[str, Any]) -> Link:
-    previous = index["previous"]
-    return Link(
-        name=folder.name,
-        run_id=str(index["run_id"]),
-        opened_at=str(index["opened_at"]),
-        evaluated_at=index["evaluated_at"] and str(index["evaluated_at"]),
-        root_id=str(index["root_id"]),
-        ticket=str(index["ticket"]),
-        previous=Previous(str(previous["run_id"]), str(previous["sha256"])) if previous else None,
-        seals=tuple(seals(folder)),
-    )
 
 
 def _decided(row: Row, record: Mapping[str, Any], index: Mapping[str, Any]) -> Row:
