@@ -9,6 +9,7 @@ import math
 import os
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedReader
@@ -84,9 +85,8 @@ def parse_json(text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
-        raise ValueError(f'duplicate key "{twice[:200]}"')
+        times = Counter(name for name, _ in pairs)
+        raise ValueError(f'duplicate key "{times.most_common(1)[0][0][:200]}"')
     return found
 
 
