@@ -8,6 +8,8 @@ type: stdout
 short_description: Shows the progress of the promotion gate
 description:
   - A line as each gate starts and ends, with what did not pass, and one every 30 s while it runs.
+  - On a terminal of 60 columns or more the gates that run and wait stand below these lines, with bars against their
+    last times, unless the environment has NO_COLOR or CI.
   - With -v, and for playbooks that promise no decision, it is the callback default.
   - The end of a run is printed by the callback evidence, which works with any stdout callback.
 extends_documentation_fragment:
@@ -15,6 +17,9 @@ extends_documentation_fragment:
   - result_format_callback
 """
 
+import atexit
+import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -25,8 +30,10 @@ from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 
 from promotion_gate.base.escape import visible
+from promotion_gate.bundle.history import is_sealed
 from promotion_gate.bundle.index import read_index
 from promotion_gate.judge.parsers.failures import failure_text
+from promotion_gate.report.live import Foot, drawn, wanted
 from promotion_gate.report.progress import Gate, Progress, Tone
 from promotion_gate.run.watching import WATCHERS, decides, judged_so_far, last_times, planned
 
@@ -42,14 +49,18 @@ class CallbackModule(Default):
     def __init__(self) -> None:
         super().__init__()
         self._progress: Progress | None = None
+        self._foot: Foot | None = None
+        self._bundle: Path | None = None
         self._ended = threading.Event()
 
     # --- what the evidence callback tells ---
 
     def opened(self, bundle: Path) -> None:
         if self._progress:
+            self._bundle = bundle
             index = read_index(bundle)
-            self._progress.opened(index.run_id, index.attempt, last_times(bundle))
+            waiting = [(item.host, item.gate) for item in index.plan if item.chosen and item.gate not in index.gates]
+            self._progress.opened(index.run_id, index.attempt, last_times(bundle), waiting)
 
     def recorded(self, bundle: Path, gate: str) -> None:
         if self._progress:
@@ -60,6 +71,12 @@ class CallbackModule(Default):
         if self._progress:
             self._progress.step("all evidence is there; deciding")
 
+    def ending(self) -> None:
+        self._ended.set()
+        if self._foot:
+            self._foot.close()
+            self._foot = None
+
     # --- what Ansible tells ---
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -67,6 +84,10 @@ class CallbackModule(Default):
             super().v2_playbook_on_start(playbook)
             return
         self._progress = Progress(self._say, time.monotonic)
+        atexit.register(self._left)
+        if wanted(sys.stdout, os.environ) and not C.ANSIBLE_NOCOLOR:
+            # Ansible's own lock: whoever holds it writes, asks a person, or starts a worker.
+            self._foot = Foot(sys.stdout, sys.stderr, self._display._lock)
         self._progress.step("checking what was set")
         WATCHERS.append(self)
         # Ansible starts its workers while it holds the lock that a line is written under.
@@ -104,7 +125,8 @@ class CallbackModule(Default):
             self._broken(result)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        self._ended.set()
+        self.ending()
+        self._bundle = None  # the evidence callback says what became of it
         if self._progress is None:
             super().v2_playbook_on_stats(stats)
         else:
@@ -121,13 +143,27 @@ class CallbackModule(Default):
             for line in message.splitlines():
                 self._say(visible(line), Tone.BAD)
 
+    def _left(self) -> None:
+        """The process ends. Where it was interrupted nobody has said yet what became of the run."""
+        self.ending()
+        if self._bundle and is_sealed(self._bundle):
+            self._say(f"HOLD: interrupted after the seal; ask: promotion-gate check {self._bundle}", Tone.BAD)
+        elif self._bundle:
+            resume = "Resume it with: -e promotion_resume=latest"
+            self._say(f"HOLD: interrupted; {self._bundle} is open and decides nothing. {resume}", Tone.BAD)
+
     def _say(self, text: str, tone: Tone) -> None:
         self._display.display(text, color=_COLORS[tone])
 
     def _tick(self) -> None:
         while not self._ended.wait(_TICK_SECONDS):
-            if self._progress:
+            if self._progress and not self._live(self._progress):
                 self._progress.tick()
+
+    def _live(self, progress: Progress) -> bool:
+        """Whether what runs stands at the foot of the terminal."""
+        foot, rows = self._foot, progress.rows()
+        return foot is not None and foot.show(lambda columns: drawn(rows, progress.elapsed, columns) if rows else [])
 
 
 def _gate(entry: Mapping[str, Any], host: Any) -> Gate:

@@ -230,15 +230,8 @@ class Ground:
         **extra: Any,
     ) -> subprocess.Popen[str]:
         """Starts ansible-playbook, with its process group to itself, as a shell does for a command of a terminal."""
-        inventory = self.folder / "inventory"
-        if not (inventory / "hosts.yml").exists():
-            self.inventory()
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        command = [program, str(project / playbook), "-i", str(inventory), *options]
-        if extra:
-            command += ["-e", json.dumps(extra)]
         return subprocess.Popen(
-            command,
+            self.command(playbook, *options, project=project, **extra),
             cwd=cwd or project,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
@@ -248,6 +241,14 @@ class Ground:
             encoding="utf-8",
             process_group=0,
         )
+
+    def command(self, playbook: str, *options: str, project: Path = PROJECT, **extra: Any) -> list[str]:
+        inventory = self.folder / "inventory"
+        if not (inventory / "hosts.yml").exists():
+            self.inventory()
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        variables = ["-e", json.dumps(extra)] if extra else []
+        return [program, str(project / playbook), "-i", str(inventory), *options, *variables]
 
     def outcome(self, status: int, output: str) -> Run:
         bundles = self.bundles()

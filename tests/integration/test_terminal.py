@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
 import termios
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+import pexpect
 import pytest
-from ground import Ground, Run
+from ground import PROJECT, Ground, Run
+from screen import Seen
+from test_killed import LINGERS, WORKERS, going_on, kill_once
+from waiting import PATIENCE_SECONDS, wait_until
 
 OF_ANSIBLE = re.compile(r"^(?:PLAY|TASK|ok:|changed:|skipping:|fatal:|included:)", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-RED, GREEN = "\x1b[0;31m", "\x1b[0;32m"
+RED = "\x1b[0;31m"
 
 
 def drained(ground: Ground) -> dict[str, Any]:
@@ -25,21 +26,66 @@ def drained(ground: Ground) -> dict[str, Any]:
     return ground.resumption("4")
 
 
-def on_a_terminal(ground: Ground, columns: int, *options: str, **extra: Any) -> tuple[int, str]:
-    """The gate on a pseudo-terminal of so many columns: its exit status and what it showed."""
-    main, other = pty.openpty()
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    process = ground.start("promotion-gate.yml", *options, stdout=other, **extra)
-    os.close(other)
-    shown = b""
-    try:
-        while part := os.read(main, 65536):
-            shown += part
-    except OSError:  # how the end of a terminal is told once nobody has it open
-        pass
-    finally:
-        os.close(main)
-    return process.wait(timeout=60), shown.decode("utf-8").replace("\r\n", "\n")
+class OnTerminal:
+    """The gate on a pseudo-terminal, as a shell starts it: it is the terminal's foreground process group."""
+
+    def __init__(self, ground: Ground, columns: int, *options: str, **extra: Any) -> None:
+        self._ground = ground
+        del ground.settings["ANSIBLE_NOCOLOR"]
+        kept = {name: value for name, value in ground.environment().items() if name not in ("CI", "NO_COLOR")}
+        program, *arguments = ground.command("promotion-gate.yml", *options, **extra)
+        environment = {**kept, "TERM": "xterm-256color"}
+        self._child = pexpect.spawn(
+            program, arguments, cwd=PROJECT, env=environment, dimensions=(50, columns), timeout=PATIENCE_SECONDS
+        )
+        self._modes = termios.tcgetattr(self._child.child_fd)
+        self.seen, self.shown = Seen(columns), ""
+
+    def __enter__(self) -> OnTerminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever failed: nothing goes on in the ground when it is put back."""
+        self._child.close(force=True)
+        wait_until(lambda: not going_on(self._ground), "the end of what was started")
+
+    def until(self, holds: Callable[[list[str]], object], what: str) -> None:
+        """Waits for the lines on the screen to be such that `holds`."""
+
+        def there() -> object:
+            more = self._look()
+            assert more or holds(self.seen.lines), f"ended without {what}: {self.seen.text}"
+            return holds(self.seen.lines)
+
+        wait_until(there, what)
+
+    def resize(self, columns: int) -> None:
+        self._child.setwinsize(50, columns)
+        self.seen.resize(columns)
+
+    def interrupt(self) -> None:
+        self._child.sendintr()
+
+    def end(self) -> int | None:
+        """The exit status; the terminal is as it was before."""
+        wait_until(lambda: not self._look(), "the end of the run")
+        assert termios.tcgetattr(self._child.child_fd) == self._modes
+        self._child.close()
+        assert not re.search(r"\x1b\[\?", self.shown), "no mode of the terminal was changed"
+        assert "━" not in self.seen.text and "elapsed" not in self.seen.text, self.seen.text
+        return cast("int | None", self._child.exitstatus)
+
+    def _look(self) -> bool:
+        """Reads what was written; whether there may be more."""
+        try:
+            part: bytes = self._child.read_nonblocking(65536, timeout=0.1)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.seen.feed(part)
+        self.shown += part.decode("utf-8", "replace")
+        return True
 
 
 def progress_and_end(text: str) -> tuple[list[str], list[str]]:
@@ -66,15 +112,47 @@ def test_a_promote_shows_each_gate_as_it_starts_and_ends_and_nothing_of_ansible(
 
 @pytest.mark.parametrize(("columns", "forks"), [(80, "1"), (200, "50")])
 def test_a_hold_on_a_terminal_says_at_once_what_did_not_pass(decided: Ground, columns: int, forks: str) -> None:
-    del decided.settings["ANSIBLE_NOCOLOR"]
-    status, shown = on_a_terminal(decided, columns, "--forks", forks, **drained(decided))
-    assert status == 2, shown
-    before, end = progress_and_end(shown)
+    """While the gate runs it stands at the foot of the screen; in the end there are the plain lines alone."""
+    held = decided.folder / "held"
+    decided.hook("smoke", f"until [ -e {held} ]; do sleep 0.1; done\n")
+    with OnTerminal(decided, columns, "--forks", forks, **drained(decided)) as terminal:
+        terminal.until(lambda lines: re.fullmatch(r"4 slurm_smoke +━+╺?━* +\d+ of \d+ s", lines[-1]), "the block")
+        assert re.fullmatch(r" +[\d.]+ s  elapsed", terminal.seen.lines[-3])
+        terminal.resize(280 - columns)
+        before = terminal.seen.lines[-3]
+        terminal.until(lambda lines: lines[-3] != before and lines[-1].startswith("4 slurm_smoke"), "the block again")
+        held.touch()
+        assert terminal.end() == 2, terminal.seen.text
+    before, end = progress_and_end(terminal.seen.text)
     failed = next(line for line in before if "gate 4 FAIL after " in line)
-    assert RED in failed and "drained" in failed and GREEN not in failed
-    assert not OF_ANSIBLE.search(COLOUR.sub("", shown)) and "slurm_smoke.node" in "\n".join(before)
+    assert "drained" in failed and "slurm_smoke.node" in "\n".join(before)
+    assert re.search(f"{re.escape(RED)}[^\x1b]*gate 4 FAIL after ", terminal.shown)
+    assert not OF_ANSIBLE.search(terminal.seen.text)
     assert len(end) <= 24
-    assert sum(COLOUR.sub("", line).startswith("HOLD  run ") for line in end) == 1
+    assert sum(line.startswith("HOLD  run ") for line in end) == 1
+
+
+def test_who_interrupts_a_run_is_told_where_it_stands(decided: Ground) -> None:
+    """^C while a gate runs: nothing goes on, the screen is left clean, and the bundle can be resumed."""
+    decided.hook("smoke", f"sleep {LINGERS}\n")
+    with OnTerminal(decided, 80, **decided.resumption("4")) as terminal:
+        terminal.until(lambda lines: lines[-1].startswith("4 slurm_smoke"), "the block")
+        terminal.interrupt()
+        assert terminal.end() not in (0, None), terminal.seen.text
+        wait_until(lambda: not going_on(decided), "the end of what was started")
+    words = " ".join(terminal.seen.text.split())
+    assert "User interrupted execution" in words and "is open and decides nothing. Resume it with" in words
+    assert not OF_ANSIBLE.search(terminal.seen.text)
+    assert decided.outcome(99, "").decision is None
+
+
+def test_a_worker_that_is_killed_leaves_the_screen_clean(decided: Ground) -> None:
+    kill_once(decided, "smoke", "sleep 3\n" + WORKERS)
+    with OnTerminal(decided, 80, **decided.resumption("4")) as terminal:
+        assert terminal.end() not in (0, None), terminal.seen.text
+        wait_until(lambda: not going_on(decided), "the end of what was started")
+    assert "HOLD: a worker of this run was killed, so the run ends; resume it." in terminal.seen.lines
+    assert "━" in terminal.shown, "the block stood there"
 
 
 @pytest.mark.parametrize("way", ["-v", "default"])

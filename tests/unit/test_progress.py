@@ -7,7 +7,10 @@ from pathlib import Path
 import bundles
 
 from promotion_gate.base.model import Status
+from promotion_gate.bundle.index import read_index
 from promotion_gate.report.progress import Gate, Progress, Tone
+from promotion_gate.run.opening import open_run
+from promotion_gate.run.resume import begin_resume
 from promotion_gate.run.watching import WATCHERS, judged_so_far, last_times, tell
 
 SMOKE = Gate(4, "slurm_smoke", "AiiDA to Slurm VM smoke", "aiida-vm")
@@ -83,6 +86,13 @@ def test_the_time_that_a_gate_took_last_is_of_the_newest_run_that_ran_it(tmp_pat
     assert set(last_times(bundle)) == {"preflight", "sqlite_smoke", "vm_bootstrap", "slurm_smoke", "contracts"}
 
 
+def test_a_gate_that_a_resume_re_runs_is_held_against_its_earlier_attempt(tmp_path: Path) -> None:
+    before = last_times(bundles.hold_bundle(tmp_path))["slurm_smoke"]
+    plan = open_run(bundles.request(tmp_path, promotion_resume="latest"))
+    bundle = Path(begin_resume({"plan": plan, "probes": bundles.answers()})["bundle"])
+    assert "slurm_smoke" not in read_index(bundle).gates and last_times(bundle)["slurm_smoke"] == before
+
+
 def test_a_watcher_that_fails_changes_nothing() -> None:
     class Broken:
         def opened(self, bundle: Path) -> None:
@@ -93,6 +103,9 @@ def test_a_watcher_that_fails_changes_nothing() -> None:
 
         def closed(self) -> None:
             raise KeyError
+
+        def ending(self) -> None:
+            raise OSError
 
     broken = Broken()
     WATCHERS.append(broken)

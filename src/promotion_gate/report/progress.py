@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,6 +29,17 @@ class Gate:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A gate that runs or waits: the seconds since it started (None for one that waits), and those of its last run."""
+
+    host: str
+    name: str
+    id: int | None
+    seconds: float | None
+    last: float | None
+
+
 @dataclass(slots=True)
 class _Running:
     gate: Gate
@@ -44,10 +55,27 @@ class Progress:
         self._began = clock()
         self._running: dict[tuple[str, str], _Running] = {}
         self._last: Mapping[str, float] = {}
+        self._waiting: dict[tuple[str, str], None] = {}  # in the order of the plan
 
-    def opened(self, run_id: str, attempt: int, last: Mapping[str, float]) -> None:
-        """`last`: by gate, the seconds that it took last time."""
+    @property
+    def elapsed(self) -> float:
+        return self._clock() - self._began
+
+    def rows(self) -> list[Row]:
+        """The gates that run, then those that wait."""
+        now = self._clock()
+        running = [
+            Row(host, name, entry.gate.id, now - entry.since, self._last.get(name))
+            for (host, name), entry in list(self._running.items())
+        ]
+        return running + [Row(host, name, None, None, self._last.get(name)) for host, name in list(self._waiting)]
+
+    def opened(
+        self, run_id: str, attempt: int, last: Mapping[str, float], waiting: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """`last`: by gate, the seconds that it took last time; `waiting`: host and gate of what is to run."""
         self._last = last
+        self._waiting |= dict.fromkeys(waiting)
         again = f", attempt {attempt}" if attempt > 1 else ""
         self._line(f"run {run_id}{again} is open")
 
@@ -57,6 +85,7 @@ class Progress:
 
     def started(self, gate: Gate) -> None:
         key = (gate.host, gate.name)
+        self._waiting.pop(key, None)
         if key not in self._running:
             now = self._clock()
             self._running[key] = _Running(gate, now, now)
@@ -79,6 +108,7 @@ class Progress:
     def broken(self, gate: Gate, message: str) -> None:
         """Something happened instead of a result: a task failed, or the host was not reached."""
         self._running.pop((gate.host, gate.name), None)
+        self._waiting.pop((gate.host, gate.name), None)
         self._line(f"gate {gate.id} did not run to its end on {gate.host}: {message}", Tone.BAD)
 
     def tick(self) -> None:
@@ -94,7 +124,7 @@ class Progress:
                 )
 
     def _line(self, text: str, tone: Tone = Tone.PLAIN) -> None:
-        self._wrapped(f"{self._clock() - self._began:7.1f} s  ", text, tone)
+        self._wrapped(f"{self.elapsed:7.1f} s  ", text, tone)
 
     def _note(self, text: str, tone: Tone) -> None:
         self._wrapped(" " * 11, text, tone)

@@ -13,6 +13,8 @@ import multiprocessing.process
 import os
 import signal
 
+from promotion_gate.run.watching import tell
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -49,6 +51,7 @@ def end_with_killed_children() -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 with contextlib.suppress(OSError):
                     os.killpg(child.pid, signal.SIGTERM)  # its connection
+                tell(lambda watcher: watcher.ending())
                 os.write(2, b"HOLD: a worker of this run was killed, so the run ends; resume it.\n")
                 raise KeyboardInterrupt
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.model import CheckResult, Status
+from promotion_gate.base.names import ATTEMPTS
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.history import run_folders
 from promotion_gate.bundle.index import read_index
@@ -34,6 +35,9 @@ class Watcher(Protocol):
 
     def closed(self) -> None:
         """Everything is recorded; the decision is next."""
+
+    def ending(self) -> None:
+        """The run ends here and now: what is said next is the last."""
 
 
 WATCHERS: list[Watcher] = []
@@ -75,8 +79,9 @@ def judged_so_far(folder: Path, gate: str) -> tuple[Status, CheckResult | None]:
 def last_times(folder: Path) -> dict[str, float]:
     """By gate, the seconds that it took when it was last run, in this run or the newest ones before it."""
     found: dict[str, float] = {}
+    attempts = sorted((folder / ATTEMPTS).glob("[0-9]*"))
     earlier = [run for run in run_folders(folder.parent) if run != folder]
-    for run in [folder, *reversed(earlier[-_EARLIER:])]:
+    for run in [folder, *reversed([*earlier[-_EARLIER:], *attempts])]:
         with suppress(GateError):  # a run that cannot be read is not asked
             for gate, record in read_index(run).gates.items():
                 found.setdefault(gate, record.duration_ns / 1e9)
