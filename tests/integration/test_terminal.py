@@ -119,8 +119,8 @@ def test_a_hold_on_a_terminal_says_at_once_what_did_not_pass(decided: Ground, co
         terminal.until(lambda lines: re.fullmatch(r"4 slurm_smoke +━+╺?━* +\d+ of \d+ s", lines[-1]), "the block")
         assert re.fullmatch(r" +[\d.]+ s  elapsed", terminal.seen.lines[-3])
         terminal.resize(280 - columns)
-        before = terminal.seen.lines[-3]
-        terminal.until(lambda lines: lines[-3] != before and lines[-1].startswith("4 slurm_smoke"), "the block again")
+        elapsed = terminal.seen.lines[-3]
+        terminal.until(lambda lines: lines[-3] != elapsed and lines[-1].startswith("4 slurm_smoke"), "the block again")
         held.touch()
         assert terminal.end() == 2, terminal.seen.text
     before, end = progress_and_end(terminal.seen.text)
