@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What the chain asks of a run. `seals` are the digests of its seals, the newest first."""
+    """What the chain asks of a run. `seals` are the digests of its seals, the newest first; `signs`: it has a key."""
 
     name: str
     run_id: str
@@ -64,6 +64,7 @@ class Link:
     ticket: str
     previous: Previous | None
     seals: tuple[str, ...]
+    signs: bool
 
     @classmethod
     def of(cls, folder: Path, index: Mapping[str, Any]) -> Link:
@@ -81,6 +82,7 @@ class Link:
             ticket=str(index["ticket"]),
             previous=Previous(str(previous["run_id"]), str(previous["sha256"])) if previous else None,
             seals=tuple(seals(folder)),
+            signs=bool(index["settings"].get("promotion_signing_key")),
         )
 
 
@@ -152,15 +154,11 @@ def _sealed_earlier(folder: Path) -> Iterator[str]:
         yield from (name for _, _, name in (line.partition("  ") for line in lines) if name)
 
 
-def broken_links(root: Path) -> Iterator[str]:
-    """What speaks against the chain of an evidence root, one sentence each.
-
-    Finds a run that was removed, reordered, or sealed anew after the next one was opened. The newest run has no
-    successor that names it: that it was removed cannot be seen from the others.
-    """
-    folders = run_folders(root)
-    links = []
-    for folder in folders:
+def links_of(root: Path) -> tuple[list[Link], list[str]]:
+    """The runs of an evidence root that can be read, oldest first, and a sentence on each that is not as it must be."""
+    links: list[Link] = []
+    problems = []
+    for folder in run_folders(root):
         problem = ""
         try:
             links.append(_read_link(folder))
@@ -173,9 +171,19 @@ def broken_links(root: Path) -> Iterator[str]:
         except BundleError as error:
             problem = str(error)
         if problem:
-            yield problem
-    links.sort(key=lambda link: (link.opened_at, link.name))
-    yield from chain_breaks(links, {folder.name for folder in folders})
+            problems.append(problem)
+    return sorted(links, key=lambda link: (link.opened_at, link.name)), problems
+
+
+def broken_links(root: Path, found: tuple[list[Link], list[str]] | None = None) -> Iterator[str]:
+    """What speaks against the chain of an evidence root, one sentence each; `found` is what links_of() gives.
+
+    Finds a run that was removed, reordered, or sealed anew after the next one was opened. The newest run has no
+    successor that names it: that it was removed cannot be seen from the others.
+    """
+    links, problems = found or links_of(root)
+    yield from problems
+    yield from chain_breaks(links, {folder.name for folder in run_folders(root)})
     yield from stray_problems(root)
 
 

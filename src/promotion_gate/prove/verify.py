@@ -22,7 +22,7 @@ from promotion_gate.base.names import (
     SIGNATURE_FILE,
     SUMS_FILE,
 )
-from promotion_gate.bundle.history import broken_links, read_run, run_folders
+from promotion_gate.bundle.history import Link, broken_links, links_of, run_folders
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.checks.registry import check_policy
@@ -234,21 +234,23 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     if not root.is_dir():
         return Report(str(root), (Finding("chain", False, f"{root} is not a folder"),))
     folders = run_folders(root)
-    broken = list(chain_problems(root))
+    found = links_of(root)
+    broken = list(chain_problems(root, found))
     findings = [Finding("chain", False, sentence) for sentence in broken]
     if not folders:
         step = "name the evidence root: the folder that holds the runs"
         findings.append(Finding("chain", False, f"{root} has no run", step))
     elif not broken:
         findings.append(Finding("chain", True, f"{len(folders)} runs, each names the one before it"))
+    signs = {link.name for link in found[0] if link.signs}
     for folder in folders:
-        findings.append(_sealed(folder, require_signature, allowed_signers))
+        findings.append(_sealed(folder, require_signature or folder.name in signs, allowed_signers))
     return Report(str(root), tuple(findings))
 
 
-def chain_problems(root: Path) -> Iterator[str]:
+def chain_problems(root: Path, found: tuple[list[Link], list[str]] | None = None) -> Iterator[str]:
     """What speaks against the chain of an evidence root: links, strays, and seal, index and record of each run."""
-    yield from broken_links(root)
+    yield from broken_links(root, found)
     for folder in run_folders(root):
         if read_file(folder / SUMS_FILE, MAX_SUMS_BYTES).problem == "is missing":
             continue  # open or cut off: it decides nothing
@@ -261,14 +263,6 @@ def chain_problems(root: Path) -> Iterator[str]:
                 yield f"{folder.name}: {name} is not as it was sealed."
 
 
-def _index(folder: Path) -> Index | None:
-    """The index of a run, None for one that cannot be read: the chain has said so."""
-    try:
-        return read_run(folder).index
-    except BundleError:
-        return None
-
-
 def _recorded_decision(folder: Path) -> str:
     """What the record of a run says; that it is as it was sealed is asked beside this."""
     try:
@@ -277,12 +271,11 @@ def _recorded_decision(folder: Path) -> str:
         return "no decision"
 
 
-def _sealed(folder: Path, require_signature: bool, allowed_signers: Path | None) -> Finding:
+def _sealed(folder: Path, required: bool, allowed_signers: Path | None) -> Finding:
     """Seal and signature of one run; a run that was cut off has neither, which is no fault of the chain."""
     if read_file(folder / SUMS_FILE).problem == "is missing":
         return Finding(folder.name, True, "not sealed: it is open or was cut off, and decides nothing")
     sums, problem = read_sums(folder)
-    required = require_signature or _to_be_signed(_index(folder))
     signature, _ = signature_finding(folder, required, allowed_signers)
     decision = "" if problem else f"{_recorded_decision(folder)}, "
     signature = replace(signature, found=f"signature: {signature.found}")
