@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration molecule some-faults faults strangers bench bench-quick scale collection
+.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix molecule some-faults faults strangers bench bench-quick scale collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -78,6 +78,9 @@ units: $(STAMP) ## every unit test, the slow ones too, and of those with many ca
 
 integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; of tests with many cases every second case
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration --one-in 2
+
+test-matrix: $(STAMP) ## promote, hold, canary and a foreign folder on each supported ansible-core, on a container VM of their own
+	@$(VENV)/bin/python -m demo matrix
 
 molecule: $(STAMP) ## promotes and a hold against the container VM
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from demo import examples, host, image, podman, tools, vm, workspace
+from demo import examples, host, image, matrix, podman, tools, vm, workspace
 from demo.console import DemoError, say
 from demo.lock import alone
 from demo.paths import CHECKOUT, DEFAULT_VM, DEMO
@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     command("status", "what is there")
     added = command("examples", "record tests/bundles again, in a clone of the commit in /tmp (about 10 minutes)")
     added.add_argument("--keep", action="store_true", help="leave the clone and its VM, for the next time")
+    added = command("matrix", "run the main integration tests on each supported ansible-core, on a VM of their own")
+    added.add_argument("--keep", action="store_true", help="leave the VM, for the next time")
     for name, text in (
         ("ssh", "a shell or a command over SSH"),
         ("exec", "a command as root in the container"),
@@ -180,6 +182,10 @@ def _status(_options: argparse.Namespace) -> int:
 def _examples(options: argparse.Namespace) -> int:
     examples.record(options.keep)
     return 0
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    return matrix.check(options.keep)
 
 
 def _ssh(options: argparse.Namespace) -> int:
