@@ -195,7 +195,7 @@ def test_gates_of_a_vm_that_does_not_answer_are_not_kept(decided: Ground) -> Non
     del variables["promotion_gates"]
     run = decided.gate(**variables)
     assert run.status != 0 and decision(run) == "HOLD", run.output
-    assert " did not say what it is now, so gates 3, 4 are run again; it was " in run.words
+    assert " did not report its identity, so gates 3, 4 are run again; it was " in run.words
     assert run.attempts() == {"preflight": 1, "sqlite_smoke": 1, "vm_bootstrap": 3, "slurm_smoke": 3, "contracts": 3}
 
 

@@ -48,7 +48,7 @@ EDITS: dict[str, tuple[Mapping[str, Any], str]] = {
     "four-times": ({"times_ns": [SECOND] * 4}, "times_ns must have 3 entries, not 4"),
     "zero": ({"times_ns": [0, SECOND, SECOND]}, "times_ns[0] must be from 1 to 86400000000000"),
     "negative": ({"times_ns": [SECOND, -SECOND, SECOND]}, "times_ns[1] must be from 1 to 86400000000000"),
-    "for-ever": ({"times_ns": [10**400] * 3}, "times_ns[0] is beyond 64 bits"),
+    "for-ever": ({"times_ns": [10**400] * 3}, "times_ns[0] does not fit in 64 bits"),
     "true": ({"times_ns": [True, True, True]}, "times_ns[0] must be a whole number, not true or false"),
     "float": ({"times_ns": [1.5e9] * 3}, "times_ns[0] must be a whole number"),
     "2099": ({"recorded_at": "2099-01-01T00:00:00Z", "sha256": None}, "which is in the future"),
@@ -79,7 +79,7 @@ def test_a_promote_is_compared_with_its_sealed_run(tmp_path: Path) -> None:
     path = promoted(tmp_path)
     data = {**read_json(path), "times_ns": [10 * time for time in read_json(path)["times_ns"]]}
     path.write_text(to_json({key: value for key, value in data.items() if key != "sha256"}), encoding="utf-8")
-    with pytest.raises(BundleError, match=r"does not agree with run .*: its three times are others"):
+    with pytest.raises(BundleError, match=r"does not agree with run .*: its three times differ"):
         read(tmp_path)
 
 
@@ -89,11 +89,11 @@ def test_a_promote_whose_run_is_gone_or_is_no_promote_is_refused(tmp_path: Path)
     index = run / "index.json"
     before = index.read_bytes()
     index.write_bytes(before + b"\n")
-    with pytest.raises(BundleError, match=r"its index\.json is not as it was sealed"):
+    with pytest.raises(BundleError, match=r"its index\.json has changed since it was sealed"):
         read(tmp_path)
     index.write_bytes(before)
     run.rename(tmp_path / "elsewhere")
-    with pytest.raises(BundleError, match="sealed as it was then, is not there"):
+    with pytest.raises(BundleError, match="sealed as it was then, no longer exists"):
         read(tmp_path)
     path.rename(aside := tmp_path / "aside.json")
     held = bundles.hold_bundle(tmp_path, "20261124T010000Z")

@@ -115,11 +115,11 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("slurm_smoke", "computer_show", {"output": bundles.COMPUTER_SHOW.replace("core.slurm", "core.direct")},
      "slurm_smoke.computer_test", "FAIL", "the scheduler of vm-slurm is core.direct, not core.slurm"),
     ("slurm_smoke", "computer_test", {"output": bundles.COMPUTER_TEST.replace("<vm-slurm>", "<localhost>")},
-     "slurm_smoke.computer_test", "FAIL", "localhost was tested, and vm-slurm is the target"),
+     "slurm_smoke.computer_test", "FAIL", "localhost was tested, but vm-slurm is the target"),
     ("slurm_smoke", "computer_show", {"exit": 1, "output": "no Computer found\n"}, "slurm_smoke.computer_test", "FAIL", "exited 1"),
     ("slurm_smoke", "job", {"output": PENDING.format(reason="PartitionDown")}, "slurm_smoke.job", "FAIL", "PartitionDown"),
     ("slurm_smoke", "job", {"output": PENDING.format(reason="Resources")}, "slurm_smoke.job", "BLOCKED",
-     "the cluster is busy, re-run gate 4"),
+     "the cluster is busy; re-run gate 4"),
     ("slurm_smoke", "job", {"exit": 1, "output": "sbatch: error: invalid partition\n"}, "slurm_smoke.job", "FAIL",
      "no job was accepted"),
     ("contracts", "openapi", {"exit": 1, "output": "drift\n"}, "contracts.openapi", "FAIL", "drift"),
@@ -128,11 +128,11 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("contracts", "generate", {"exit": 1, "output": "error\n"}, "contracts.client_drift", "MISSING", "nothing was generated"),
     ("contracts", "diff", {"exit": 1, "output": "--- a\n+++ b\n-x\n+y\n"}, "contracts.client_drift", "FAIL", "2 changed"),
     ("contracts", "diff_head", {"exit": 1, "output": "+y\n"}, "contracts.client_drift", "FAIL", "staged"),
-    ("contracts", "hash_file", {"output": "b" * 40 + "\n"}, "contracts.client_drift", "FAIL", "git diff passes over it"),
+    ("contracts", "hash_file", {"output": "b" * 40 + "\n"}, "contracts.client_drift", "FAIL", "git diff ignores it"),
     ("contracts", "hash_file", {"exit": 128, "output": "fatal: could not open\n"}, "contracts.client_drift", "FAIL",
      "cannot be read"),
     ("contracts", "hash_head", {"exit": 128, "output": "fatal: path does not exist\n"}, "contracts.client_drift", "FAIL",
-     "not a file of the commit"),
+     "is not in the commit"),
     ("contracts", "relay", {"exit": 1}, "contracts.relay", "FAIL", "exited 1"),
     ("contracts", "documents", {"exit": 1, "output": "no\n"}, "contracts.ownership", "FAIL", "exited 1"),
 ]  # fmt: skip
@@ -280,8 +280,8 @@ def test_what_gate_5_put_back_is_a_warning(tmp_path: Path) -> None:
     rows = "restored: src/schema.ts\nleft alone: mine.txt\n"
     trips["contracts"]["commands"].append(bundles.command("worktree_restore", "05-workspace.log", argv, rows))
     found = results(decided(tmp_path, trips))["contracts.tracked"]
-    assert (found.status, found.observed) == ("PASS", "put right in the checkout: src/schema.ts")
-    assert found.warnings == ("Gate 5 changed files of the checkout, which were put right: src/schema.ts.",)
+    assert (found.status, found.observed) == ("PASS", "restored in the checkout: src/schema.ts")
+    assert found.warnings == ("Gate 5 changed files of the checkout, which were restored: src/schema.ts.",)
 
 
 NO_SPACE = [
@@ -562,7 +562,7 @@ def test_the_storage_is_the_target_profiles(tmp_path: Path) -> None:
 @pytest.mark.parametrize("said", ["slurm_load_reservations error: Unable to contact slurm controller\n", "n/a\n"])
 def test_reservations_that_are_not_told_are_not_none(tmp_path: Path, said: str) -> None:
     trips = bundles.trips_with("slurm_smoke", "reservations", output=said)
-    holds(decided(tmp_path, trips), "slurm_smoke.node", "INVALID", "does not say which reservations there are")
+    holds(decided(tmp_path, trips), "slurm_smoke.node", "INVALID", "does not list the reservations")
 
 
 @pytest.mark.stranger("15.1", "ZeroMQ: the broker of the daemon's line counted as RabbitMQ")

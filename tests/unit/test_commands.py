@@ -257,9 +257,9 @@ def hostile() -> Iterator[tuple[str, Fill, str]]:
     yield "backslash", several("run\\..\\evil"), "has a character"
     yield "unseen", several("run/a\u202eb"), "has a character"
     yield "link", link, "is a link or a device"
-    yield "twice", several("run/a", "run/a"), "is there twice"
+    yield "twice", several("run/a", "run/a"), "is listed twice"
     yield "file-and-folder", several("run/a", "run/a/b"), "cannot be unpacked"
-    yield "nothing", lambda made: None, "is empty; it holds no bundle"
+    yield "nothing", lambda made: None, "is empty; it does not contain a bundle"
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

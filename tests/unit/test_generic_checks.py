@@ -47,15 +47,15 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
     ("command_succeeds", {}, "x\n", {"left_running": True}, "FAIL", "left processes running"),
     ("command_succeeds", {"status": 3}, "inactive\n", {"exit": 3}, "PASS", "exited 3"),
     ("command_succeeds", {"status": 3}, "active\n", {}, "FAIL", "exited 0"),
-    ("command_succeeds", {"status": 3}, "x\n", {"exit": 3, **CUT}, "INVALID", "is cut"),
+    ("command_succeeds", {"status": 3}, "x\n", {"exit": 3, **CUT}, "INVALID", "truncated"),
     ("output_matches", {"pattern": "^Leap status +: Normal$"}, "Leap status     : Normal\n", {}, "PASS", "Normal"),
     ("output_matches", {"pattern": "^Leap status +: Normal$"}, "Leap status     : Not synchronised\n", {}, "FAIL", "nothing"),
     ("output_matches", {"pattern": "Normal"}, "Normal\n", {"exit": 1}, "FAIL", "exited 1"),
-    ("output_matches", {"pattern": "Normal"}, "Normal\n", CUT, "INVALID", "is cut"),
+    ("output_matches", {"pattern": "Normal"}, "Normal\n", CUT, "INVALID", "truncated"),
     ("output_matches", {"pattern": "Normal"}, "", {}, "FAIL", "nothing"),
     ("output_lacks", {"pattern": "failed"}, "", {}, "PASS", "nothing"),
     ("output_lacks", {"pattern": "failed"}, "munge.service loaded failed failed\n", {}, "FAIL", "munge.service"),
-    ("output_lacks", {"pattern": "failed"}, "all is well\n", CUT, "INVALID", "is cut"),
+    ("output_lacks", {"pattern": "failed"}, "all is well\n", CUT, "INVALID", "truncated"),
     ("output_lacks", {"pattern": "failed"}, "", {"exit": 4}, "FAIL", "exited 4"),
     ("output_lacks", {"pattern": "failed"}, "user: *** \n", {}, "INVALID", "masked text"),
     ("number_within", {"pattern": PERCENT, "max": 90, "unit": "%"}, FULL, {}, "FAIL", "97 %"),
@@ -64,7 +64,7 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
     ("number_within", {"pattern": r"(\S+)% /scratch", "max": 90}, "n/a% /scratch\n", {}, "INVALID", '"n/a" is not a number'),
     ("number_within", {"pattern": r"(\S+)% /scratch", "max": 90}, "nan% /scratch\n", {}, "INVALID", '"nan" is not a number'),
     ("number_within", {"pattern": r"(\d+)%", "max": 90}, "5% /\n95% /var\n", {}, "FAIL", "95"),
-    ("number_within", {"pattern": r"(\d+)%", "max": 90}, "5% /\n", CUT, "INVALID", "is cut"),
+    ("number_within", {"pattern": r"(\d+)%", "max": 90}, "5% /\n", CUT, "INVALID", "truncated"),
     ("number_within", {"pattern": r"offset ([-+.\de]+)", "min": -0.5, "max": 0.5}, "offset -0.25\n", {}, "PASS", "-0.25"),
     ("number_within", {"pattern": r"offset ([-+.\de]+)", "min": -0.5, "max": 0.5}, "offset -1e3\n", {}, "FAIL", "-1000"),
     ("number_within", {"json": "nodes[].cpus", "min": 4}, NODES, {}, "PASS", "4, 8"),
@@ -96,7 +96,7 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
     ("duration_within", REGRESSION, "x\n", {"duration_ns": 2_500_000_001}, "FAIL", "2.500 s, +25.0 % against"),
     ("duration_within", REGRESSION, "x\n", {"duration_ns": 1_000_000_000}, "PASS", "1.000 s, -50.0 % against"),
     ("duration_within", REGRESSION, "x\n", {"exit": 1}, "FAIL", "exited 1"),
-    ("duration_within", REGRESSION, "x\n", CUT, "INVALID", "is cut"),
+    ("duration_within", REGRESSION, "x\n", CUT, "INVALID", "truncated"),
     ("artifact_present", {"artifact": "slurm-smoke/20261124T003036-vm-slurm/01-scontrol-ping.log"}, "", {}, "PASS", "bytes"),
     ("artifact_present", {"artifact": "slurm-smoke/20261124T003036-vm-slurm/summary.txt", "min_bytes": 10**6}, "", {}, "FAIL", "bytes"),
     ("artifact_present", {"artifact": "slurm-smoke/nothing.log"}, "", {}, "MISSING", "was not brought back"),
@@ -218,7 +218,9 @@ def test_nothing_is_concluded_from_what_was_cut(tmp_path: Path, kind: str) -> No
     output = '{"a": "b", "n": 5} x\n' if kind != "json_value" else '{"a": "b"}'
     record = bundles.command("extra_0", "04-extra.log", ["extra"], output, **CUT)
     check = judged_alone(tmp_path, kind, [record], cut=True)
-    assert str(check.status) == "INVALID" and ("is cut" in check.observed or "not everything" in check.observed), check
+    assert str(check.status) == "INVALID" and ("truncated" in check.observed or "not everything" in check.observed), (
+        check
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -263,7 +265,7 @@ def test_an_artifact_that_was_cut_is_not_too_small(tmp_path: Path) -> None:
     assert str(generic.artifact_present(case).status) == "FAIL"
     cut = tuple(replace(item, truncated=item is artifact) for item in bundle.index.artifacts)
     case = replace(case, bundle=replace(bundle, index=replace(bundle.index, artifacts=cut)))
-    with pytest.raises(Unproven, match="is cut to"):
+    with pytest.raises(Unproven, match="was truncated to"):
         generic.artifact_present(case)
 
 

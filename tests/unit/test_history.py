@@ -91,7 +91,7 @@ def test_the_history_as_json(tmp_path: Path, capsys: Capture) -> None:
 
 def rewritten(runs: list[Path]) -> str:
     (runs[1] / "promotion-decision.json").write_text('{"decision": "PROMOTE"}', encoding="utf-8")
-    return "run0001: promotion-decision.json is not as it was sealed."
+    return "run0001: promotion-decision.json has changed since it was sealed."
 
 
 def sealed_again(runs: list[Path]) -> str:

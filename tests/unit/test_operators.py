@@ -180,18 +180,18 @@ def test_another_machine_runs_its_own_gates_again(tmp_path: Path) -> None:
 
 # Gates that were kept, by what the host that they ran on says when the resume begins: none of it may promote.
 NOT_THE_SAME = {
-    "the VM does not answer": ({"vm": ""}, "Aiida-vm did not say what it is now, so gates 3, 4 are run again."),
+    "the VM does not answer": ({"vm": ""}, "Aiida-vm did not report its identity, so gates 3, 4 are run again."),
     "the workspace does not answer": (
         {"workspace": ""},
-        "Workspace-local did not say what it is now, so gates 1, 2, 5 are run again; it was FAIL, so gate 4 is",
+        "Workspace-local did not report its identity, so gates 1, 2, 5 are run again; it was FAIL, so gate 4 is",
     ),
     "the VM is another machine": (
         {"vm": bundles.vm_probe(machine_id="e" * 32)},
-        "Since gate 4 the machine became another one (neither its machine id nor a host key is the same), so ",
+        "Since gate 4 it is a different machine (neither its machine id nor a host key is the same), so ",
     ),
     "nothing tells which machine the VM is": (
         {"vm": bundles.vm_probe().replace("machine_id: ", "other: ").replace("host_keys: ", "others: ")},
-        "Since gate 4 the machine became another one (neither its machine id nor a host key is the same), so ",
+        "Since gate 4 it is a different machine (neither its machine id nor a host key is the same), so ",
     ),
     "the environment file was changed": (
         {"vm": bundles.vm_probe().replace("b2b2", "b3b3")},
@@ -280,7 +280,7 @@ def test_evidence_of_other_settings_is_not_kept(tmp_path: Path, name: str, value
     run = begin(plan(tmp_path, **{name: value}))
     assert set(run["gates"]) == gates
     if len(gates) > 1:
-        assert f"{name} is set to something else than when this evidence was collected" in run["said"].lower()
+        assert f"{name} has changed since this evidence was collected" in run["said"].lower()
 
 
 @pytest.mark.parametrize("gates", [None, "4", "3,4"], ids=["what-failed", "4", "3-and-4"])

@@ -87,8 +87,8 @@ def decided(tmp_path: Path, same: bool, choice: object = "auto", *alone: str) ->
 
 def test_two_timed_gates_on_one_machine_hold(tmp_path: Path) -> None:
     sentence = (
-        "Gate 2 and gate 4 are both timed (alone), and workspace-local and aiida-vm are one machine. Run both on one "
-        "host, or drop `alone` of one in the checklist."
+        "Gate 2 and gate 4 are both timed (alone), and workspace-local and aiida-vm are the same machine. Run both "
+        "on one host, or remove `alone` from one of them in the checklist."
     )
     assert sentence in decided(tmp_path / "one", True, "auto", "slurm_smoke").objections
     assert sentence not in decided(tmp_path / "two", False, "auto", "slurm_smoke").objections

@@ -205,7 +205,7 @@ def test_a_checklist_may_have_one_gate(gate: str) -> None:
 def test_gates_stand_in_the_order_of_their_ids() -> None:
     data = copy.deepcopy(DATA)
     data["gates"].reverse()
-    assert "gates must stand in the order of their ids: 4 is after 5." in refused(yaml.safe_dump(data))
+    assert "gates must be in the order of their ids: 4 is after 5." in refused(yaml.safe_dump(data))
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ BAD_LIMITS = [
     (limit("sqlite_smoke.runs", "failure_patterns", []), "is empty, which would switch the check off"),
     (limit("sqlite_smoke.runs", "failure_patterns", "x"), "must be a list of regular expressions"),
     (limit("sqlite_smoke.runs", "failure_patterns", ["("]), "which cannot be used: missing ): ("),
-    (limit("sqlite_smoke.runs", "failure_patterns", ["a", "a"]), "holds an entry twice"),
+    (limit("sqlite_smoke.runs", "failure_patterns", ["a", "a"]), "lists an entry twice"),
     (limit("sqlite_smoke.runs", "failure_patterns", ["(?=a)b"]), "which cannot be used"),
     (limit("sqlite_smoke.runs", "failure_patterns", [".*"]), "it matches the empty string"),
     (limit("sqlite_smoke.runs", "failure_patterns", [7]), "must be a list of regular expressions"),
@@ -430,8 +430,8 @@ def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, said:
     ("needs", "said"),
     [
         (["preflight.nod"], 'preflight.uv needs "preflight.nod", which is not a check; did you mean "preflight.node"?'),
-        (["preflight.uv"], "needs go in a circle: preflight.uv > preflight.uv."),
-        (["preflight.node"], "needs go in a circle: preflight.node > preflight.uv > preflight.node."),
+        (["preflight.uv"], "needs form a cycle: preflight.uv > preflight.uv."),
+        (["preflight.node"], "needs form a cycle: preflight.node > preflight.uv > preflight.node."),
         ("preflight.node", "needs must be a list"),
     ],
 )

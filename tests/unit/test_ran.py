@@ -43,7 +43,7 @@ def test_no_command_of_the_spec_can_be_another_one_unseen(tmp_path: Path, gate: 
         assert found.replaced[0].meant == check.ran[command][0] and found.replaced[0].ran.startswith("echo ")
     else:
         assert found.status is Status.INVALID and "the checklist says `" in found.observed
-        assert found.unblock == "Take out what replaces the command, in the inventory or in -e, and re-run."
+        assert found.unblock == "Remove what replaces the command, from the inventory or from -e, then re-run."
 
 
 VERDI = list(bundles.VERDI)
@@ -132,7 +132,7 @@ def test_directory_and_environment_are_those_that_were_meant(
 def test_the_smoke_is_the_one_that_was_set(tmp_path: Path, fields: dict[str, Any]) -> None:
     found = results(tmp_path, bundles.trips_with("sqlite_smoke", "run_2", **fields))["sqlite_smoke.runs"]
     assert found.status is Status.INVALID and "was run, not what is configured" in found.observed
-    assert found.unblock == "Take out what replaces the command, in the inventory or in -e, and re-run."
+    assert found.unblock == "Remove what replaces the command, from the inventory or from -e, then re-run."
 
 
 def test_what_the_operator_and_the_gate_give_is_no_difference(tmp_path: Path) -> None:

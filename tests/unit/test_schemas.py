@@ -147,7 +147,7 @@ def test_schema_and_parser_refuse_the_same_index(resumed: Path, field: str, valu
 
 @pytest.mark.parametrize("change", [{"state": "open"}, {"evaluated_at": None}], ids=str)
 def test_an_index_has_the_time_of_its_decision_exactly_when_it_is_closed(resumed: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(BundleError, match="evaluated_at must stand exactly in a closed index"):
+    with pytest.raises(BundleError, match="evaluated_at must be set in a closed index, and only there"):
         parse_index({**read(resumed / "index.json"), **change})
 
 
@@ -224,7 +224,7 @@ def test_what_its_schema_refuses_is_not_read(resumed: Path, name: str, places: l
     ("change", "sentence"),
     [
         ({"attempt": 0}, "index.json: attempt must be from 1 to 999, not 0."),
-        ({"attempt": 10**30}, "index.json: attempt is beyond 64 bits."),
+        ({"attempt": 10**30}, "index.json: attempt does not fit in 64 bits."),
         ({"state": "shut"}, 'index.json: state must be open or closed, not the string "shut".'),
         ({"masked": []}, 'index.json has the unknown key "masked"; did you mean "masks"?'),
         ({"gates": {"preflight": {}}}, "index.json: gates.preflight.attempt is missing."),

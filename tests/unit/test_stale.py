@@ -64,7 +64,7 @@ BETWEEN = {
     "another configuration folder": (
         "slurm_smoke", VM.replace("/home/aiida/.aiida", "/srv/.aiida"), "configuration folder changed from /home/aiida/.aiida",
     ),
-    "gate 4 on another machine": ("slurm_smoke", vm_probe(machine_id="f" * 32), "the machine became another one"),
+    "gate 4 on another machine": ("slurm_smoke", vm_probe(machine_id="f" * 32), "it is a different machine"),
     "the VM was rebooted": ("slurm_smoke", VM.replace("boot_id: 5", "boot_id: 6"), "the machine was rebooted"),
 }  # fmt: skip
 ORDER = {"workspace": ("preflight", "sqlite_smoke", "contracts"), "vm": ("vm_bootstrap", "slurm_smoke")}
@@ -131,7 +131,7 @@ def test_what_is_not_known_does_not_pass(tmp_path: Path, line: str, what: str) -
     found = said(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
     assert set(found) == set(ORDER["vm"])
     for sentence in found.values():
-        assert f"{what}: it was not told" in sentence or "FAIL: no Git checkout" in sentence
+        assert f"{what}: it was not reported" in sentence or "FAIL: no Git checkout" in sentence
 
 
 @pytest.mark.stranger("14.1", "a gate that does not say what it ran on when it began, or when it ended")
@@ -188,7 +188,7 @@ def test_a_vm_that_is_the_workspace_is_an_objection(tmp_path: Path) -> None:
     decision = decide(load_bundle(bundles.closed_bundle(tmp_path / "one", trips)))
     assert decision.decision == "HOLD"
     [objection] = decision.objections
-    assert objection.startswith("workspace-local and aiida-vm are one machine (gate 1 and gate 3 ran on it)")
+    assert objection.startswith("workspace-local and aiida-vm are the same machine (gate 1 and gate 3 ran on it)")
     policy = tmp_path / "policy.yml"
     text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
     policy.write_text(text.replace("\nsubject: ", "\nsame_machine: true\nsubject: ", 1), encoding="utf-8")
@@ -203,7 +203,7 @@ def test_a_clone_is_another_machine_and_a_warning(tmp_path: Path) -> None:
     decision = decide(load_bundle(bundles.closed_bundle(tmp_path, trips)))
     assert decision.decision == "PROMOTE"
     [warning] = [text for gate in decision.gates for check in gate.checks for text in check.warnings if "clone" in text]
-    assert warning.startswith("aiida-vm has the machine id of workspace-local and is another machine")
+    assert warning.startswith("aiida-vm has the same machine id as workspace-local but is another machine")
     assert f"warning:  {warning}" in text_of(decision.as_dict())
 
 
@@ -211,7 +211,7 @@ def test_a_clone_is_another_machine_and_a_warning(tmp_path: Path) -> None:
 def test_a_boot_that_is_not_known_proves_no_other_machine(tmp_path: Path, boot: str) -> None:
     trips = elsewhere(healthy_trips(), *ORDER["vm"], output=on_the_controller(boot_id=boot))
     [objection] = decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).objections
-    assert "are one machine" in objection
+    assert "are the same machine" in objection
 
 
 @pytest.mark.stranger(
@@ -224,7 +224,7 @@ def test_a_host_is_its_inventory_name_too(tmp_path: Path) -> None:
     answers = bundles.answers()
     run = begin_resume({"plan": open_run(request), "probes": {**answers, "clone": answers["aiida-vm"]}})
     assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
-    assert "It was collected on aiida-vm, and the gate's host is clone now, so gates 3, 4 are run again" in run["said"]
+    assert "It was collected on aiida-vm, but the gate's host is now clone, so gates 3, 4 are run again" in run["said"]
     bundle = Path(run["bundle"])
     recorder = Recorder(bundle, {"recorder": "evidence", "check": False, "selection": ""})
     for gate in run["gates"]:

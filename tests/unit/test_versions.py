@@ -104,7 +104,9 @@ def test_outside_the_bounds_is_an_objection(tmp_path: Path, component: str) -> N
     decision = decided(tmp_path, {component: "<2"})
     assert decision.decision == "HOLD"
     [objection] = decision.objections
-    assert objection.startswith(f"{component} ") and objection.endswith(" is outside <2, which the policy supports.")
+    assert objection.startswith(f"{component} ") and objection.endswith(
+        " is outside <2, the range that the policy supports."
+    )
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -114,7 +116,7 @@ def test_a_version_that_is_not_known_is_an_objection(tmp_path: Path, component: 
     others = [line for line in lines if not line.startswith(component)]
     decision = decided(tmp_path, {component: ">=1"}, "\n".join([*others, f"{component}: {said}"]) + "\n")
     assert decision.decision == "HOLD"
-    assert decision.objections == (f"The policy bounds {component} to >=1, and its version on the VM is not known.",)
+    assert decision.objections == (f"The policy limits {component} to >=1, but its version on the VM is not known.",)
 
 
 def test_the_versions_are_recorded_by_gate_3(tmp_path: Path) -> None:

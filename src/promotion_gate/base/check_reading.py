@@ -1,4 +1,4 @@
-"""Reads one check of a checklist: a mistake is said with its place, and the reading goes on."""
+"""Reads one check of a checklist: each mistake is reported with its place, and reading continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RAN_WORDS = ("verdi", "in_env", "env_file", "profile", "computer", "smoke_args",
 
 
 def plain(fields: Fields, key: str, form: Text) -> str:
-    """A string of one form."""
+    """A string of a given form."""
     value = fields.text(key)
     if not re.fullmatch(form.pattern, value):
         fields.refuse(f'{key} must be {form.what}, not "{value[:60]}".', key)
@@ -47,12 +47,12 @@ def check_entry(fields: Fields) -> CheckPolicy:
 
 def _replaceable(fields: Fields) -> bool:
     if fields.boolean("replaceable", False) and not fields.has("ran"):
-        fields.refuse("replaceable says something only beside ran.", "replaceable")
+        fields.refuse("replaceable has no effect without ran.", "replaceable")
     return fields.boolean("replaceable", False)
 
 
 def _ran(fields: Fields) -> Mapping[str, tuple[str, ...]]:
-    """The text of each command of the spec, by its id: one, or several of which one must be it."""
+    """The text of each command of the spec by its id: one, or several alternatives."""
     found = {}
     for command_id, texts in fields.mapping("ran").items():
         found[command_id] = (texts,) if isinstance(texts, str) else fields.below("ran").texts(command_id)
@@ -80,9 +80,9 @@ def _check_format(fields: Fields, sentence: object, *keys: str) -> None:
         fields.refuse(f'unblock "{sentence[:60]}" has a stray brace ({error}).', "unblock", *keys, unread=True)
         return
     for _, name, width, conversion in parsed:
-        if name is None:  # text behind the last word
+        if name is None:  # text after the last word
             continue
-        if width or conversion:  # a width could fill the memory of whoever verifies the bundle
+        if width or conversion:  # a large width could fill the memory of whoever verifies the bundle
             asked = f"{name}{f'!{conversion}' if conversion else ''}{f':{width}' if width else ''}"
             fields.refuse(
                 f'unblock has the format "{asked[:60]}"; a word stands alone, as {{{name[:60]}}}.', "unblock", *keys

@@ -1,4 +1,4 @@
-"""The errors of this package. Each carries one sentence for a person, or several: what, where, what to do next."""
+"""The errors of this package. Each carries one or more sentences for people: what, where, what to do next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class GateError(Exception):
-    """Anything the gate refuses to do; the text is shown to the operator as it stands."""
+    """Anything the gate refuses to do; the text is shown to the operator unchanged."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
@@ -18,12 +18,12 @@ class InputError(GateError):
 
 
 class BundleError(GateError):
-    """A bundle on disk cannot be read as one; it is never a decision."""
+    """A bundle on disk cannot be read; it never counts as a decision."""
 
 
 @contextlib.contextmanager
 def of_a_bundle() -> Iterator[None]:
-    """What would be an operator's mistake before a run is a bundle that cannot be used afterwards."""
+    """Turns an InputError into a BundleError: an operator's mistake before a run is an unusable bundle after it."""
     try:
         yield
     except InputError as error:

@@ -1,7 +1,7 @@
 """Escapes what a reader would not see: control characters, marks that reorder text, characters without a glyph.
 
-The ranges stand here in full. Python's own tables (unicodedata, isprintable, repr) change with its version, and one
-bundle must give the same bytes on all of them.
+The ranges are written out here. Python's own tables (unicodedata, isprintable, repr) change with its version, but a
+bundle must give the same bytes on all versions.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _UNSEEN_IN_JSON = re.compile(f"[{_BEYOND_ASCII}]")
 
 
 def visible(text: object) -> str:
-    """One line of text in which everything invisible or reordering stands as an escape."""
+    """One line of text in which everything invisible or reordering is escaped."""
     return harmless(" ".join(str(text).split()))
 
 
 def harmless(line: str) -> str:
-    """The same with the line's blanks as they are: for a line of ours that quotes what may come from anywhere."""
+    """The same, but blanks are kept: for a line of ours that quotes untrusted text."""
     return _UNSEEN.sub(_escape, line)
 
 
 def visible_json(text: str) -> str:
-    """The same for a JSON document, whose own line ends stay; it says what it said before."""
+    """The same for a JSON document: its line ends stay, and so does its meaning."""
     return _UNSEEN_IN_JSON.sub(_escape, text)
 
 

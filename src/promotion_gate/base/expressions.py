@@ -1,7 +1,7 @@
 """JMESPath expressions from a checklist: they pick one value, or a list of values, out of JSON that a host printed.
 
-A checklist may come from a stranger. What builds new values (multi-selects, functions but a few) is refused: doubled
-again and again, a short expression would fill the memory.
+A checklist may come from a stranger. Whatever builds new values (multi-selects, all but a few functions) is refused: by
+repeated doubling, a short expression could fill the memory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_expression(expression: str) -> None:
 
 
 def search(expression: str, data: object) -> Any:
-    """What the expression picks; None where nothing is there. Raises NoValue."""
+    """What the expression picks; None if it matches nothing. Raises NoValue."""
     try:
         return _compiled(expression).search(data)
     except (JMESPathError, RecursionError, TypeError, ValueError) as error:
@@ -75,7 +75,7 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def reads_nothing(expression: str) -> bool:
-    """Whether an expression is made of literals alone, so that it gives the same whatever was printed."""
+    """Whether an expression consists of literals only, so that its value does not depend on what was printed."""
     try:
         nodes = list(_nodes(_compiled(expression).parsed))
     except BadExpression:

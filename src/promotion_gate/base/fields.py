@@ -1,4 +1,4 @@
-"""Reads untrusted mappings (JSON, YAML, Ansible variables) field by field; a wrong field is named."""
+"""Reads untrusted mappings (JSON, YAML, Ansible variables) field by field; errors name the field."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class Fields:
     """One mapping, with the place it came from, read by type. Errors are of the class given.
 
-    With `marks` the place is file, line and column; without, it is `where`. With `mistakes` a field that is wrong is
-    added to them, an empty value stands in for it, and the reading goes on; without, it raises.
+    With `marks` the place is file, line and column; without, it is `where`. With `mistakes` a wrong field is added to
+    them, an empty value takes its place, and reading continues; without, it raises.
     """
 
     def __init__(
@@ -56,22 +56,22 @@ class Fields:
             mistakes.add(Mistake(path, f"must be a mapping, not {kind_of(data)}."), unread=True)
 
     def at(self, *keys: str | int) -> Path:
-        """Where in the file something stands that is at `keys` below this mapping."""
+        """The place in the file of what is at `keys` below this mapping."""
         return (*self.path, *(self._spelt.get(key, key) for key in keys[:1]), *keys[1:])
 
     def fail(self, sentence: str, *keys: str | int) -> GateError:
-        """The error for what stands at `keys` below this mapping."""
+        """The error for what is at `keys` below this mapping."""
         where = self.marks.at(self.at(*keys)) if self.marks else self.where
         return self.error(f"{where}: {sentence}")
 
     def refuse(self, sentence: str, *keys: str | int, unread: bool = False) -> None:
-        """Raises that error, or adds it to the mistakes; `unread` where something must stand in for the value."""
+        """Raises that error, or adds it to the mistakes; `unread`: an empty value takes the place of the wrong one."""
         if self.mistakes is None:
             raise self.fail(sentence, *keys)
         self.mistakes.add(Mistake(self.at(*keys), sentence), unread)
 
     def only(self, known: Iterable[str]) -> None:
-        """Refuses a key that is not in `known`, naming the nearest one that is, and reads it as that one."""
+        """Refuses a key that is not in `known`, naming the nearest known one, and reads it as that."""
         names = list(known)
         for key in [key for key in self._data if key not in names]:
             self.refuse(f'unknown key "{key}"{nearest(str(key), names)}', key)
@@ -114,7 +114,7 @@ class Fields:
     def integer(self, key: str, default: int | None = None) -> int:
         value = int(self._typed(key, (int,), "a whole number", default))
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            self.refuse(f"{key} is beyond 64 bits.", key, unread=True)
+            self.refuse(f"{key} does not fit in 64 bits.", key, unread=True)
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -145,7 +145,7 @@ class Fields:
         return dict(self._typed(key, (Mapping,), "a mapping", {}))
 
     def below(self, key: str) -> Fields:
-        """The mapping `key` as Fields; an empty one where it is not there."""
+        """The mapping `key` as Fields; empty if it is missing."""
         where = f"{self.where}: {key}"
         return Fields(self.mapping(key), where, self.error, self.marks, self.at(key), self.mistakes)
 
@@ -161,7 +161,7 @@ class Fields:
 
 
 def kind_of(value: object) -> str:
-    """The kind of a value in an operator's words."""
+    """The kind of a value, in words for an operator."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -22,7 +22,7 @@ from promotion_gate.base.names import MAX_NAME_DEPTH, UNFINISHED
 
 T = TypeVar("T")
 MAX_FILE_BYTES = 64 * 1024 * 1024
-# One JSON file of a bundle: an index of 10,000 commands has about 7 MB.
+# One JSON file of a bundle; an index of 10,000 commands takes about 7 MB.
 MAX_JSON_BYTES = 32 * 1024 * 1024
 MAX_FILES = 50_000
 # Windows lacks the first two, and reads text without the third.
@@ -35,14 +35,14 @@ def sha256(data: bytes) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, each for us alone: mkdir(parents=True) gives its mode to the last one only."""
+    """Creates a directory and its parents, each for us only: mkdir(parents=True) applies its mode only to the last."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True, mode=0o700)
 
 
 def write_atomically(path: Path, data: bytes | str, mode: int = 0o600) -> None:
-    """Writes a whole file or nothing: temporary file in the same folder, fsync, replace."""
+    """Writes a whole file or nothing: temporary file in the same directory, fsync, replace."""
     content = data.encode("utf-8") if isinstance(data, str) else data
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
@@ -70,12 +70,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def to_json(data: Any) -> str:
-    """JSON as every file of the bundle has it: sorted keys, two spaces, UTF-8, final newline, nothing invisible."""
+    """JSON as in every file of the bundle: sorted keys, two spaces, UTF-8, final newline, nothing invisible."""
     return visible_json(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def parse_json(text: str) -> Any:
-    """JSON as we write it: a key once in its object, numbers finite. Raises ValueError for anything else.
+    """Parses JSON as we write it: no duplicate keys, finite numbers. Raises ValueError for anything else.
 
     The standard parser keeps the last of two equal keys, and reads NaN, Infinity and 1e999.
     """
@@ -100,7 +100,7 @@ def _finite(text: str) -> float:
 def read_json(path: Path) -> Any:
     """Reads one JSON file.
 
-    Raises BundleError with a sentence if it is missing, no regular file, or no JSON.
+    Raises BundleError with a sentence if it is missing, not a regular file, or not JSON.
     """
     content = read_file(path, MAX_JSON_BYTES)
     if content.problem:
@@ -124,7 +124,7 @@ def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> Content:
     found = _opened(path, limit, lambda stream: stream.read(limit + 1))
     if isinstance(found, Content):
         return found
-    # Some files say that they are empty and are not: those of /proc, say.
+    # Some files claim to be empty and are not, for example those of /proc.
     return Content(problem=_too_large(limit)) if len(found) > limit else Content(found)
 
 
@@ -139,7 +139,7 @@ def _too_large(limit: int) -> str:
 
 
 def size_of(path: Path) -> int:
-    """The size of what is there, in bytes; 0 where nothing is."""
+    """The size of a file in bytes; 0 if there is none."""
     try:
         return path.lstat().st_size
     except (OSError, ValueError):
@@ -147,7 +147,7 @@ def size_of(path: Path) -> int:
 
 
 def _opened(path: Path, limit: int, use: Callable[[BufferedReader], T]) -> T | Content:
-    """What `use` makes of a regular file, or a Content that says why it cannot be used."""
+    """What `use` returns for a regular file, or a Content that says why it cannot be used."""
     try:
         if not _NO_LINK and path.is_symlink():
             return Content(problem="is a symbolic link")
@@ -175,8 +175,8 @@ def _opened(path: Path, limit: int, use: Callable[[BufferedReader], T]) -> T | C
 def list_files(folder: Path) -> list[str]:
     """Every name below `folder` that is not a folder, relative and sorted by bytes; links count as names.
 
-    Raises OSError for a folder that cannot be listed, as what is in it would go unseen, and BundleError beyond
-    MAX_FILES names or MAX_NAME_DEPTH folders: no bundle is like that.
+    Raises OSError for a directory that cannot be listed, since its content would go unseen, and BundleError beyond
+    MAX_FILES names or MAX_NAME_DEPTH levels: no bundle is that large.
     """
     names: list[str] = []
     waiting = [("", 1)]

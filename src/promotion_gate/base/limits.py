@@ -1,7 +1,7 @@
 """Typed limits: each check declares its own where it is registered, and a checklist is read against them.
 
-There are no defaults: a limit that the checklist does not give is an input error, and so is one that would switch
-the check off.
+There are no defaults: a limit that the checklist does not set is an input error, and so is one that would switch the
+check off.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from promotion_gate.base.patterns import BadPattern, check_pattern
 Kind = Literal[
     "whole", "number", "flag", "word", "path", "paths", "patterns", "pattern", "value", "command", "expression"
 ]
-# Which way a limit is tighter: a larger or a smaller number, true or false, more entries. None: it is not a threshold,
-# it says what is judged.
+# Which direction is tighter: a larger or a smaller number, true or false, more entries. None: the limit is not a
+# threshold but says what is judged.
 Tighter = Literal["larger", "smaller", "true", "false", "more"]
 MAX_ENTRIES = 100
 MAX_TEXT = 1000
@@ -27,7 +27,7 @@ MAX_TEXT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit of a kind of check: `low` and `high` bound a number, both included; `choices` a word."""
+    """One limit of a kind of check: `low` and `high` bound a number, inclusive; `choices` are the allowed words."""
 
     name: str
     kind: Kind
@@ -57,7 +57,7 @@ class Limit:
         }[self.kind]
 
     def problem(self, value: object) -> str | None:
-        """Why a value cannot be this limit, as the end of a sentence that begins with its name; or None."""
+        """Why a value cannot be this limit, as the rest of a sentence that starts with its name; or None."""
         wrong = f"must be {self.wanted}, not {kind_of(value)}."
         match self.kind:
             case "whole":
@@ -73,7 +73,7 @@ class Limit:
             case "expression":
                 return _expression_problem(value) if isinstance(value, str) else wrong
             case "path":
-                empty = value == "" and not self.required  # as good as not there
+                empty = value == "" and not self.required  # counts as missing
                 return None if empty or (isinstance(value, str) and _inside(value)) else wrong
             case "paths":
                 return _list_problem(value, wrong, lambda item: None if _inside(item) else wrong)
@@ -123,7 +123,7 @@ def _list_problem(value: object, wrong: str, of_item: Any) -> str | None:
     if len(value) > MAX_ENTRIES:
         return f"has {len(value)} entries, the limit is {MAX_ENTRIES}."
     if len(set(value)) < len(value):
-        return "holds an entry twice."
+        return "lists an entry twice."
     return next((problem for item in value if (problem := of_item(item))), None)
 
 

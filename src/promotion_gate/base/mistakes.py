@@ -1,4 +1,4 @@
-"""Everything that is wrong with one file, said at once: each mistake with its place, in the order of the file."""
+"""Everything that is wrong with one file, reported together: each mistake with its place, in the order of the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Mistake(NamedTuple):
     sentence: str
 
 
-# A file of which every line is wrong is said to be so by its first lines; looking for the nearest name costs time.
+# If every line of a file is wrong, the first ones show it; looking for the nearest names takes time.
 MOST = 100
 
 
@@ -29,8 +29,8 @@ def sentences(marks: Marks, mistakes: Iterable[Mistake]) -> list[str]:
 class FileMistakes:
     """The mistakes of one file.
 
-    `unread` are the places whose value could not be read, so that something stands in for it: nothing is said of what
-    lies there or below. More than MOST raise InputError at once.
+    `unread` are the places whose value could not be read and was replaced by an empty one: nothing is reported there or
+    below. More than MOST raise InputError at once.
     """
 
     def __init__(self, marks: Marks, found: Iterable[Mistake] = (), unread: Iterable[Path] = ()) -> None:

@@ -21,7 +21,7 @@ class Status(StrEnum):
 
     INVALID = "INVALID"  # unreadable, of another run, or cut where it is judged
     STALE = "STALE"  # kept evidence that no longer counts
-    MISSING = "MISSING"  # no or empty evidence
+    MISSING = "MISSING"  # evidence missing or empty
     FAIL = "FAIL"  # evidence read, threshold missed
     BLOCKED = "BLOCKED"  # the command could not do its work
     SKIPPED = "SKIPPED"  # not run: check mode or tags
@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 def combined(statuses: Iterable[Status]) -> Status:
-    """The status of a gate: the first of the precedence that is present; MISSING where there is none."""
+    """The status of a gate: the most serious one present; MISSING if there is none."""
     present = set(statuses)
     return next((status for status in Status if status in present), Status.MISSING)
 
@@ -42,7 +42,7 @@ class Risk(TypedDict):
 
 
 class Waiver(TypedDict):
-    """A check that a person took over for a limited time."""
+    """A check that a person answers for, for a limited time."""
 
     check: str
     reason: str
@@ -53,7 +53,7 @@ class Waiver(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PolicyRecord:
-    """The checklist of the run: where it was read, its digest, and that of the shipped one of its name."""
+    """The checklist of the run: where it was read from, its digest, and that of the shipped one of the same name."""
 
     path: str
     sha256: Sha256
@@ -62,7 +62,7 @@ class PolicyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """How often a rule of the redaction masked something in a file."""
+    """How often a redaction rule masked something in a file."""
 
     rule: str
     file: str
@@ -71,7 +71,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """A command that is not the checklist's: what that says, and what ran."""
+    """A command other than the checklist's: what the checklist says, and what ran."""
 
     command: str
     meant: str
@@ -83,7 +83,7 @@ DifferenceKind = Literal["dropped", "added", "tighter", "looser", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One way in which a checklist differs from the shipped one of its name."""
+    """One difference between a checklist and the shipped one of the same name."""
 
     kind: DifferenceKind
     what: str
@@ -93,7 +93,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One threshold of the policy, judged. `details` feeds the rendered summaries alone."""
+    """One threshold of the policy, judged. `details` is only for the rendered summaries."""
 
     id: str
     title: str
@@ -139,12 +139,12 @@ def did_not_pass(gate: GateResult, checks: str) -> str:
 
 
 def beside_gates(objections: Iterable[str]) -> tuple[str, ...]:
-    """The objections but for those of did_not_pass(): the checks of such a gate say that."""
+    """The objections without those of did_not_pass(): the checks of those gates say it already."""
     return tuple(text for text in objections if not _NAMES_A_GATE.match(text))
 
 
 class JudgedWaiver(Waiver):
-    """A waiver, and what became of it."""
+    """A waiver with its state."""
 
     state: Literal["applied", "unneeded", "expired", "refused"]
 

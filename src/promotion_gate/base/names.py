@@ -14,7 +14,7 @@ POLICY_FILE = "policy.yml"
 # The shipped checklist of the policy's name as it was when the run was opened.
 SHIPPED_POLICY_FILE = "policy-shipped.yml"
 BASELINE_FILE = "baseline.json"
-# The contract fields and their owners; an input of decide(), so the bundle has a copy.
+# The contract fields and their owners; an input of decide(), so the bundle contains a copy.
 MAP_FILE = "05-ownership-map.yml"
 DECISION_JSON = "promotion-decision.json"
 DECISION_MD = "promotion-decision.md"
@@ -25,12 +25,12 @@ RENDERED = (PAGE, JUNIT, CTRF, STATEMENT)
 SUMS_FILE = "SHA256SUMS"
 SIGNATURE_FILE = SUMS_FILE + ".sig"
 ATTEMPTS = "attempts"
-# What begins like this was being written when its process was killed; it counts for nothing.
+# A file with this prefix was being written when its process was killed; it is ignored.
 UNFINISHED = ".unfinished-"
 MAX_NAME_BYTES = 1024
 MAX_NAME_DEPTH = 16
 MAX_PATH_BYTES, MAX_PART_BYTES = 4096, 255
-# What the gate itself writes, and what an earlier attempt left: evidence from a host never takes these names.
+# What the gate itself writes, and what an earlier attempt left: evidence from a host never has these names.
 OWN_NAMES = frozenset(
     [
         *(INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, MAP_FILE, SUMS_FILE, SIGNATURE_FILE, ATTEMPTS),
@@ -41,10 +41,10 @@ ARCHIVED = re.compile(rf"{ATTEMPTS}/([0-9]{{2,6}})/(.+)", re.ASCII | re.DOTALL)
 
 
 def name_problem(name: str) -> str:
-    """Why `name` cannot be a file's name inside a bundle, as the end of a sentence; empty if it can.
+    """Why `name` cannot be a file name inside a bundle, as the rest of a sentence; empty if it can.
 
-    Such a name is relative, normalised, bounded in length and depth, and has no character that a reader would not see
-    or that SHA256SUMS cannot hold. Whether a link stands on the way to the file is asked where it is read.
+    A valid name is relative, normalised, bounded in length and depth, and has no character that is invisible to readers
+    or not allowed in SHA256SUMS. Whether the path leads through a link is checked when the file is read.
     """
     path = PurePosixPath(name)
     if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or str(path) != name:
@@ -57,7 +57,7 @@ def name_problem(name: str) -> str:
 
 
 def is_path(text: str) -> bool:
-    """Whether a file or folder of this machine can be called that: Linux bounds names, and has none with a NUL."""
+    """Whether a file or directory of this machine can have that name: Linux limits the length and forbids NUL."""
     try:
         name = os.fsencode(text)
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -75,7 +75,7 @@ def safe_name(name: str, where: str) -> str:
 
 
 def evidence_name(name: str, where: str) -> str:
-    """A name that evidence, or a page that is rendered from it, may have in the bundle: none of the gate's own.
+    """A name that evidence, or a page rendered from it, may have in the bundle: not one of the gate's own.
 
     Raises BundleError for any other.
     """
@@ -85,7 +85,7 @@ def evidence_name(name: str, where: str) -> str:
 
 
 def archived_by(name: str) -> int | None:
-    """The attempt whose archive a name of a bundle lies in; None for a name that lies in none."""
+    """The attempt whose archive a name of a bundle is in; None if it is in none."""
     found = ARCHIVED.fullmatch(name)
     return int(found[1]) if found else None
 

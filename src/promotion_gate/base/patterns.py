@@ -1,6 +1,6 @@
-"""Regular expressions from a checklist. They run over what a VM printed, so they run in RE2: its time is linear.
+"""Regular expressions from a checklist. They run on what a VM printed, so they run in RE2, which takes linear time.
 
-Python's own engine backtracks: `^(a+)+$` would keep a decision busy for ever on one long line.
+Python's own engine backtracks: `^(a+)+$` would keep a decision busy forever on one long line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class BadPattern(ValueError):
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
-    """The pattern for use on whole outputs: `^` and `$` are the begin and end of a line. Raises BadPattern."""
+    """The pattern for use on whole outputs: `^` and `$` match at the beginning and end of a line. Raises BadPattern."""
     if len(pattern) > MAX_PATTERN:
         raise BadPattern(f"longer than {MAX_PATTERN} characters")
     options = re2.Options()
@@ -43,7 +43,7 @@ def _compiled(pattern: str) -> Any:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises BadPattern for one that cannot be used, or that matches an empty line: it would match anything."""
+    """Raises BadPattern if it cannot be used, or if it matches an empty line: it would match anything."""
     if _compiled(pattern).search(b"") is not None:
         raise BadPattern("it matches the empty string, so it matches any output")
 
@@ -60,11 +60,11 @@ def first_match(patterns: Sequence[str], text: str) -> str | None:
 
 
 def groups(pattern: str) -> int:
-    """How many groups a pattern has that capture."""
+    """How many capturing groups a pattern has."""
     return int(_compiled(pattern).groups)
 
 
 def captured(pattern: str, text: str) -> list[str]:
-    """What the only group of a pattern holds in each of its matches; an empty string where it took no part."""
+    """What the only group of a pattern captured in each match; an empty string where it captured nothing."""
     found = _compiled(pattern).finditer(text.encode("utf-8", "replace"))
     return [(match.group(1) or b"").decode("utf-8", "replace") for match in found]

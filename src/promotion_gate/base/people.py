@@ -1,4 +1,4 @@
-"""Names of people: operator, reviewer, and the owner of a waiver. Two of them must be two persons."""
+"""Names of people: operator, reviewer, and the owner of a waiver. They must be different people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import kind_of
 
-# Letters and marks that are printable to Unicode and that nobody sees.
+# Letters and marks that Unicode calls printable but that are invisible.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | frozenset(
     chr(code) for first, last in ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF)) for code in range(first, last + 1)
 )
@@ -20,7 +20,7 @@ def person(value: object, where: str) -> str:
     name = value.strip()
     for letter in name:
         if not letter.isprintable() or letter in _UNSEEN:
-            raise InputError(f"{where} has a character that cannot be seen (U+{ord(letter):04X}); write the name anew.")
+            raise InputError(f"{where} has a character that cannot be seen (U+{ord(letter):04X}); type the name again.")
     if not _key(name):
         raise InputError(f"{where} must be the name of a person; it is empty.")
     return name
@@ -34,7 +34,7 @@ def is_person(value: object) -> bool:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two names look the same to a reader: case, width, and what cannot be seen make no difference."""
+    """Whether two names look the same to a reader: case, width and invisible characters make no difference."""
     return _key(one) == _key(other)
 
 

@@ -1,4 +1,4 @@
-"""What a checklist (a policy file) is. policy_reading makes one of a file, policy_rules say what holds in it."""
+"""What a checklist (a policy file) is. policy_reading reads one from a file, policy_rules check it as a whole."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUP = Text("[A-Za-z_][A-Za-z0-9_]{0,80}", "the name of an inventory group")
 ROLE = Text(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}", "a role's name, or namespace.collection.role")
 # The kind of check that reads the ownership map.
 OWNERSHIP = "ownership"
-# What the gate adds to each gate: the host can be used; the evidence is complete.
+# The checks that every gate has: the host can be used; the evidence is complete.
 BUILT_IN = ("host", "evidence")
 
 
@@ -63,8 +63,8 @@ class CommandPolicy:
 class GatePolicy:
     """One gate. An entry of `evidence` that ends in `/` is a folder that must hold at least one file.
 
-    Either `role` or `commands` is set. `hosts` is an inventory group, `identity` the parts that its begin and its end
-    are compared in.
+    Either `role` or `commands` is set. `hosts` is an inventory group; beginning and end are compared in the parts
+    that `identity` lists.
     """
 
     id: Annotated[int, Number(1, MAX_GATES)]
@@ -84,7 +84,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A checklist. `subject` is the group that has a decision per host; `max_age` is how long `check` believes one."""
+    """A checklist. `subject` is the group that has a decision per host; `max_age` is how long `check` accepts one."""
 
     schema: Literal[2] = POLICY_SCHEMA
     name: Annotated[str, ID]
@@ -114,17 +114,17 @@ class Examined:
 
     @property
     def mistakes(self) -> FileMistakes:
-        """Those of the reading, to which others can be added."""
+        """The mistakes found while reading, to which others can be added."""
         return FileMistakes(self.policy.marks, self.found, self.unread)
 
     def sound(self, mistakes: FileMistakes) -> Policy:
-        """The checklist. Raises InputError with a sentence for each of the mistakes, if there are any."""
+        """The checklist. Raises InputError with a sentence per mistake, if there are any."""
         mistakes.stop()
         return self.policy
 
 
 def all_named(mistakes: FileMistakes | None) -> bool:
-    """Whether every gate and check could be read and has a name, so that one can say which are not there."""
+    """Whether every gate and check could be read and has a name, so that missing ones can be reported."""
     names = ("gates", "checks", "name", "id")
     unread = mistakes.unread if mistakes else ()
     return not any(path[-1] in names or isinstance(path[-1], int) for path in unread if path)

@@ -48,9 +48,9 @@ def policy_text(path: pathlib.Path) -> str:
 
 @lru_cache(maxsize=16)  # by content: a run and a verification read the same text several times
 def examine(text: str, name: str) -> Examined:
-    """Reads the text of a policy file as far as it can be read, and says everything that is wrong in it.
+    """Reads the text of a policy file as far as possible, and collects everything that is wrong in it.
 
-    Raises InputError for what is no checklist of this schema at all.
+    Raises InputError if it is not a checklist of this schema at all.
     """
     twice: list[Path] = []
     data, marks = read_yaml(text, name, twice)
@@ -63,9 +63,9 @@ def examine(text: str, name: str) -> Examined:
 
 
 def load_policy(text: str, name: str) -> Policy:
-    """Turns the text of a policy file into a Policy; judge.checks.registry.check_policy asks whether its checks exist.
+    """Turns the text of a policy file into a Policy; judge.checks.registry.check_policy validates its checks.
 
-    Raises InputError with file, line, column and field; with a sentence for each mistake.
+    Raises InputError with file, line, column and field, one sentence per mistake.
     """
     examined = examine(text, name)
     return examined.sound(examined.mistakes)
@@ -89,14 +89,14 @@ def _policy(fields: Fields) -> Policy:
 
 
 def _check_schema(fields: Fields) -> None:
-    """Of another schema everything would be wrong, so nothing else is said of it."""
+    """With another schema everything would be wrong, so nothing else is reported."""
     if not fields.has("schema"):
         raise fields.fail(f"schema is missing (expected {POLICY_SCHEMA}), so this is not a checklist.", "schema")
     schema = fields.raw("schema")
     if schema == 1:
         raise fields.fail(
             "this is a checklist of schema 1, which this version no longer reads. Copy policies/aiida.yml (schema 2) "
-            "and carry your changes over: a gate now says its hosts, and every limit must be there.",
+            "and carry your changes over: a gate now names its hosts, and every limit must be set.",
             "schema",
         )
     if schema != POLICY_SCHEMA or isinstance(schema, bool):
@@ -136,7 +136,7 @@ def _versions(fields: Fields) -> dict[str, str]:
             sentence = f'supported_versions has no component "{component}"{nearest(component, COMPONENTS)}'
             fields.refuse(sentence, "supported_versions", component)
         try:
-            # YAML makes a number of 3.10, which is 3.1; an empty bound lets every version pass.
+            # YAML turns 3.10 into the number 3.1; an empty bound accepts every version.
             if not isinstance(bounds, str) or not all(SpecifierSet(part) for part in bounds.split(",")):
                 raise ValueError
         except ValueError:  # InvalidSpecifier is one
@@ -219,6 +219,6 @@ def _command(fields: Fields) -> CommandPolicy:
 
 
 def _words(fields: Fields, key: str) -> tuple[str, ...] | str:
-    """A command: a list of words, or a string for a shell; an empty string where there is none."""
+    """A command: a list of words, or a string for a shell; an empty string if there is none."""
     value = fields.raw(key, "")
     return value.strip() if isinstance(value, str) else fields.texts(key)

@@ -1,4 +1,4 @@
-"""What holds in a checklist as a whole: each gate is judged, names are plain and used once, `needs` go in no circle."""
+"""Rules for a checklist as a whole: each gate is judged, names are plain and unique, `needs` form no cycle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from promotion_gate.base.yaml_lines import Path
 
 
 def broken_rules(policy: Policy, known: bool) -> Iterator[Mistake]:
-    """Everything that does not hold. `known`: every gate and check has its name, so that `needs` can be followed."""
+    """Every rule that is broken. `known`: every gate and check has its name, so that `needs` can be followed."""
     for gate in policy.gates:
         yield from _gate(policy, gate)
     yield from _numbers(policy)
@@ -24,7 +24,7 @@ def broken_rules(policy: Policy, known: bool) -> Iterator[Mistake]:
 
 
 def _gate(policy: Policy, gate: GatePolicy) -> Iterator[Mistake]:
-    """What holds within one gate: something judges it, something proves it, and commands follow earlier ones."""
+    """Rules within one gate: it has checks and evidence, and `after` names an earlier command."""
     if not gate.checks:
         yield Mistake((*gate.path, "checks"), f'the gate "{gate.name}" has no checks; it could never pass.')
     if not gate.evidence:
@@ -53,7 +53,7 @@ def _gate(policy: Policy, gate: GatePolicy) -> Iterator[Mistake]:
 
 
 def _named(gate: GatePolicy) -> Iterator[tuple[str, Path, str]]:
-    """Every file name that a gate gives: the name, where it stands, and what it is."""
+    """Every file name in a gate: the name, its place, and what it is."""
     for number, name in enumerate(gate.evidence):
         yield name, (*gate.path, "evidence", number), "evidence"
     for number, command in enumerate(gate.commands):
@@ -64,14 +64,12 @@ def _named(gate: GatePolicy) -> Iterator[tuple[str, Path, str]]:
 
 
 def _numbers(policy: Policy) -> Iterator[Mistake]:
-    """Each gate has a number and a name of its own, and the numbers are in order: they say what runs first."""
+    """Each gate has a unique number and name, and the numbers are in order: they say what runs first."""
     seen: set[int | str] = set()
     largest = 0
     for gate in policy.gates:
         if gate.id < largest:
-            yield Mistake(
-                (*gate.path, "id"), f"gates must stand in the order of their ids: {gate.id} is after {largest}."
-            )
+            yield Mistake((*gate.path, "id"), f"gates must be in the order of their ids: {gate.id} is after {largest}.")
         largest = max(largest, gate.id)
         for key, value in (("id", gate.id), ("name", gate.name)):
             if value in seen:
@@ -80,7 +78,7 @@ def _numbers(policy: Policy) -> Iterator[Mistake]:
 
 
 def _ids(policy: Policy) -> Iterator[Mistake]:
-    """Each check has an id of its own, which is not that of a built-in one."""
+    """Each check has a unique id, which is not that of a built-in one."""
     built_in = {f"{gate.name}.{word}" for gate in policy.gates for word in BUILT_IN}
     seen: set[str] = set()
     for check in policy.checks():
@@ -92,7 +90,7 @@ def _ids(policy: Policy) -> Iterator[Mistake]:
 
 
 def _files(policy: Policy) -> Iterator[Mistake]:
-    """Names of files are plain, each is used once, and a file belongs to one gate."""
+    """File names are plain and used once, and a file belongs to one gate."""
     owners: dict[str, tuple[str, str]] = {}
     for gate in policy.gates:
         for name, path, what in _named(gate):
@@ -101,7 +99,7 @@ def _files(policy: Policy) -> Iterator[Mistake]:
             owner = (gate.name, "transcript" if what in ("evidence", "file") else what)
             bare = name.rstrip("/").casefold()
             if owners.setdefault(bare, owner) != owner or (what == "evidence" and gate.evidence.count(name) > 1):
-                yield Mistake(path, f'{what}: the name "{name}" is used twice; each file has its own.')
+                yield Mistake(path, f'{what}: the name "{name}" is used twice; each file needs its own.')
 
 
 def _name(name: str, path: Path, what: str) -> Iterator[Mistake]:
@@ -114,7 +112,7 @@ def _name(name: str, path: Path, what: str) -> Iterator[Mistake]:
 
 
 def _needs(policy: Policy) -> Iterator[Mistake]:
-    """Each check that is needed exists, and no check needs itself, however far around."""
+    """Each check that is needed exists, and no check needs itself, directly or indirectly."""
     needs = {check.id: check.needs for check in policy.checks()}
     built_in = {f"{gate.name}.{word}" for gate in policy.gates for word in BUILT_IN}
     for check in policy.checks():
@@ -126,7 +124,7 @@ def _needs(policy: Policy) -> Iterator[Mistake]:
                 )
     while circle := _circle(needs):
         first = next(check for check in policy.checks() if check.id == circle[0])
-        yield Mistake((*first.path, "needs"), f"needs go in a circle: {' > '.join(reversed(circle))}.")
+        yield Mistake((*first.path, "needs"), f"needs form a cycle: {' > '.join(reversed(circle))}.")
         needs[circle[0]] = ()
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from promotion_gate.base.errors import InputError
 
 RUN_ID_FORMAT = "%Y%m%dT%H%M%SZ"
-# What lies this far ahead was written with a wrong clock; less is ordinary skew.
+# A time this far in the future was written with a wrong clock; less is ordinary skew.
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 _STAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _STAMP = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
@@ -25,7 +25,7 @@ def stamp(moment: datetime) -> str:
 
 
 def parse_stamp(text: str) -> datetime | None:
-    """The moment of a stamp of the years 2000 to 2999, or None for anything else: a duration can be added to it."""
+    """The moment of a stamp in the years 2000 to 2999, to which a duration can be added; None for anything else."""
     if not isinstance(text, str) or not _STAMP.fullmatch(text):
         return None
     try:
@@ -44,7 +44,7 @@ def parse_duration(text: object, name: str) -> timedelta:
 
 
 def epoch(text: str) -> int:
-    """The seconds of a stamp since 1970; 0 for what is not a stamp."""
+    """The seconds of a stamp since 1970; 0 if it is not a stamp."""
     moment = parse_stamp(text)
     return int(moment.timestamp()) if moment else 0
 

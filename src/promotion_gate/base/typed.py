@@ -1,8 +1,8 @@
 """One type says what a JSON file holds: reading it, writing it, and its JSON Schema follow from that type.
 
 Such a type is a frozen dataclass whose fields are str, int, float, bool, Any, a Literal, `X | None`, tuple[X, ...],
-Mapping[str, X], a TypedDict, or such a dataclass. Annotated adds what a value must be beside that (Text, Number,
-Length) and a plain string, which the schema has as the description. A field with a default may be absent; a Literal
+Mapping[str, X], a TypedDict, or such a dataclass. Annotated adds further conditions (Text, Number,
+Length) and a plain string, which becomes the description in the schema. A field with a default may be absent; a Literal
 of one value, the number of a schema, may not.
 """
 
@@ -20,14 +20,14 @@ from promotion_gate.base.errors import BundleError
 from promotion_gate.base.fields import MAX_INTEGER, kind_of, nearest
 
 T = TypeVar("T")
-# Metadata of a field that is for rendering alone and in no file.
+# Metadata of a field that is only for rendering and not in any file.
 UNRECORDED = {"recorded": False}
 MAX_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of one form; `what` names it in a sentence. A `|` in the pattern stands in brackets."""
+    """A string of a given form; `what` names it in a sentence. A `|` in the pattern is in parentheses."""
 
     pattern: str
     what: str
@@ -80,7 +80,7 @@ Name = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """What a file that people write may have instead; the type is what is made of it."""
+    """Another type that a file written by people may have; it is converted to the declared type."""
 
     kind: Any
 
@@ -89,7 +89,7 @@ class Or:
 
 
 def recorded(method: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Marks a method, below @property: what it returns stands in the file beside the fields."""
+    """Marks a method, below @property, whose return value is written to the file beside the fields."""
     method.__dict__["recorded"] = True
     return method
 
@@ -98,7 +98,7 @@ def recorded(method: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 class _UnfitError(Exception):
-    """What is wrong with a value, as the end of a sentence, and the way to it."""
+    """What is wrong with a value, as the rest of a sentence, and the path to it."""
 
     def __init__(self, sentence: str, *path: str) -> None:
         self.sentence, self.path = sentence, path
@@ -109,7 +109,7 @@ class _UnfitError(Exception):
 
 
 def read(kind: type[T], data: object, where: str) -> T:
-    """A value of `kind` from JSON as it was parsed. Raises BundleError with the first place that does not fit."""
+    """A value of `kind` from parsed JSON. Raises BundleError naming the first place that does not fit."""
     hint: Any = kind
     try:
         found: T = _reader(hint)(data)
@@ -235,13 +235,13 @@ def _single(kind: Any, kinds: tuple[type, ...], what: str, data: Any) -> Any:
         return data
     _expect(data, () if isinstance(data, bool) and kind is not bool else kinds, what)
     if isinstance(data, int) and abs(data) > MAX_INTEGER:
-        raise _UnfitError("is beyond 64 bits.")
+        raise _UnfitError("does not fit in 64 bits.")
     return data
 
 
 @cache
 def members(kind: Any) -> dict[str, Any]:
-    """The fields that a file has of a dataclass or TypedDict, each with its type."""
+    """The fields of a dataclass or TypedDict that a file contains, each with its type."""
     hints = get_type_hints(kind, include_extras=True)
     if is_typeddict(kind):
         return hints
@@ -255,7 +255,7 @@ def keys(kind: Any) -> list[str]:
 
 @cache
 def needed(kind: Any) -> list[str]:
-    """The names that must be there."""
+    """The names of the required fields."""
     if is_typeddict(kind):
         return sorted(kind.__required_keys__)
     bare = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
@@ -268,7 +268,7 @@ def _is_constant(hint: Any) -> bool:
 
 @cache
 def properties(kind: Any) -> dict[str, Any]:
-    """The types of what @recorded marks."""
+    """The types of the methods that @recorded marks."""
     getters = {name: getattr(member, "fget", None) for name, member in vars(kind).items()}
     marked = {name: getter for name, getter in getters.items() if getattr(getter, "recorded", False)}
     return {name: get_type_hints(getter, include_extras=True)["return"] for name, getter in marked.items()}
@@ -283,7 +283,7 @@ def _written(kind: Any) -> tuple[str, ...]:
 
 
 def plain(value: Any) -> Any:
-    """The data that a file has of a value: mappings, lists, strings, numbers."""
+    """A value as the data of a file: mappings, lists, strings, numbers."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

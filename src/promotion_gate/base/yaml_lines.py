@@ -1,7 +1,7 @@
-"""The one YAML loader for files that people write: plain data, and for each value the line and column it stands on.
+"""The one YAML loader for files that people write: plain data, and the line and column of each value.
 
 Refused, with the place: a duplicate key, anchors and aliases (they can make a small file enormous), tags, more than
-MAX_CHARACTERS, more than MAX_BRACKETS in each other.
+MAX_CHARACTERS, more than MAX_BRACKETS nested in each other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from promotion_gate.base.errors import InputError
 
 # The shipped checklist has 25 kB.
 MAX_CHARACTERS = 256 * 1024
-# Of [ and {; the shipped checklist has 2. PyYAML's time grows with the square of it.
+# Of [ and {; the shipped checklist nests 2. PyYAML's time grows with the square of the depth.
 MAX_BRACKETS = 64
 
 # Where a value is: the keys and list positions that lead to it.
@@ -25,22 +25,22 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Line and column, from 1, of everything in a file: of a mapping's entry where its key stands."""
+    """Line and column, from 1, of everything in a file; for a mapping's entry those of its key."""
 
     name: str
     places: Mapping[Path, tuple[int, int]]
 
     def line(self, path: Path) -> int:
-        """The line of a value; of the nearest one around it where the file does not have it."""
+        """The line of a value, or of the nearest enclosing one if the file does not contain it."""
         return self.place(path)[0]
 
     def at(self, path: Path = ()) -> str:
-        """`mine.yml, line 12, column 9` for what stands at `path`, or for the nearest value around it."""
+        """`mine.yml, line 12, column 9` for what is at `path`, or for the nearest enclosing value."""
         line, column = self.place(path)
         return f"{self.name}, line {line}, column {column}"
 
     def place(self, path: Path) -> tuple[int, int]:
-        """Line and column of a value, or of the nearest one around it."""
+        """Line and column of a value, or of the nearest enclosing one."""
         while path not in self.places and path:
             path = path[:-1]
         return self.places.get(path, (1, 1))
@@ -49,7 +49,7 @@ class Marks:
 def read_yaml(text: str, name: str, twice: list[Path] | None = None) -> tuple[Any, Marks]:
     """The content of a YAML file as plain data, with its marks; `name` is the file, for the errors.
 
-    Raises InputError with file, line and column. With `twice` a duplicate key is added there; its first value counts.
+    Raises InputError with file, line and column. With `twice` duplicate keys are added there; the first value counts.
     """
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"{name}: too large ({len(text)} characters, the limit is {MAX_CHARACTERS}).")
@@ -77,7 +77,7 @@ def read_yaml(text: str, name: str, twice: list[Path] | None = None) -> tuple[An
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's own loader, in Python: a checklist must mean the same on every machine, with libyaml or without."""
+    """PyYAML's own loader, in Python: a checklist must mean the same on every machine, with or without libyaml."""
 
     twice: list[Path] | None = None
 

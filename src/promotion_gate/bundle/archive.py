@@ -1,7 +1,7 @@
-"""A bundle in a .zip, as a tracker or a browser hands it over: unpacked under bounds, read, and removed again.
+"""A bundle in a .zip, as trackers and browsers deliver it: unpacked within limits, read, and removed again.
 
-An archive may come from a stranger. Its names are plain, relative and not links, or it is refused as a whole; size and
-number of files are bounded, and sizes are counted while they are unpacked, whatever the archive says of them.
+An archive may come from a stranger. If a name is not plain and relative, or is a link, the whole archive is refused;
+size and number of files are limited, and sizes are counted while unpacking, whatever the archive claims.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from promotion_gate.base.names import name_problem
 
 MAX_TOTAL_BYTES = 2 * 1024**3
 _PIECE = 1024 * 1024
-# The record at the end of an archive, and what stands before it where there are more than 65,535 files (zip64).
+# The record at the end of an archive, and the one before it for more than 65,535 files (zip64).
 _END, _END_BYTES, _ZIP64 = b"PK\x05\x06", 22, b"PK\x06\x07"
 _MAX_DIRECTORY_BYTES = MAX_FILES * 1024
 
 
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[Path]:
-    """The folder of the bundle in an archive, for as long as it is needed; any other path as it is.
+    """The directory of the bundle in an archive, for as long as it is needed; any other path unchanged.
 
-    Raises BundleError for an archive that cannot be read as one bundle.
+    Raises BundleError for an archive that is not one bundle.
     """
     if path.suffix.lower() != ".zip" or not path.is_file():
         yield path
@@ -54,7 +54,7 @@ def _unpack(path: Path, target: Path) -> Path:
 
 
 def _check_size(path: Path) -> None:
-    """Bounds what is read before the first name is seen."""
+    """Limits what is read before the first name is known."""
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - 65536 - _END_BYTES))
@@ -68,7 +68,7 @@ def _check_size(path: Path) -> None:
 
 
 def _check(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Refuses names that are not plain, occur twice, or are links, and what is encrypted."""
+    """Refuses names that are not plain, duplicates, links and encrypted files."""
     seen: set[str] = set()
     if len(entries) > MAX_FILES:
         raise BundleError(f"{path} has {len(entries)} files; a bundle has at most {MAX_FILES}.")
@@ -81,7 +81,7 @@ def _check(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         elif entry.flag_bits & 1:
             problem = "is encrypted"
         elif name in seen:
-            problem = "is there twice"
+            problem = "is listed twice"
         if problem:
             raise BundleError(f'{path}: the name "{name[:200]}" {problem}; nothing of the archive was unpacked.')
         seen.add(name)
@@ -99,7 +99,7 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, path: P
             while piece := source.read(_PIECE):
                 size += len(piece)
                 if size > min(left, MAX_FILE_BYTES):
-                    raise BundleError(f"{path}: {entry.filename} is larger than a bundle may have it.")
+                    raise BundleError(f"{path}: {entry.filename} is larger than a bundle allows.")
                 made.write(piece)
     except OSError as error:
         raise BundleError(f"{path}: {entry.filename} cannot be unpacked ({error.strerror}).") from None
@@ -107,11 +107,11 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, path: P
 
 
 def _folder(path: Path, target: Path) -> Path:
-    """The bundle: the only folder of the archive, with at most its sign-off beside it; or the archive as a whole."""
+    """The bundle: the only directory of the archive, with at most its sign-off beside it; or the whole archive."""
     there = list(target.iterdir()) if target.is_dir() else []
     folders = [item for item in there if item.is_dir()]
     if len(folders) == 1 and all(item.name.startswith(f"{folders[0].name}.") for item in there if item.is_file()):
         return folders[0]
     if not there:
-        raise BundleError(f"{path} is empty; it holds no bundle.")
+        raise BundleError(f"{path} is empty; it does not contain a bundle.")
     return target.rename(target.with_name(path.stem))

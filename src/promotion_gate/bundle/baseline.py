@@ -1,8 +1,8 @@
 """Known-good timings of the sqlite smoke: what gate 2 compares with.
 
-One JSON file per act of recording in promotion_baseline_dir, none is ever changed. A bundle has a copy of all of
-them (baseline.json); the newest of the same command and host is the reference, and the newest that was recorded with
-a reason (else the oldest) shows slow drift.
+Each recording is one JSON file in promotion_baseline_dir, which is never changed. A bundle has a copy of all of them
+(baseline.json); the newest for the same command and host is the reference, and the newest that was recorded with a
+reason (or else the oldest) shows slow drift.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ class Baseline:
     @property
     @recorded
     def spread_percent(self) -> int:
-        """How far the slowest is above the fastest, in percent of the median."""
+        """The difference between the slowest and the fastest, in percent of the median."""
         return (max(self.times_ns) - min(self.times_ns)) * 100 // self.median_ns
 
     @property
     def median_ns(self) -> int:
-        """The median; of an even number the lower of the two in the middle, so that it is one measured time."""
+        """The median; for an even number the lower of the two middle values, so that it is a measured time."""
         ordered = sorted(self.times_ns)
         return ordered[(len(ordered) - 1) // 2]
 
     def as_dict(self) -> dict[str, Any]:
-        """As the file has it."""
+        """The content of its file."""
         data = plain(self)
         del data["sha256"]
         return {**data, "sha256": sha256(to_json(data).encode())}
@@ -98,9 +98,9 @@ def _checked(baseline: Baseline, where: str) -> Baseline:
 
 
 def read_baseline_dir(folder: Path, root: Path, now: datetime) -> tuple[Baseline, ...]:
-    """All baselines of a folder, oldest first, each with something behind it: a reason, or a sealed run of `root`.
+    """All baselines of a directory, oldest first, each backed by a reason or by a sealed run of `root`.
 
-    Raises BundleError for a file that is not a baseline, is dated later than `now`, or that its run does not bear out.
+    Raises BundleError for a file that is not a baseline, is dated after `now`, or does not agree with its run.
     """
     if not folder.is_dir():
         return ()
@@ -120,7 +120,7 @@ def read_baseline_dir(folder: Path, root: Path, now: datetime) -> tuple[Baseline
 
 
 def _check_run(baseline: Baseline, path: Path, roots: Iterable[Path]) -> None:
-    """The run that a baseline names was sealed as PROMOTE, with these times. Raises BundleError where it was not."""
+    """Checks that the run a baseline names was sealed as PROMOTE with these times. Raises BundleError if not."""
     for root in roots:
         for seal in _seals(root / baseline.run_id):
             content = read_file(seal)
@@ -130,8 +130,8 @@ def _check_run(baseline: Baseline, path: Path, roots: Iterable[Path]) -> None:
                     return
                 raise BundleError(f"{path} does not agree with run {baseline.run_id}: {problem}. Remove it.")
     raise BundleError(
-        f"{path} is the baseline of run {baseline.run_id}, and that run, sealed as it was then, is not there. Remove "
-        "the file, and record a new baseline if no other is left."
+        f"{path} is the baseline of run {baseline.run_id}, and that run, sealed as it was then, no longer exists. "
+        "Remove the file, and record a new baseline if no other is left."
     )
 
 
@@ -141,26 +141,26 @@ def _seals(run: Path) -> list[Path]:
 
 
 def _run_problem(baseline: Baseline, seal: Path, sums: str) -> str:
-    """Why a sealed run does not say what the baseline does, or an empty string."""
+    """Why a sealed run disagrees with the baseline, or an empty string."""
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
     found = {}
     for name in (INDEX_FILE, DECISION_JSON):
-        # A resume moves the seal away first; killed right after that, what it names is still in the run's own folder.
+        # A resume moves the seal away first; if killed right then, what the seal names is still in the run's folder.
         places = [seal.with_name(name)]
         if seal.parent.parent.name == ATTEMPTS:
             places.append(seal.parents[2] / name)
         path = next((path for path in places if sha256(read_file(path).data) == digests.get(name)), None)
         if path is None:
-            return f"its {name} is not as it was sealed"
+            return f"its {name} has changed since it was sealed"
         found[name] = read_json(path)
     if found[DECISION_JSON].get("decision") != "PROMOTE":
         return "it was not a PROMOTE"
     times = timed_runs(found[INDEX_FILE].get("commands", [])).values()
-    return "" if list(baseline.times_ns) in times else "its three times are others"
+    return "" if list(baseline.times_ns) in times else "its three times differ"
 
 
 def timed_runs(commands: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """By gate the wall times of its runs (`run_1`, ...), of the commands of an index as JSON."""
+    """The wall times of the runs (`run_1`, ...) by gate, from the commands of an index as JSON."""
     found: dict[str, list[Any]] = {}
     for command in commands:
         if str(command.get("id")).startswith("run_"):
@@ -173,7 +173,7 @@ def baselines_to_json(baselines: tuple[Baseline, ...]) -> str:
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
-    """Adds one baseline; an earlier one is never overwritten. Raises GateError where the folder cannot be written."""
+    """Adds one baseline; an earlier one is never overwritten. Raises GateError if the directory cannot be written."""
     path = folder / f"{baseline.run_id}-{baseline.source}.json"
     try:
         make_folder(folder)

@@ -1,8 +1,8 @@
-"""index.json: what was collected, where it lies, and every input of the decision that is not evidence.
+"""index.json: what was collected, where it is, and every input of the decision that is not evidence.
 
-The recorder writes it, everything else reads it. Only the index is believed: header lines in a transcript are
-for people, and what a VM prints can imitate them. Each field stands here alone: reading,
-writing and docs/schema/index.schema.json follow from these types.
+The recorder writes it, everything else reads it. Only the index is believed: header lines in a transcript are for
+people, and what a VM prints can imitate them. Each field is defined only here: reading, writing and
+docs/schema/index.schema.json follow from these types.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Host = Annotated[str, Text(r"\S+", "the name of a host")]
 
 
 class Run(TypedDict, total=False):
-    """How the playbook was called, as the recorder notes it in its first act; empty until then."""
+    """How the playbook was called, which the recorder notes first of all; empty until then."""
 
     recorder: str
     gate_version: str
@@ -67,8 +67,8 @@ class Planned:
 class Probe:
     """What a host answered when the newest attempt began, or why it cannot be used.
 
-    `kind` names the reason (`unreachable`, `no_checkout`, ..., `failed` for one without a name), `problem` is what was
-    reported; both are empty for a host that can be used.
+    `kind` names the reason (`unreachable`, `no_checkout`, ..., `failed` for any other), `problem` is what was reported;
+    both are empty for a host that can be used.
     """
 
     output: str
@@ -105,7 +105,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file brought back from the target; `size` is what it had there, in bytes."""
+    """A file brought back from the target; `size` is its size there, in bytes."""
 
     gate: GateName
     file: Name
@@ -124,7 +124,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactSet:
-    """One directory or file that a gate asked for: was it there, and what was refused, and why."""
+    """One directory or file that a gate asked for: whether it existed, what was refused, and why."""
 
     gate: GateName
     source: str
@@ -137,7 +137,7 @@ class ArtifactSet:
 
 @dataclass(frozen=True, slots=True)
 class GateRecord:
-    """What is known of one gate's trip(s) beside its commands."""
+    """What is known about the trip(s) of one gate, besides its commands."""
 
     attempt: AttemptNumber
     host: str
@@ -167,7 +167,7 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened instead of a result: a host unreachable, a task that failed or was skipped."""
+    """Something that happened instead of a result: an unreachable host, a failed or skipped task."""
 
     gate: GateName | None
     kind: Literal["unreachable", "failed", "skipped"]
@@ -178,9 +178,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The whole of index.json, checked.
+    """The validated content of index.json.
 
-    `files` maps each evidence file to its SHA-256 as it was recorded; `root_id` is the same in all runs of a root.
+    `files` maps each evidence file to its recorded SHA-256; `root_id` is the same in all runs of a root.
     """
 
     schema: Literal[2]
@@ -226,7 +226,7 @@ class Index:
     masks: Annotated[tuple[Mask, ...], "how often which rule of the redaction masked something in which file"] = ()
 
     def command(self, gate: str, command_id: str) -> Command | None:
-        """The command of that gate with that id; the newest where it is recorded more than once."""
+        """The command of that gate with that id; the newest if it is recorded more than once."""
         found = self.records(gate, command_id)
         return found[-1] if found else None
 
@@ -235,11 +235,11 @@ class Index:
         return next((item for item in reversed(self.commands) if item.id == command_id), None)
 
     def records(self, gate: str, command_id: str) -> tuple[Command, ...]:
-        """All records of that id. An attempt of a gate makes one; of two, nobody can say which one counts."""
+        """All records with that id. An attempt of a gate makes one; with two it is unknown which one counts."""
         return tuple(item for item in self.commands if item.gate == gate and item.id == command_id)
 
     def recorded_files(self, gates: Container[str] | None = None) -> set[str]:
-        """The files that commands and artifacts have recorded, of `gates` alone where they are given."""
+        """The files that commands and artifacts recorded, only those of `gates` if given."""
         found = {(item.gate, item.file) for item in self.commands} | {(item.gate, item.file) for item in self.artifacts}
         return {file for gate, file in found if gates is None or gate in gates}
 
@@ -252,7 +252,9 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
     """Turns the JSON of index.json into an Index. Raises BundleError naming the bad field."""
     number = Fields(data, where, BundleError).integer("schema")
     if number > INDEX_SCHEMA:
-        raise BundleError(f"{where} has schema {number}; this gate reads up to {INDEX_SCHEMA}. Use the newer gate.")
+        raise BundleError(
+            f"{where} has schema {number}; this gate reads up to {INDEX_SCHEMA}. Use a newer version of the gate."
+        )
     if number != INDEX_SCHEMA:
         raise BundleError(
             f"{where} has schema {number}, which a pre-release wrote; this gate reads schema {INDEX_SCHEMA}. Run "
@@ -260,7 +262,7 @@ def parse_index(data: object, where: str = INDEX_FILE) -> Index:
         )
     index = read(Index, data, where)
     if (index.state == "closed") != (index.evaluated_at is not None):
-        raise BundleError(f"{where}: evaluated_at must stand exactly in a closed index.")
+        raise BundleError(f"{where}: evaluated_at must be set in a closed index, and only there.")
     _check_files(index, where)
     return index
 
@@ -274,7 +276,7 @@ def _check_files(index: Index, where: str) -> None:
 
 
 def read_index(folder: Path) -> Index:
-    """The index of a bundle. Raises BundleError where it cannot be read."""
+    """The index of a bundle. Raises BundleError if it cannot be read."""
     return parse_index(read_json(folder / INDEX_FILE), str(folder / INDEX_FILE))
 
 

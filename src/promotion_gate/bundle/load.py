@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Bundle:
     """Everything decide() may look at. `files` holds each evidence file as found on disk, by its name.
 
-    A file that is not what the index recorded has the problem CHANGED. `found` keeps what @once functions returned.
+    A file that is not what the index recorded has the problem CHANGED. `found` caches results of @once.
     """
 
     index: Index
@@ -46,7 +46,7 @@ class Bundle:
         return self.files.get(name, Content(problem="is missing"))
 
     def output(self, gate: str, command_id: str) -> str | None:
-        """What a command printed; None where it has no record, or two, or its transcript is not what was recorded."""
+        """What a command printed; None if it has no record, or two, or its transcript is not what was recorded."""
         records = self.index.records(gate, command_id)
         if len(records) != 1:
             return None
@@ -58,7 +58,7 @@ class Bundle:
 
 
 def once(function: Callable[[Bundle, *Arguments], T]) -> Callable[[Bundle, *Arguments], T]:
-    """A function that is computed once for a bundle: that does not change, and a changed copy of it is another one."""
+    """Computes a function once per bundle: a bundle does not change, and a changed copy is another object."""
 
     @wraps(function)
     def kept(bundle: Bundle, *arguments: *Arguments) -> T:
@@ -74,8 +74,8 @@ def once(function: Callable[[Bundle, *Arguments], T]) -> Callable[[Bundle, *Argu
 def load_bundle(folder: Path) -> Bundle:
     """Reads a closed or open bundle.
 
-    Raises BundleError with a sentence where index, policy or baseline cannot be used; a broken evidence file is
-    no error here, it is what the checks are told.
+    Raises BundleError with a sentence if index, policy or baseline cannot be used. A broken evidence file is not an
+    error here: the checks report it.
     """
     if not folder.is_dir():
         raise BundleError(f"{folder} is not a bundle; name the folder of a run (<evidence root>/<run id>).")
@@ -135,7 +135,7 @@ def evidence_files(folder: Path, index: Index) -> dict[str, Content]:
         parts = Path(name).parts[:-1]
         steps = [folder.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
         linked = any(step.is_symlink() for step in steps)
-        content = Content(problem="lies behind a symbolic link") if linked else read_file(folder / name)
+        content = Content(problem="is behind a symbolic link") if linked else read_file(folder / name)
         changed = not content.problem and sha256(content.data) != index.files[name]
         found[name] = replace(content, problem=CHANGED) if changed else content
     return found

@@ -1,7 +1,7 @@
 """The runs of an evidence root at a glance: what each decided, why, how long its gates took, and how the smoke did.
 
-Seal, record and index of a run are held to each other's digests; the evidence is not judged again, so a thousand runs
-take a second. What does not hold decides nothing here either.
+Seal, record and index of a run are compared by digest; the evidence is not judged again, so a thousand runs take a
+second. A run whose digests do not match has no decision here either.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One run. `decision` is null where it has none that counts, and `note` says why.
+    """One run. `decision` is null if it has none that counts, and `note` says why.
 
     `causes` are the checks to unblock first, with their status; `gates` the seconds that each gate took; `smoke_ns`
     the wall times of the sqlite smoke, if it ran.
@@ -44,14 +44,14 @@ class Row:
 
     @property
     def seconds(self) -> float | None:
-        """How long the gates took together; None where none ran."""
+        """How long the gates took together; None if none ran."""
         ran = [seconds for seconds in (self.gates or {}).values() if seconds is not None]
         return sum(ran) if ran else None
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The runs of a root, oldest first, and what speaks against their chain."""
+    """The runs of a root, oldest first, and what is wrong with their chain."""
 
     root: str
     runs: tuple[Row, ...]
@@ -59,7 +59,7 @@ class History:
 
 
 def overview(root: Path) -> History:
-    """Raises InputError for what is not an evidence root."""
+    """Raises InputError if it is not an evidence root."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder. Name the evidence root: the folder that holds the runs.")
     folders = run_folders(root)
@@ -105,7 +105,7 @@ def _row(folder: Path) -> tuple[Row, Link | None]:
         named = {name: digest for digest, name in (line.split("  ", 1) for line in sums.data.decode().splitlines())}
         for name in (INDEX_FILE, DECISION_JSON):
             if sha256(read_file(folder / name, MAX_JSON_BYTES).data) != named.get(name):
-                return _noted(row, f"{name} is not as it was sealed"), link
+                return _noted(row, f"{name} has changed since it was sealed"), link
         return _decided(row, _mapping(folder, DECISION_JSON), index), link
     except BundleError as error:
         return _noted(row, str(error).rstrip(".")), link
@@ -118,7 +118,7 @@ def _noted(row: Row, note: str) -> Row:
 
 
 def _mapping(folder: Path, name: str) -> Mapping[str, Any]:
-    """A JSON file; without the hooks of read_json, which take most of its time: its digest is compared instead."""
+    """A JSON file, without the hooks of read_json, which take most of its time; its digest is compared instead."""
     content = read_file(folder / name, MAX_JSON_BYTES)
     if content.problem:
         raise BundleError(f"{name} {content.problem}")

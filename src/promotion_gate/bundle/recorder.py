@@ -1,7 +1,7 @@
-"""The recorder: turns what the callback sees into transcripts and index.json, at once and redacted.
+"""The recorder: turns what the callback sees into transcripts and index.json, immediately and redacted.
 
-It writes only into an open bundle. All time stamps are the controller's; the target hands over durations and
-offsets of its monotonic clock, so a VM whose clock is wrong changes nothing.
+It writes only into an open bundle. All time stamps are the controller's; the target reports durations and offsets
+of its monotonic clock, so a VM with a wrong clock does no harm.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from promotion_gate.bundle.index import (
 from promotion_gate.bundle.transcript import header
 
 MAX_ARTIFACTS = 1000
-# Makes the plan of the settings and of what was probed.
+# Computes the plan from the settings and the probes.
 Planner = Callable[[Mapping[str, Any], Mapping[str, Probe]], tuple[Planned, ...]]
 
 
 class Recorder:
-    """Records into one bundle. Raises BundleError for a bundle that is not open or a result that is not ours."""
+    """Records into one bundle. Raises BundleError if the bundle is not open or a result does not belong to it."""
 
     def __init__(self, folder: Path, run: Mapping[str, Any] | None = None, known: Iterable[str] = ()) -> None:
         """`run`: how the playbook was called; `known`: the secret values that the operator's variables have."""
         self.folder = folder
-        self._known: set[str] = set()  # masked wherever it stands, looked for in all that is written, never kept
+        self._known: set[str] = set()  # masked everywhere, searched for in all that is written, never stored
         self._redactor = Redactor()
         self._index = read_index(folder)
         if self._index.state != "open":
@@ -68,7 +68,7 @@ class Recorder:
     def trip(self, result: Mapping[str, Any], host: str, known: Iterable[str] = ()) -> None:
         """Records what one trip of the module gate_commands brought back from `host` (its inventory name).
 
-        `known` are the secret values that it was given: masked, and looked for in all that is written from now on.
+        `known` are the secret values that it was given: masked, and searched for in all that is written from now on.
         """
         fields = Fields(result, "the module's result", BundleError)
         self._know(known, fields.mapping("host"))
@@ -97,13 +97,13 @@ class Recorder:
         self._save()
 
     def error(self, message: str) -> None:
-        """Records that the recorder itself failed; the decision objects to it."""
+        """Records that the recorder itself failed, which becomes an objection."""
         errors = (*self._index.collector_errors, self._redactor.text(message)[:2000])
         self._index = replace(self._index, collector_errors=errors)
         self._save()
 
     def close(self) -> None:
-        """Ends collection: from here on the bundle can be decided. `evaluated_at` is the decision's time."""
+        """Ends collection: from now on the bundle can be decided. `evaluated_at` is the time of the decision."""
         self._index = replace(self._index, state="closed", evaluated_at=stamp(utc_now()))
         self._save()
 
@@ -115,7 +115,7 @@ class Recorder:
         write_index(self.folder, self._index)
 
     def _looked_through(self, value: Any, shown: list[str]) -> Any:
-        """The index without any text that still shows a known value; those are added to `shown`."""
+        """The index without any text that still shows a known value; the affected places are added to `shown`."""
         if is_dataclass(value) and not isinstance(value, type):
             members = {field.name: getattr(value, field.name) for field in fields_of(value)}
             return replace(value, **self._looked_through(members, shown))
@@ -161,9 +161,11 @@ class Recorder:
         self._redactor.masks.update(masks)
 
     def _host_runs_gate(self, gate: str, host: str) -> None:
-        """The result comes from the host and names its gate: no host may make up the evidence of the other one."""
+        """The result comes from the host and names its gate: no host may forge the evidence of another."""
         if not any(planned.gate == gate and planned.host == host for planned in self._index.plan):
-            raise BundleError(f"{host} speaks for the gate {gate}, which is not its own; nothing of it was recorded.")
+            raise BundleError(
+                f"{host} returned results of the gate {gate}, which does not run there; none of them were recorded."
+            )
 
     def _gate(self, gate: str, fields: Fields, host: str, began: datetime, ended: datetime, trip_ns: int) -> None:
         machine = Fields(fields.mapping("host"), "host of the module's result", BundleError)

@@ -1,8 +1,8 @@
-"""What unblock sentences can name. Its commands run as they stand when pasted into a login shell of their host.
+"""What unblock sentences can name. Its commands run unchanged when pasted into a login shell of their host.
 
-A command by hand is made of what the gate's own command was made of: the directory, the environment file, the
+A command by hand is composed of the same parts as the gate's own command: the directory, the environment file, the
 environment that the operator set, verdi's configuration, the profile and the computer. What this run found out is
-filled in from its evidence; the rest is left to the shell. So are secrets: their values are not in the bundle.
+filled in from its evidence; the rest is left to the shell, and so are secrets: their values are not in the bundle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MASKED = "***"
 _PLACEHOLDER = re.compile(r"\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,200}", re.ASCII)
 _PLAIN_PATHS = re.compile(r"/[A-Za-z0-9._@/:-]{0,1000}", re.ASCII)
-# Of the commands of gate 5, as they ran; a sentence may name them.
+# The commands of gate 5 as they ran; a sentence may name them.
 CONTRACT_COMMANDS = ("openapi", "generate", "relay")
 # Every word that a sentence may name without a check's help.
 WORDS = frozenset((
@@ -33,7 +33,7 @@ WORDS = frozenset((
 
 @once
 def words(bundle: Bundle) -> Mapping[str, str]:
-    """The value of each of WORDS, but for what the judge itself knows (`commit`, `host`, `inventory`)."""
+    """The value of each of WORDS, except those that decide() itself knows (`commit`, `host`, `inventory`)."""
     settings = bundle.index.settings
     return {**_names(settings), **_on_vm(bundle, settings), **_on_workspace(bundle, settings)}
 
@@ -58,7 +58,7 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
     profile = _profile(bundle)
     target = shlex.quote(profile) if profile else '"$AIIDA_PROFILE"'
     folder = _config(bundle)
-    # What `identity.py --verdi-folder` does, for a run that did not get as far.
+    # What `identity.py --verdi-folder` does, for a run that did not get that far.
     given = str(settings.get("aiida_vm_config_dir") or "")
     named = shlex.quote(given) if given else '"${AIIDA_PATH:-${AIIDA_CONFIG_DIR:?set aiida_vm_config_dir}}"'
     configured = folder or f"$(realpath -ms -- {named})"
@@ -74,7 +74,7 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
         ]
     )
     kill = f"pkill -KILL -f '[v]erdi -p {profile} daemon (start-circus|worker)'"
-    if not profile:  # [v]: the shell that runs this must not be ended by the pattern on its own command line
+    if not profile:  # [v]: the pattern must not match the command line of the shell that runs this
         kill = _shell(f'{enter} && pkill -KILL -f "[v]erdi -p $AIIDA_PROFILE daemon (start-circus|worker)"')
     bare = " && ".join([f"cd {shlex.quote(names['repo'])}", *_exports(settings, "aiida_vm_environment")])
     bootstrap = f"{bare} && exec scripts/aiida-vm-bootstrap.sh --env-file {shlex.quote(names['env_file'])}"
@@ -83,7 +83,7 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
         "apply_by_hand": _shell(f"{bootstrap} --apply --init-profile --sanity-check"),
         "profile": profile or "the AIIDA_PROFILE of the environment file",
         "verdi": _shell(f'{enter} && exec {shlex.join(verdi)} -p {target} "$@"') + " verdi",
-        # Its arguments are commands of verdi, one after the other: the environment stands in it once.
+        # Its arguments are commands of verdi, one after the other, so the environment is set up once.
         "verdi_each": _shell(f"{enter} && for said; do {shlex.join(verdi)} -p {target} $said; done") + " verdi",
         "kill_daemon": kill,
         "smoke_by_hand": _shell(f"{enter} && exec {_smoke(settings, verdi[:-1], target)}"),
@@ -92,7 +92,7 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _smoke(settings: Mapping[str, Any], wrapper: list[str], target: str) -> str:
-    """The smoke script as gate 4 calls it."""
+    """The command line of the smoke script as in gate 4."""
     script = ["scripts/aiida-slurm-smoke-vm.sh", '--artifact-dir "$(mktemp -d)"', f"--profile {target}"]
     label = settings.get("gate_slurm_smoke_computer_label")
     named = [f"--computer-label {shlex.quote(str(label))}"] if label else []
@@ -120,7 +120,7 @@ def _on_workspace(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]
 
 
 def _shell(script: str) -> str:
-    """A command that leaves nothing behind in the shell that it is pasted into, neither a directory nor variables."""
+    """A command that does not change the shell that it is pasted into, neither its directory nor its variables."""
     return f"bash -c {shlex.quote(script)}"
 
 
@@ -141,7 +141,7 @@ def _exports(settings: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def _value(text: str) -> str:
-    """A value for the shell, the placeholders of the module in its own way."""
+    """A value quoted for the shell, with the module's placeholders filled in."""
     parts, place = [], 0
     for match in _PLACEHOLDER.finditer(text):
         parts.append(shlex.quote(text[place : match.start()]) if text[place : match.start()] else "")
@@ -152,11 +152,11 @@ def _value(text: str) -> str:
     return "".join(parts) + (shlex.quote(rest) if rest or not parts else "")
 
 
-# What the run found out. It came from the VM and goes into commands that people paste, so only plain names may.
+# What the run found out. It comes from the VM and goes into commands that people paste: plain names only.
 
 
 def asked_profile(record: Command) -> str | None:
-    """The profile that a call of verdi names. Its -p is the last; aiida_vm_verdi may have its own (uv run -p 3.11)."""
+    """The profile on a command line of verdi: the last -p; aiida_vm_verdi may have one, too (uv run -p 3.11)."""
     places = [place for place, word in enumerate(record.argv[:-1]) if word == "-p"]
     return record.argv[places[-1] + 1] if places else None
 

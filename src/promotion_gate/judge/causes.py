@@ -1,4 +1,4 @@
-"""Causes and consequences: which check has to be unblocked first, where several did not pass for one reason."""
+"""Causes and consequences: which check to unblock first when several did not pass for the same reason."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from promotion_gate.base.model import CheckResult, Status
 from promotion_gate.base.policy import GatePolicy, Policy
 from promotion_gate.judge.checks.case import Finding
 
-# A check with one of these found something that a person has to put right.
+# A check with one of these found something that a person has to fix.
 _BROKEN = (Status.FAIL, Status.BLOCKED, Status.MISSING, Status.INVALID)
-# And one with these may have been kept from passing by it; STALE, SKIPPED and INVALID have reasons of their own.
+# A check with one of these may be a consequence of it; STALE, SKIPPED and INVALID have reasons of their own.
 _KEPT = (Status.FAIL, Status.BLOCKED, Status.MISSING)
 
 Results = Mapping[str, CheckResult]
@@ -18,7 +18,7 @@ Findings = Mapping[str, Finding]
 
 
 def causes(policy: Policy, results: Results, findings: Findings) -> dict[str, str]:
-    """For each check that did not pass because another one did not: the id of the first cause.
+    """Maps each check that did not pass because another one did not to the id of the first cause.
 
     `results` are all results by id, the built-in ones included; `findings` what the checks of the policy found.
     """
@@ -31,20 +31,20 @@ def causes(policy: Policy, results: Results, findings: Findings) -> dict[str, st
         cause = _root(check_id, rests, results) if result.status in _KEPT else check_id
         if cause != check_id:
             found[check_id] = cause
-    # What a check found may contradict the policy's needs; then one of a circle has to be the cause.
+    # What a check found may contradict the `needs` of the policy; then one check of a cycle has to be the cause.
     for cause in list(found.values()):
         found.pop(cause, None)
     return found
 
 
 def _rests(gate: GatePolicy, results: Results, findings: Findings, hosts: dict[str, str]) -> dict[str, list[str]]:
-    """For each check of a gate the checks that it rests on, the surest first. `hosts`: the first check of each host."""
+    """Maps each check of a gate to those that it depends on, the surest first. `hosts`: the first of each host."""
     host, evidence = f"{gate.name}.host", f"{gate.name}.evidence"
     ids = [check.id for check in gate.checks if check.id in results]
     lost = results[evidence].status in (Status.MISSING, Status.BLOCKED)
     rests = {evidence: [host, *ids] if lost else []}
     if host in results:
-        # One machine that cannot be used keeps all its gates from running, for one reason.
+        # A machine that cannot be used keeps all its gates from running, for one reason.
         rests[host] = [hosts.setdefault(results[host].observed, host)]
     not_run: dict[str, str] = {}
     for check in gate.checks:

@@ -35,7 +35,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,200}", re.ASCII)
 
 
 def decide(bundle: Bundle) -> Decision:
-    """Judges every check of the bundle's policy.
+    """Judges every check of the policy in the bundle.
 
     Raises BundleError for an open bundle: collection was not finished, so there is nothing to decide.
     """
@@ -84,7 +84,7 @@ def _decided_at(index: Index) -> str:
 
 
 def _check_checklists(bundle: Bundle) -> None:
-    """Both checklists name checks that exist, and a policy of the shipped one's name holds all of the spec."""
+    """Both checklists name existing checks, and a policy with the name of a shipped one contains all of the spec."""
     with of_a_bundle():
         check_policy(bundle.policy)
         if bundle.shipped:
@@ -96,7 +96,7 @@ def _words(bundle: Bundle, values: Mapping[str, str]) -> _Words:
     index = bundle.index
     words = {**by_hand.words(bundle), **_harmless(values)}
     words["inventory"] = shlex.join([*inventory_words(index)[1:], *option_words(index)])
-    # Where the commit is not known, the branch under judgement says as much.
+    # If the commit is not known, the branch under judgement will do.
     words.setdefault("commit", str(index.settings.get("workspace_target_branch", "HEAD")))
     return _Words(words)
 
@@ -104,7 +104,7 @@ def _words(bundle: Bundle, values: Mapping[str, str]) -> _Words:
 def _with_causes(
     policy: Policy, gates: tuple[GateResult, ...], findings: Mapping[str, Finding]
 ) -> tuple[GateResult, ...]:
-    """The gates with the cause of each consequence, whose own remedy would lead astray."""
+    """The gates with the cause of each consequence, whose own remedy would be misleading."""
     found = causes(policy, {check.id: check for gate in gates for check in gate.checks}, findings)
 
     def told(check: CheckResult) -> CheckResult:
@@ -161,7 +161,7 @@ def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str |
 
 
 def _masked(case: Case, finding: Finding) -> Finding:
-    """The finding on evidence with masks that hide something: INVALID if what they hide could make it another one."""
+    """The finding on evidence with masks that hide something: INVALID if what they hide could change it."""
     by_exit = all(case.masked.values()) and _ENDED_BADLY.search(finding.observed)
     by_words = finding.status is not Status.PASS and not by_exit
     if by_words or any(_found(replace(case, word=word)).status is not finding.status for word in WORDS):
@@ -196,7 +196,7 @@ def _check(bundle: Bundle, policy: CheckPolicy, waivers: Waivers, finding: Findi
 
 
 def _without_space(bundle: Bundle, gate: GatePolicy, finding: Finding) -> Finding:
-    """The finding itself, unless what it rests on says that a file system is full: then that is the reason."""
+    """The finding itself, unless its evidence says that a file system is full: then that is the reason."""
     if finding.status not in (Status.FAIL, Status.BLOCKED, Status.MISSING):
         return finding
     said = no_space(finding.observed)
@@ -212,7 +212,7 @@ def _without_space(bundle: Bundle, gate: GatePolicy, finding: Finding) -> Findin
 
 
 class _Words(dict[str, Any]):
-    """Fills a sentence; a name without a value shows as what it is."""
+    """Fills in a sentence; a name without a value stays in braces."""
 
     def __missing__(self, key: str) -> str:
         return f"<{key}>"
@@ -233,9 +233,9 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
     if finding.status is Status.STALE:
         return "Re-run the gate; the re-run command does it."
     if finding.hint == MASKED:
-        return "Change the secret that is a word which tools print, where it is set and where it is used, and re-run."
+        return "The secret is a word that tools print. Change it where it is set and where it is used, then re-run."
     if finding.hint == REPLACED:
-        return "Take out what replaces the command, in the inventory or in -e, and re-run."
+        return "Remove what replaces the command, from the inventory or from -e, then re-run."
     if finding.status is Status.INVALID:
         return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
@@ -250,20 +250,20 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
 
 
 def _ran_on(bundle: Bundle, of_subject: bool) -> Identity | None:
-    """What the first gate on the host that the decision is about, or on another one, ran on."""
+    """The identity recorded by the first gate on the host that the decision is about, or on another one."""
     names = (gate.name for gate in bundle.policy.gates if (gate.hosts == bundle.policy.subject) is of_subject)
     first = next(names, None)
     return gate_identity(bundle, first) if first else None
 
 
 def _judged(bundle: Bundle) -> Identity | None:
-    """What the first gate with a checkout ran on: its commit is the one under judgement."""
+    """The identity recorded by the first gate with a checkout: its commit is the one under judgement."""
     first = next((gate.name for gate in bundle.policy.gates if "checkout" in gate.identity), None)
     return gate_identity(bundle, first) if first else None
 
 
 def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> CheckResult:
-    """The built-in check of a gate whose host could not be used; every other check of the gate rests on it."""
+    """The built-in check of a gate whose host could not be used; every other check of the gate depends on it."""
     known = failures.trouble(trouble.message)
     if known:
         sentence = known.remedy
@@ -272,24 +272,24 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
     elif trouble.unreachable:
         sentence = "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
     else:
-        sentence = "Correct on {host} what the message says, then re-run."
+        sentence = "On {host}, correct what the message names, then re-run."
     return CheckResult(
         id=f"{gate.name}.host",
         title="The host can be used",
         status=Status.BLOCKED,
-        expected="reached, and every task of the gate done",
+        expected="reachable, and every task of the gate finished",
         observed=trouble.message,
         evidence=(),
         unblock=sentence.format_map(_words(bundle, {"host": trouble.host})),
     )
 
 
-# What mends any check, unless the policy has a sentence of its own for it.
+# The remedy for any check, unless the policy has its own sentence.
 _SENTENCES = {
     "full": "A file system of {host} is full. Find it there with `df -h`, free space, then re-run.",
 }
 
 
 def _harmless(values: Mapping[str, str]) -> dict[str, str]:
-    """Values that came from the VM go into commands that people paste: only plain names may."""
+    """Values from the VM go into commands that people paste, so only plain names are filled in."""
     return {key: value if _PLAIN_NAME.fullmatch(value) else "NAME" for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""The built-in check of a gate's evidence: the files of the checklist are there, and are what was recorded."""
+"""The built-in check of a gate's evidence: the files that the checklist names exist and are what was recorded."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def evidence_check(bundle: Bundle, gate: GatePolicy) -> CheckResult:
     for name in gate.evidence:
         names = [file for file in bundle.index.files if file.startswith(name)] if name.endswith("/") else [name]
         if not names:
-            problems.append((Status.MISSING, f"{name} has no file"))
-        may_be_empty = name.endswith("/")  # what a tool leaves in a folder of its own
+            problems.append((Status.MISSING, f"{name} contains no file"))
+        may_be_empty = name.endswith("/")  # a tool may leave empty files in a folder of its own
         problems += [problem for file in names if (problem := _file_problem(bundle, file, may_be_empty))]
     mine = bundle.index.recorded_files([gate.name]) | own_files(gate.checks)
     named = tuple(gate.evidence)

@@ -1,6 +1,6 @@
-"""Who and what a gate ran on: the machine, the checkout, the profile, the environment file, verdi's configuration.
+"""What a gate ran on: the machine, the checkout, the profile, the environment file, verdi's configuration.
 
-Reads the output of module_utils/promotion/identity.py, which stands first and last in every gate's trip.
+Reads the output of module_utils/promotion/identity.py, which is the first and the last command of every gate's trip.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ BEGIN, END = "identity", "identity_end"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What one probe told; None or empty where it did not.
+    """What one probe reported; None or empty where it did not.
 
-    `content` digests the commit's files without evidence: two commits that differ only there are equal. `changes`
-    digests what on disk is not as the commit has it, `untracked` the names of other files, `none` if there are none.
-    `revision` is the branch that was asked for instead of the checkout (a temporary worktree is made of it later).
-    `errors` says for each part that could not be told why.
+    `content` is the digest of the commit's files without evidence, so two commits that differ only in evidence are
+    equal. `changes` is the digest of what on disk differs from the commit, `untracked` that of the other files' names,
+    `none` if there are none. `revision` is the branch that was probed instead of the checkout (a temporary worktree is
+    created from it later). `errors` says why a part could not be determined.
     """
 
     machine_id: str | None
@@ -49,18 +49,18 @@ class Identity:
 
     @property
     def fingerprint(self) -> str | None:
-        """The SHA-256 of the machine id, else of the host keys; None where neither is known."""
+        """The SHA-256 of the machine id, or else of the host keys; None if neither is known."""
         known = self.machine_id or "\n".join(self.host_keys)
         return sha256(known.encode()) if known else None
 
     @property
     def timing_fingerprint(self) -> str | None:
-        """The machine with its processor: timings are compared on one kind only."""
+        """The machine with its processor: timings are only compared between equal ones."""
         known = self.machine_id or next(iter(self.host_keys), None)
         return sha256(f"{known}\n{self.processor or ''}".encode()) if known else None
 
     def unknown(self, parts: Iterable[str]) -> list[str]:
-        """A phrase for each of the parts that was not told."""
+        """A phrase for each of the parts that was not reported."""
         known = {
             "machine": self.fingerprint,
             "checkout": self.content,
@@ -68,7 +68,7 @@ class Identity:
             "env_file": self.env_file_digest,
             "config_dir": self.config_dir,
         }
-        return [f"{_NAMES[part]}: {self.errors.get(part, 'it was not told')}" for part in parts if not known[part]]
+        return [f"{_NAMES[part]}: {self.errors.get(part, 'it was not reported')}" for part in parts if not known[part]]
 
 
 _NAMES = {
@@ -81,7 +81,7 @@ _NAMES = {
 
 
 def identity(text: str) -> Identity:
-    """Parses the probe's lines; what is not there is None."""
+    """Parses the probe's lines; what is missing is None."""
     values = key_values(text)
     return Identity(
         machine_id=values.get("machine_id") or None,
@@ -116,7 +116,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def gate_identity(bundle: Bundle, gate: str, which: str = BEGIN) -> Identity | None:
-    """What a gate ran on at its begin (or its END), from its own evidence; None where it left none."""
+    """What a gate ran on when it began (or finished, END), from its own evidence; None if it left none."""
     return _gate_identity(bundle, gate, which)
 
 
@@ -130,7 +130,7 @@ def _gate_identity(bundle: Bundle, gate: str, which: str) -> Identity | None:
 
 
 def same_machine(one: Identity, other: Identity) -> bool:
-    """Whether two probes were of one machine: by its id, else by a host key in common."""
+    """Whether two probes ran on the same machine: by its id, or else by a common host key."""
     if one.machine_id and other.machine_id:
         return one.machine_id == other.machine_id
     return bool(set(one.host_keys) & set(other.host_keys))
@@ -139,11 +139,12 @@ def same_machine(one: Identity, other: Identity) -> bool:
 def difference(
     before: Identity, after: Identity, parts: Iterable[str], same_attempt: bool, own: bool = False
 ) -> str | None:
-    """What of a host is not as it was, as a phrase; None where nothing is.
+    """What changed on a host, as a phrase; None if nothing did.
 
-    Between attempts a machine may have been rebooted, and HEAD may be another commit of the same content. `own` are
-    the begin and the end of one gate: which tracked files its commands changed is a question of its own, and a first
-    run makes the profile. A part that neither of them knows makes no difference; such a gate does not pass anyway.
+    Between attempts a machine may have been rebooted, and HEAD may be another commit with the same content. `own` means
+    that the two are the beginning and the end of one gate: which tracked files its commands changed is checked
+    separately, and a first run creates the profile. A part that is unknown in both makes no difference; such a gate
+    does not pass anyway.
     """
     wanted = set(parts)
     found: str | None = None
@@ -164,7 +165,7 @@ def _machine(before: Identity, after: Identity, same_attempt: bool) -> str | Non
     if before.fingerprint is None and after.fingerprint is None:
         return None
     if not same_machine(before, after):
-        return "the machine became another one (neither its machine id nor a host key is the same)"
+        return "it is a different machine (neither its machine id nor a host key is the same)"
     if same_attempt and before.boot_id != after.boot_id:
         return "the machine was rebooted"
     return None
@@ -187,7 +188,7 @@ def _checkout(before: Identity, after: Identity, same_attempt: bool, own: bool) 
 
 
 def commit_changed(before: Identity, after: Identity) -> str:
-    """That the checkout of a host was at another commit, as a phrase."""
+    """A phrase for a checkout that was at another commit."""
     return f"the commit changed from {before.commit or 'an unknown one'} to {after.commit or 'an unknown one'}"
 
 
@@ -212,13 +213,13 @@ def changed_by_own_commands(begin: Identity, end: Identity) -> str | None:
 
 
 def _listed(before: tuple[str, ...], after: tuple[str, ...]) -> str:
-    """The names in which two lists differ; where only the content of the same files does, all of them."""
+    """The names in which two lists differ; all of them if only the content of the same files differs."""
     names = sorted(set(before) ^ set(after)) or sorted(set(after))
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def untracked_difference(before: Identity, after: Identity) -> str | None:
-    """Which files that no commit has came or went, as a phrase; None where none did."""
+    """Which untracked files appeared or disappeared, as a phrase; None if none did."""
     if before.revision or after.revision or before.untracked == after.untracked:
         return None
     return f"files that are not tracked changed: {_listed(before.untracked_names, after.untracked_names)}"

@@ -1,4 +1,4 @@
-"""What a run accepts in a checklist and its author should still know: it may not do what it looks like."""
+"""Notes on a checklist that a run accepts, for its author: it may not do what it appears to do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from promotion_gate.base.mistakes import Mistake
 from promotion_gate.base.policy import CheckPolicy, CommandPolicy, GatePolicy, Policy
 from promotion_gate.judge.checks.case import CHECKS
 
-# A shell line that exits 0 whatever came before: `x || true`, `x; exit 0`, `x || :`.
+# A shell line that always exits 0: `x || true`, `x; exit 0`, `x || :`.
 _ALWAYS_0 = re.compile(r"(^|[;|&\n])\s*(true|:|exit 0|echo\b[^;&|\n]*)\s*$")
-# A group of digits alone: what it finds is never below 0.
+# A group of digits only: its number is never negative.
 _DIGITS = re.compile(r"\((\\d|\[0-9\])(\+|\{\d+(,\d*)?\})?\)")
 
 
 def notes(policy: Policy) -> Iterator[Mistake]:
-    """One sentence for each thing worth a second look, none of which a run refuses."""
+    """One sentence for each point worth a second look; a run refuses none of them."""
     for gate in policy.gates:
         commands = {command.id: command for command in gate.commands}
         for check in gate.checks:
@@ -34,7 +34,7 @@ def notes(policy: Policy) -> Iterator[Mistake]:
 
 
 def _never_fails(check: CheckPolicy, command: CommandPolicy | None) -> str:
-    """Why what a check asks for always holds, as far as the checklist shows it."""
+    """Why a check always passes, as far as the checklist shows."""
     limits = check.limits
     if check.check == "command_succeeds" and command and not limits.get("status") and _ALWAYS_0.search(_line(command)):
         return f"`{_line(command)}` exits 0 whatever happens"
@@ -49,7 +49,7 @@ def _never_fails(check: CheckPolicy, command: CommandPolicy | None) -> str:
 
 
 def _longest(limits: Mapping[str, Any]) -> float:
-    """How long a command may take by the limits of duration_within, in seconds; 0 for limits that are refused."""
+    """How long a command may take under the limits of duration_within, in seconds; 0 for invalid limits."""
     if isinstance(most := limits.get("max_seconds"), (int, float)):
         return float(most)
     known_good, percent = limits.get("baseline_seconds"), limits.get("max_regression_percent")

@@ -1,10 +1,10 @@
-"""Masked text is unknown text: a verdict that depends on what stands under a mask is not a verdict.
+"""Masked text is unknown text: a verdict that depends on what is behind a mask is not a verdict.
 
-Redaction masks the known secrets wherever they stand. A secret may be a word that a tool prints (`Traceback`), and
-then its mask hides what a check looks for. So a check that passes on evidence with such a mask is asked again with each
-word that evidence is made of in its place, and counts only if the answer is always the same; one that does not pass on
-it counts only if the command itself failed. A mask whose place alone says
-that a secret stands there (`password: ***`, `amqp://user:***@host`) hides nothing: it is there whatever the value is.
+Redaction masks known secrets wherever they appear. A secret may be a word that a tool prints (`Traceback`), and then
+its mask hides what a check looks for. So a check that passes on evidence with such a mask is repeated with each word
+that evidence consists of in place of the mask, and counts only if the result is always the same; one that does not pass
+counts only if the command itself failed. A mask in a place that always holds a secret (`password: ***`,
+`amqp://user:***@host`) hides nothing: it would be there whatever the value.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from promotion_gate.base.redact import MASK, Redactor
 
 # The hint of a finding that depends on masked text.
 MASKED = "masked"
-# Neither a word of any tool nor a shape or a name that redaction knows.
+# Not a word of any tool, and not a shape or a name that redaction knows.
 _UNKNOWN = "Qz7xWk3vJp"
 _REDACTOR = Redactor()
 
-# What turns a pass into another verdict where a tool prints it: failures, states, and phrases of them, for a secret
-# of several words.
+# What changes a PASS into another verdict if a tool prints it: failures, states, and phrases of several words, since a
+# secret may consist of several.
 WORDS = (
     *("Traceback", "Traceback (most recent call last)", "Traceback (most recent call last):", "recent call last"),
     *("Critical", "Critical: failed", "Error", "Error: failed", "Warning", "FAILED", "FAILED test_a.py", "ERROR"),
@@ -48,17 +48,17 @@ WORDS = (
 
 
 def hides(text: str) -> bool:
-    """Whether the text has a mask that only a known value can have made."""
+    """Whether the text has a mask that can only come from a known value."""
     return MASK in text and len(_pieces(text)) > 1
 
 
 def taken_for(text: str, word: str) -> str:
-    """The text with `word` under every mask that hides something."""
+    """The text with `word` in place of every mask that hides something."""
     return word.join(_pieces(text)) if MASK in text else text
 
 
 @lru_cache(maxsize=256)
 def _pieces(text: str) -> tuple[str, ...]:
-    """What stands between the masks that hide something."""
+    """The text between the masks that hide something."""
     asked = (_REDACTOR.text(line.replace(MASK, _UNKNOWN)) if MASK in line else line for line in text.split("\n"))
     return tuple("\n".join(asked).split(_UNKNOWN))

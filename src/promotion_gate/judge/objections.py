@@ -1,4 +1,4 @@
-"""Gate 6: what stands against a promotion although every single check may have passed."""
+"""Gate 6: what prevents a promotion even if every single check passed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from promotion_gate.judge.identity import Identity, gate_identity, same_machine
 from promotion_gate.judge.parsers.text import key_values
 from promotion_gate.judge.timing import timing_objections
 
-# What stands in front (slurm-wlm, a Debian revision behind it) belongs to the package, not to the version.
+# A prefix (slurm-wlm) and a Debian revision after the version belong to the package, not to the version.
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[0-9]{1,9})?")
 
 
 def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]:
-    """One sentence each; any of them makes the decision HOLD."""
+    """Yields one sentence per objection; any of them makes the decision HOLD."""
     found = [*_gates(gates), *_run(bundle), *_people(bundle), *_events(bundle), *_machines(bundle)]
     found += [*timing_objections(bundle), *version_objections(bundle)]
     return tuple(dict.fromkeys(found))
@@ -46,8 +46,8 @@ def _run(bundle: Bundle) -> Iterator[str]:
         yield f"The recorder met an error, so evidence may be missing: {error}"
     for item in bundle.index.withheld:
         yield (
-            f"{item.file} showed a secret that the masks had missed ({item.rule}), so it was withheld "
-            f"(SHA-256 {item.sha256}). Find out what prints it there, and stop that."
+            f"{item.file} contained a secret that masking had missed ({item.rule}), so it was withheld "
+            f"(SHA-256 {item.sha256}). Find out what prints it there, and stop it."
         )
 
 
@@ -66,7 +66,7 @@ def _events(bundle: Bundle) -> Iterator[str]:
         yield from gate.objections
     gates = {gate.name for gate in bundle.policy.gates}
     for event in bundle.index.events:
-        # What happened in a gate is what its check `<gate>.host` says.
+        # What happened in a gate is reported by its check `<gate>.host`.
         if event.kind in ("unreachable", "failed") and event.gate not in gates:
             verb = "could not be reached" if event.kind == "unreachable" else "failed"
             yield f'The run: {event.host} {verb} in the task "{event.task}": {event.message}'
@@ -76,23 +76,23 @@ def _events(bundle: Bundle) -> Iterator[str]:
 
 
 def _machines(bundle: Bundle) -> Iterator[str]:
-    """Gates of different hosts that ran on one machine: a connection that goes nowhere, or two names of one host."""
+    """Gates of different hosts that ran on one machine: a connection that never leaves it, or two names of one host."""
     for (host, gate, one), (other_host, other_gate, other) in _alike(bundle):
         if not bundle.policy.same_machine and not _other_boot(one, other):
             yield (
-                f"{host} and {other_host} are one machine (gate {gate.id} and gate {other_gate.id} ran on it): the "
-                f"connection to {other_host} does not leave it, or both are names of it."
+                f"{host} and {other_host} are the same machine (gate {gate.id} and gate {other_gate.id} ran on it): "
+                f"the connection to {other_host} does not leave it, or both names belong to it."
             )
 
 
 def clones(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
-    """Warnings of the first gate of a host whose machine id is that of another host: made from one image."""
+    """Warnings for the first gate of a host with the machine id of another host: both were made from one image."""
     for (host, _, one), (other_host, other_gate, other) in _alike(bundle):
         if other_gate is gate and _other_boot(one, other):
             yield (
-                f"{other_host} has the machine id of {host} and is another machine: both are clones of one image, and "
-                f"evidence of one could pass for the other's. On {other_host}, run `sudo rm /etc/machine-id && sudo "
-                "systemd-machine-id-setup`."
+                f"{other_host} has the same machine id as {host} but is another machine: both are clones of one image, "
+                f"and evidence of one could pass for the other's. On {other_host}, run `sudo rm /etc/machine-id && "
+                "sudo systemd-machine-id-setup`."
             )
 
 
@@ -101,7 +101,7 @@ _Ran = tuple[str, GatePolicy, Identity]
 
 @once
 def _alike(bundle: Bundle) -> tuple[tuple[_Ran, _Ran], ...]:
-    """Each two hosts that say they are the same machine, with the first gate that ran on each."""
+    """Every two hosts that report the same machine, with the first gate that ran on each."""
     seen: dict[str, _Ran] = {}
     for gate in bundle.policy.gates:
         record, now = bundle.index.gates.get(gate.name), gate_identity(bundle, gate.name)
@@ -112,14 +112,14 @@ def _alike(bundle: Bundle) -> tuple[tuple[_Ran, _Ran], ...]:
 
 
 def _other_boot(one: Identity, other: Identity) -> bool:
-    """Whether both run, each from a boot of its own; one that is not known may be the same."""
+    """Whether both are running and were booted separately; an unknown boot may be the same one."""
     return bool(one.boot_id and other.boot_id and one.boot_id != other.boot_id)
 
 
 def recorded_versions(bundle: Bundle) -> dict[str, str]:
-    """Component to version, from the command `versions` of a gate; one that is not known is absent.
+    """Maps components to versions, from the command `versions` of a gate; an unknown one is absent.
 
-    A probe that failed, or whose output is cut, says nothing.
+    A probe that failed, or whose output was truncated, tells nothing.
     """
     record = bundle.index.of_any_gate("versions")
     text = bundle.output(record.gate, "versions") if record else None
@@ -134,9 +134,9 @@ def version_objections(bundle: Bundle) -> Iterator[str]:
     for component, bounds in bundle.policy.supported_versions.items():
         version = recorded.get(component)
         if version is None:
-            yield f"The policy bounds {component} to {bounds}, and its version on the VM is not known."
+            yield f"The policy limits {component} to {bounds}, but its version on the VM is not known."
         elif not within(version, bounds):
-            yield f"{component} {version} on the VM is outside {bounds}, which the policy supports."
+            yield f"{component} {version} on the VM is outside {bounds}, the range that the policy supports."
 
 
 def within(version: str, bounds: str) -> bool:

@@ -1,10 +1,10 @@
-"""What was meant is compared with what ran: words, directory and names of the environment, as the record has them.
+"""Compares what was meant with what ran, as recorded: words, directory and names of environment variables.
 
-`ran:` maps the id of a command to its text, or to a list of texts of which one must be it. In a text
-`{verdi}` is how verdi is called on the VM, `{in_env}` the same without its last word (or nothing), `{env_file}`,
-`{profile}`, `{computer}` and `{smoke_args}` what was set (a profile or a computer that was not set is any one word),
-and `{scratch}` an absolute folder. A command of the spec runs in the checkout of its gate, and is given what the
-operator set and ADDED.
+`ran:` maps the id of a command to its text, or to a list of alternatives. In a text, `{verdi}` is how verdi is called
+on the VM, `{in_env}` the same without its last word (or nothing), `{env_file}`, `{profile}`, `{computer}` and
+`{smoke_args}` are what was set (a profile or a computer that was not set matches any one word), and `{scratch}` is an
+absolute directory. A command of the spec runs in the checkout of its gate, with the environment that the operator set
+and ADDED.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from promotion_gate.judge.checks.case import Case
 from promotion_gate.judge.identity import BEGIN
 
 _MASK = "***"
-# What the module and the roles give to commands beside the environment that the operator set.
+# What the module and the roles add to the environment that the operator set.
 ADDED = frozenset(["AIIDA_PATH", "GIT_OPTIONAL_LOCKS", "LC_ALL", "PROMOTION_SCRATCH", "PYTEST_ADDOPTS", "UV_NO_SYNC"])
 _FILLED_IN = re.compile(r"\{(?:scratch|env:[^}]*|said:[^}]*)\}")
 
 
 def replaced(case: Case) -> tuple[Replaced, ...]:
-    """The commands of a check's `ran` that were run as something else."""
+    """The commands of a check's `ran` in whose place something else was run."""
     found = []
     for command_id, texts in case.check.ran.items():
         record = case.bundle.index.command(case.gate.name, command_id)
         if record is None or record.not_run is not None:
-            continue  # nothing was run: the check itself says so
+            continue  # nothing was run; the check itself reports that
         around = _around(case, record)
         if around or not any(_is(record, text, case.settings) for text in texts):
             found.append(Replaced(command_id, texts[0], record.command + around))
@@ -40,7 +40,7 @@ def replaced(case: Case) -> tuple[Replaced, ...]:
 
 
 def not_as_set(case: Case, meant: Sequence[str] | str, record: Command) -> str | None:
-    """What ran in place of a command that an operator set, as a string or as words; None where it is that one."""
+    """What ran in place of a command that an operator set, as a string or as words; None if that command ran."""
     around = _around(case, record)
     words = [meant] if isinstance(meant, str) else [str(word) for word in meant]
     same = len(words) == len(record.argv) and all(map(_same_word, words, record.argv))
@@ -48,14 +48,14 @@ def not_as_set(case: Case, meant: Sequence[str] | str, record: Command) -> str |
 
 
 def _same_word(meant: str, ran: str) -> bool:
-    """Whether a word is the one that was set; a mask hides a difference, and the module fills placeholders in."""
+    """Whether a word is the one that was set; masks hide differences, and the module fills in placeholders."""
     if meant == ran or _MASK in meant or _MASK in ran:
         return True
     return re.fullmatch(".*".join(map(re.escape, _FILLED_IN.split(meant))), ran, re.S) is not None
 
 
 def _around(case: Case, record: Command) -> str:
-    """How directory and environment of a command differ from what was meant, as a phrase; empty where they do not."""
+    """How directory and environment of a command differ from what was meant, as a phrase; empty if they do not."""
     directory = _directory(case)
     moved = directory and record.directory != directory and _MASK not in directory + record.directory
     names = [name for name in setting_names(case.gate.name, case.settings) if name in ENVIRONMENTS]
@@ -68,7 +68,7 @@ def _around(case: Case, record: Command) -> str:
 
 
 def _directory(case: Case) -> str:
-    """Where the commands of a gate are meant to run: the checkout that was set, else where its identity was asked."""
+    """Where the commands of a gate are meant to run: the checkout that was set, or else where its identity was read."""
     if "checkout" not in case.gate.identity:
         begin = case.bundle.index.command(case.gate.name, BEGIN)
         return begin.directory if begin else ""
@@ -102,7 +102,7 @@ def _ways(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[list[st
 
 
 def _filled(word: str, settings: Mapping[str, Any]) -> list[str]:
-    """One word of a text, as no, one or several."""
+    """One word of a text as zero, one or several words."""
     if word == "{verdi}":
         return [re.escape(w) for w in _verdi(settings)]
     if word == "{smoke_args}":
@@ -120,7 +120,7 @@ def _filled(word: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _one(value: object) -> str:
-    """A value as it must be, or any one word that is not an option."""
+    """The expected value, or any one word that is not an option."""
     return re.escape(str(value)) if value else r"[^-\s]\S*"
 
 

@@ -1,4 +1,4 @@
-"""The command that re-runs what did not pass, and the words by which it reaches the hosts as this run did."""
+"""The command that re-runs what did not pass, and the options with which it reaches the hosts as this run did."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from promotion_gate.bundle.index import Index
 
 
 def rerun_command(index: Index) -> str:
-    """The command that re-runs what did not pass, as it can be pasted.
+    """The command that re-runs what did not pass, ready to paste.
 
-    Unset variables are taken from the index then. What stood in -e is repeated: an inventory may need it, or it
-    overrode the inventory, which would win now. So are the options without which no host is reached.
+    It takes unset variables from the index. What was set with -e is repeated: an inventory may need it, or it overrode
+    the inventory, which would win now. So are the options without which no host can be reached.
     """
     words = ["-e", f"promotion_resume={index.run_id}"]
     if index.settings.get("promotion_evidence_root"):
@@ -26,6 +26,6 @@ def inventory_words(index: Index) -> list[str]:
 
 
 def option_words(index: Index) -> list[str]:
-    """What stood in -e, and the options without which no host is reached."""
+    """What was set with -e, and the options without which no host can be reached."""
     extra = [word for entry in index.run.get("extra_vars", ()) for word in ("-e", entry)]
     return [*extra, *index.run.get("options", ())]

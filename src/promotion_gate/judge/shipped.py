@@ -1,4 +1,4 @@
-"""The checklists that come with this package, and how another one of the same name differs from its own."""
+"""The checklists that come with this package, and how another one of the same name differs from them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ from promotion_gate.judge.checks.registry import unusable
 
 
 def shipped_checklist(name: str) -> str | None:
-    """The text of the shipped checklist of that name, or None. `name` is a plain word, as load_policy() wants it."""
+    """The text of the shipped checklist of that name, or None. `name` is a plain word, as load_policy() requires."""
     path = resources.files("promotion_gate").joinpath("policies", f"{name}.yml")
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def shipped_policy(name: str) -> Policy | None:
     text = shipped_checklist(name)
-    return None if text is None else load_policy(text, POLICY_FILE)  # as a bundle calls its copy: it is parsed once
+    return (
+        None if text is None else load_policy(text, POLICY_FILE)
+    )  # the name of the copy in a bundle, so that it is parsed once
 
 
 def read_policy(text: str, name: str) -> Policy:
     """A policy file's text as a Policy that a run accepts.
 
-    Its checks exist, their limits are of the right kind, and under a shipped checklist's name it holds all of the spec.
-    Raises InputError with file, line, column and field; with a sentence for each mistake.
+    Its checks exist, their limits are valid, and if it has the name of a shipped checklist it contains all of the spec.
+    Raises InputError with file, line, column and field, one sentence per mistake.
     """
     examined, mistakes = examine_policy(text, name)
     return examined.sound(mistakes)
@@ -43,12 +45,12 @@ def read_policy(text: str, name: str) -> Policy:
 def examine_policy(text: str, name: str) -> tuple[Examined, FileMistakes]:
     """The same as far as the text can be read, with everything that a run would refuse.
 
-    Raises InputError for what is no checklist of this schema at all.
+    Raises InputError if it is not a checklist of this schema at all.
     """
     examined = examine(text, name)
     mistakes = examined.mistakes
     mistakes.add_all(unusable(examined.policy))
-    # Where a name is wrong, what it should have been is not missing as well.
+    # If a name is wrong, the intended one is not reported as missing as well.
     named = all_named(mistakes) and not any(mistake.path[-1] in ("name", "id") for mistake in mistakes.found)
     if named and text != shipped_checklist(examined.policy.name):
         shipped = shipped_policy(examined.policy.name)
@@ -57,14 +59,14 @@ def examine_policy(text: str, name: str) -> tuple[Examined, FileMistakes]:
 
 
 def policy_record(path: str, text: str, shipped: str | None) -> PolicyRecord:
-    """What the index says of a policy: where it was read, its digest, and that of the shipped one of its name."""
+    """The record of a policy: where it was read from, its digest, and that of the shipped one of the same name."""
     return PolicyRecord(path, sha256(text.encode()), None if shipped is None else sha256(shipped.encode()))
 
 
 def check_spec(policy: Policy, shipped: Policy) -> None:
-    """Whether a policy of a shipped checklist's name holds what that one marks as the spec's.
+    """Checks that a policy with the name of a shipped checklist contains what that one marks as the spec's.
 
-    Raises InputError with a sentence for everything that it lacks.
+    Raises InputError with a sentence for everything that is missing.
     """
     FileMistakes(policy.marks, _lacking(policy, shipped)).stop()
 
@@ -100,7 +102,7 @@ def _lacking_check(
         yield Mistake((*check.path, "check"), f"{wanted.id} must be the check {wanted.check}; {also}")
         return
     for name, value in CHECKS[wanted.check].subject(wanted.limits).items():
-        # An optional one without a value says that nothing in particular is judged; a team may say what is.
+        # An optional limit without a value leaves open what is judged; a team may set it.
         if value and check.limits.get(name) != value:
             yield Mistake((*check.path, "limits", name), f"{name} of {wanted.id} must be {value}; {also}")
 

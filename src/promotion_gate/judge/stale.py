@@ -1,9 +1,9 @@
-"""Evidence counts only while what it depends on is the same, and while it is young enough.
+"""Evidence counts only while everything that it depends on is unchanged, and until it is too old.
 
-The one rule for it: decide() asks it of a bundle, and a resume asks it before it begins, with what the hosts say now.
-What a host was is known from several observations: the probe when the run (or its resume) began, and the begin and the
-end of each gate. In the order in which they were made each must agree with the one before; where one does not, all
-evidence from before it is of something else.
+The same rule serves decide(), for a bundle, and a resume before it begins, with what the hosts report now. The state of
+a host is known from several observations: the probe when the run (or its resume) began, and the beginning and end of
+each gate. In chronological order, each must agree with the one before; if one does not, all evidence from before it is
+about something else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from promotion_gate.judge.identity import (
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a host was at one moment; `gate` is None for the probe with which an attempt began."""
+    """The state of a host at one moment; `gate` is None for the probe with which an attempt began."""
 
     attempt: int
     gate: GatePolicy | None
@@ -59,34 +59,34 @@ def stale_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
         return "the policy has changed since this evidence was collected"
     for name, value in gate_settings(gate.name, index.settings).items():
         if record.settings.get(name) != value:
-            return f"{name} is set to something else than when this evidence was collected"
+            return f"{name} has changed since this evidence was collected"
     planned = index.host_of(gate.name)
     if planned != record.host:
-        return f"it was collected on {record.host}, and the gate's host is {planned} now"
+        return f"it was collected on {record.host}, but the gate's host is now {planned}"
     probe = index.probes.get(record.host)
     if record.attempt < index.attempt and (probe is None or probe.problem):
-        return f"{record.host} did not say what it is now"
+        return f"{record.host} did not report its identity"
     return _moved(bundle, gate, record) or _other_commit(bundle, gate, record)
 
 
 def unknown_reason(bundle: Bundle, gate: GatePolicy) -> str | None:
-    """Why a gate cannot pass: a part of what it ran on is not known, or its own commands changed tracked files."""
+    """Why a gate cannot pass: a part of its identity is unknown, or its own commands changed tracked files."""
     if gate.name not in bundle.index.gates:
         return None
     begin, end = gate_identity(bundle, gate.name), gate_identity(bundle, gate.name, END)
-    for seen, when in ((begin, "when it began"), (end, "when it ended")):
+    for seen, when in ((begin, "when it began"), (end, "when it finished")):
         unknown = ["it was not recorded"] if seen is None else seen.unknown(gate.identity)
         if unknown:
             return f"what the gate ran on {when} is not known: {'; '.join(unknown)}"
     if any(check.check == TRACKED for check in gate.checks):
-        return None  # one check of the gate names them
+        return None  # a check of the gate names them
     changed = changed_by_own_commands(begin, end) if begin and end else None
     return f"tracked files changed while the gate ran: {changed}" if changed else None
 
 
 @once
 def observations(bundle: Bundle, host: str) -> tuple[Observation, ...]:
-    """What is known of a host, the oldest first."""
+    """What is known about a host, oldest first."""
     index = bundle.index
     found = []
     for gate in bundle.policy.gates:
@@ -106,7 +106,7 @@ def observations(bundle: Bundle, host: str) -> tuple[Observation, ...]:
 
 
 def _moved(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:
-    """What of its host changed while the gate ran, or later."""
+    """What changed on its host while the gate ran, or later."""
     chain = observations(bundle, record.host)
     began = next((n for n, seen in enumerate(chain) if seen.gate is gate), None)
     if began is None:
@@ -124,11 +124,11 @@ def _moved(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:
 
 
 def _changed(before: Observation, after: Observation, reference: bool) -> str | None:
-    """What differs between two observations of a host, one after the other.
+    """What differs between two consecutive observations of a host.
 
-    Tracked files that a gate's own commands changed are that gate's own fault, which a check of it names. What the VM
-    has beside the files of the commit is its own (the environment file, for one), so files that are not tracked are
-    looked at on the host of the commit under judgement (`reference`) alone.
+    Tracked files that a gate's own commands changed are a fault of that gate, which one of its checks names. What the
+    VM has in addition to the files of the commit is its own business (for example the environment file), so untracked
+    files are only compared on the host of the commit under judgement (`reference`).
     """
     parts = [part for part in before.parts if part in after.parts]
     own = before.gate is not None and before.gate is after.gate
@@ -139,9 +139,9 @@ def _changed(before: Observation, after: Observation, reference: bool) -> str | 
 
 
 def _other_commit(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:
-    """Whether the commit under judgement became another one after the evidence of a gate on another host.
+    """Whether the commit under judgement changed after the evidence of a gate on another host was collected.
 
-    That the VM is at another commit from the start is what a check of gate 3 finds.
+    A VM that is at another commit from the start is found by a check of gate 3.
     """
     kept, host = gate_identity(bundle, gate.name), reference_host(bundle)
     if kept is None or kept.content is None or host is None or host == record.host or "checkout" not in gate.identity:
@@ -152,14 +152,14 @@ def _other_commit(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str |
         if later.seen.content == kept.content:
             continue
         if not then:
-            return f"the commit on {host} is {later.seen.commit}, and this evidence is of {kept.commit}"
+            return f"the commit on {host} is {later.seen.commit}, but this evidence is from {kept.commit}"
         if then[-1].seen.content != later.seen.content:
             return f"since {then[-1].label} {commit_changed(then[-1].seen, later.seen)}"
     return None
 
 
 def reference_host(bundle: Bundle) -> str | None:
-    """The host whose checkout is the commit under judgement: that of the first gate that has one."""
+    """The host whose checkout is the commit under judgement: that of the first gate with a checkout."""
     first = next((gate for gate in bundle.policy.gates if "checkout" in gate.identity), None)
     return bundle.index.host_of(first.name) if first else None
 

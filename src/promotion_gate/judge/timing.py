@@ -19,10 +19,10 @@ def crowded(
     settings: Mapping[str, Any],
     probes: Mapping[str, Probe],
 ) -> bool:
-    """Whether gates of another host that run at the same time would disturb a timing, here or there.
+    """Whether gates of another host that run at the same time would disturb a timing on either of them.
 
-    `timed` are the hosts that have a timed gate. `promotion_side_by_side` says whether hosts may overlap; `auto`: where
-    they are known to be two machines.
+    `timed` are the hosts that have a timed gate. `promotion_side_by_side` says whether hosts may overlap; `auto`: only
+    if they are known to be two machines.
     """
     choice = settings.get("promotion_side_by_side", "auto")
     if isinstance(choice, bool):
@@ -40,7 +40,7 @@ def shares_load(probes: Mapping[str, Probe], host: str, other: str) -> bool | No
 
 
 def _on_one_machine(bundle: Bundle) -> Iterator[tuple[GatePolicy, GatePolicy]]:
-    """Each two gates of different hosts of which both are timed, on one machine."""
+    """Every two timed gates of different hosts that are on the same machine."""
     index = bundle.index
     for one, two in itertools.combinations([gate for gate in bundle.policy.gates if gate.alone], 2):
         host, other = index.host_of(one.name), index.host_of(two.name)
@@ -49,17 +49,17 @@ def _on_one_machine(bundle: Bundle) -> Iterator[tuple[GatePolicy, GatePolicy]]:
 
 
 def timing_objections(bundle: Bundle) -> Iterator[str]:
-    """Two timed gates on one machine disturb each other, or wait for each other; no plan is right for both."""
+    """Two timed gates on one machine disturb each other or wait for each other, so no plan suits both."""
     for one, two in _on_one_machine(bundle):
         yield (
             f"Gate {one.id} and gate {two.id} are both timed (alone), and {bundle.index.host_of(one.name)} and "
-            f"{bundle.index.host_of(two.name)} are one machine. Run both on one host, or drop `alone` of one in the "
-            "checklist."
+            f"{bundle.index.host_of(two.name)} are the same machine. Run both on one host, or remove `alone` from one "
+            "of them in the checklist."
         )
 
 
 def timing_warnings(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
-    """That a gate was timed beside others on its machine, because an operator asked for it."""
+    """Says that a gate was timed while others ran on its machine, because an operator asked for it."""
     index, host = bundle.index, bundle.index.host_of(gate.name)
     others = sorted({planned.host for planned in index.plan} - {host})
     beside = [other for other in others if host and shares_load(index.probes, host, other)]

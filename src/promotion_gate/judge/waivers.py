@@ -1,4 +1,4 @@
-"""Waivers: a named person takes over a named check for a limited time, where the policy lets it be waived."""
+"""Waivers: a named person answers for a named check for a limited time, if the policy lets it be waived."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _REFUSALS = {
 
 @dataclass(frozen=True, slots=True)
 class Waivers:
-    """The waivers of a run, each with what became of it at the time of the decision."""
+    """The waivers of a run, each with its state at the time of the decision."""
 
     entries: tuple[Waiver, ...]
-    # Why an entry counts for nothing (`refused` by the policy, say), or an empty string; one each.
+    # One per entry: why it has no effect (for example `refused` by the policy), or an empty string.
     void: tuple[Why, ...]
 
     def covers(self, check_id: str) -> bool:
@@ -35,7 +35,7 @@ class Waivers:
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """A waiver that cannot count is not a slip: somebody wrote it into the index."""
+        """A waiver that cannot count is not a slip: somebody edited the index."""
         return tuple(
             f"The waiver of {entry['check']} counts for nothing: {_REFUSALS[why]}."
             for entry, why in self._pairs()
@@ -66,12 +66,12 @@ def _expiry(text: object) -> datetime | None:
 
 
 def expired(entries: Iterable[Mapping[str, str]], today: datetime) -> list[Mapping[str, str]]:
-    """The waivers whose last day is over."""
+    """The waivers whose last day has passed."""
     return [entry for entry in entries if (expiry := _expiry(entry["expires"])) is not None and expiry <= today]
 
 
 def check_waivers(entries: Iterable[object], policy: Policy, operator: str) -> tuple[dict[str, str], ...]:
-    """Checks what an operator wrote in promotion_waivers. Raises InputError naming the waiver and its field."""
+    """Validates promotion_waivers. Raises InputError naming the waiver and its field."""
     known = {check.id: check.waivable for check in policy.checks()}
     checked = []
     for number, entry in enumerate(entries, start=1):
@@ -90,14 +90,14 @@ def check_waivers(entries: Iterable[object], policy: Policy, operator: str) -> t
         waiver["owner"] = person(waiver["owner"], f"{fields.where}: owner")
         if same_person(waiver["owner"], operator):
             raise InputError(
-                f"{fields.where}: owner is the operator ({operator}); who runs the gate cannot waive its checks."
+                f"{fields.where}: owner is the operator ({operator}); whoever runs the gate cannot waive its checks."
             )
         checked.append(waiver)
     return tuple(checked)
 
 
 def _written(fields: Fields, name: str) -> str:
-    """A field as a string; a ticket may be a number, and YAML makes a date of the expiry."""
+    """A field as a string; a ticket may be a number, and YAML turns the expiry into a date."""
     value = fields.raw(name, "")
     if not isinstance(value, (str, date)) and (
         name != "ticket" or isinstance(value, bool) or not isinstance(value, int)
@@ -107,7 +107,7 @@ def _written(fields: Fields, name: str) -> str:
 
 
 def judge_waivers(entries: Iterable[Waiver], policy: Policy, evaluated_at: str, operator: str) -> Waivers:
-    """Which waivers count at `evaluated_at`; each for itself, where a check has several."""
+    """Which waivers count at `evaluated_at`; if a check has several, each is judged on its own."""
     waivable = {check.id for check in policy.checks() if check.waivable}
     now = parse_stamp(evaluated_at)
     given = tuple(entries)

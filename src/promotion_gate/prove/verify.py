@@ -260,7 +260,7 @@ def chain_problems(root: Path, found: tuple[list[Link], list[str]] | None = None
             continue
         for name in (INDEX_FILE, DECISION_JSON):
             if digest_of(folder / name)[0] != sums.get(name):
-                yield f"{folder.name}: {name} is not as it was sealed."
+                yield f"{folder.name}: {name} has changed since it was sealed."
 
 
 def _recorded_decision(folder: Path) -> str:

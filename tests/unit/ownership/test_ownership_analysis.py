@@ -121,7 +121,7 @@ def test_without_a_base_nothing_is_called_compared(documents: dict[str, str | No
     assert not analyse(shipped_map(), documents).compared
 
 
-@pytest.mark.parametrize(("digests", "word"), [({ADR: "b" * 64}, "changed since"), ({}, "is not there any more")])
+@pytest.mark.parametrize(("digests", "word"), [({ADR: "b" * 64}, "changed since"), ({}, "no longer exists")])
 def test_an_adr_that_changed_since_the_review_is_a_fault(
     documents: dict[str, str | None], digests: dict[str, str], word: str
 ) -> None:

@@ -22,8 +22,8 @@ class Finding:
     """What a check function returns.
 
     `hint` picks the unblock sentence of the policy, `values` fill it in; `details` are plain data for the summaries;
-    `covered` of them is how many of how many of what were good, for the page.
-    `because` is the id of the check whose failure kept this one from being judged; `not_run` says why nothing was run.
+    `covered` says for the page how many of how many of what were good.
+    `because` is the id of the check whose failure prevented this one; `not_run` says why nothing was run.
     """
 
     status: Status
@@ -36,18 +36,18 @@ class Finding:
     warnings: tuple[str, ...] = ()
     because: str = ""
     not_run: str = ""
-    # The commands that the checklist lets be replaced and that were.
+    # The commands that were replaced, as the checklist allows.
     replaced: tuple[Replaced, ...] = ()
-    # The number that decided, with its limit, in a few words: one of the few that a table of gates has room for.
+    # The number that decided, with its limit, in a few words, short enough for a table of gates.
     figure: str = ""
 
 
-# The hint of a command that is not the checklist's.
+# The hint for a command other than the checklist's.
 REPLACED = "another_command"
 
 
 class Unproven(Exception):
-    """The evidence for a check is not there or cannot be used; carries the status and the sentence."""
+    """The evidence for a check is missing or unusable; carries the status and the sentence."""
 
     def __init__(
         self,
@@ -82,35 +82,35 @@ class Output:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words: `exited 2`, `was killed by signal 9`."""
+        """How it finished, in words: `exited 2`, `was killed by signal 9`."""
         if self.record.exit is not None:
             return f"exited {self.record.exit}"
         return f"was killed by signal {self.record.signal}" if self.record.signal else "did not end"
 
     @property
     def failure(self) -> Status:
-        """What a failure of the command means: BLOCKED if its tool is not there or could not work, else FAIL."""
+        """What a failure of the command means: BLOCKED if its tool is missing or could not work, else FAIL."""
         return Status.BLOCKED if self.exit in (126, 127) or could_not_work(self.text) else Status.FAIL
 
     @property
     def how(self) -> str:
-        """How it ended, and the reason that its output gives: `exited 2: error: ...`."""
+        """How it finished, and the reason in its output: `exited 2: error: ...`."""
         why = reason(self.text)
         return f"{self.ending}: {why}" if why else self.ending
 
     @property
     def whole(self) -> str:
-        """The output if nothing of it was cut. Absence of a line may only be concluded from this."""
+        """The output if it was not truncated. The absence of a line may only be concluded from this."""
         if self.record.truncated:
             raise Unproven(
                 Status.INVALID,
-                f"the output of `{self.record.command}` was too large and is cut; it cannot be judged",
+                f"the output of `{self.record.command}` was too large and was truncated; it cannot be judged",
                 self.record.file,
             )
         return self.text
 
     def succeeded(self, hint: str = "default") -> Output:
-        """Itself if it exited 0 with its output whole; a tool that is not there or could not work is BLOCKED."""
+        """Itself if it exited 0 with its whole output; a tool that is missing or could not work is BLOCKED."""
         if self.exit == 0:
             _ = self.whole
             return self
@@ -121,8 +121,8 @@ class Output:
 class Case:
     """What a check may look at: the bundle, its gate, its own limits.
 
-    `word` stands for the text under masks that hide something. `masked` collects the files that have such masks, and
-    whether the command did not exit 0: then its failure does not rest on its words.
+    `word` replaces the masks that hide something. `masked` collects the files with such masks, and whether the command
+    exited non-zero: then its failure does not depend on its output.
     """
 
     bundle: Bundle
@@ -140,7 +140,7 @@ class Case:
         return self.bundle.index.gates.get(self.gate.name)
 
     def limit(self, name: str) -> Any:
-        """A limit of the checklist, of the type that the check declared; None for an optional one that is not set."""
+        """A limit of the checklist, with the type that the check declared; None for an optional one that is not set."""
         return self.check.limits.get(name)
 
     def ran(self, command_id: str) -> bool:
@@ -148,7 +148,7 @@ class Case:
         return self.bundle.index.command(self.gate.name, command_id) is not None
 
     def command(self, command_id: str, timeout_hint: str = "default") -> Output:
-        """The command's output, if it ran to its end and its transcript is what was recorded.
+        """The command's output, if it finished and its transcript is what was recorded.
 
         Raises Unproven: BLOCKED for a host or command that could not do its work, MISSING, INVALID, SKIPPED.
         """
@@ -156,7 +156,7 @@ class Case:
         if record is None:
             raise self._no_record(command_id)
         if (count := len(self.bundle.index.records(self.gate.name, command_id))) > 1:
-            why = f"`{record.command}` ({command_id}) is recorded {count} times; which of them counts is not known"
+            why = f"`{record.command}` ({command_id}) is recorded {count} times; it is not known which of them counts"
             raise Unproven(Status.INVALID, why, record.file)
         if record.not_run is not None:
             skipped = record.not_run.startswith("check mode")
@@ -183,7 +183,7 @@ class Case:
     def file(self, name: str) -> bytes:
         """The bytes of a recorded evidence file. Raises Unproven where it is missing, replaced or changed."""
         if any(item.file == name for item in self.bundle.index.withheld):
-            raise Unproven(Status.INVALID, f"{name} showed a secret, so some of it was withheld", name)
+            raise Unproven(Status.INVALID, f"{name} contained a secret, so part of it was withheld", name)
         content = self.bundle.content(name)
         if content.problem:
             status = Status.MISSING if content.problem == "is missing" else Status.INVALID
@@ -199,7 +199,7 @@ class Case:
         if not found:
             raise self._no_record(to)
         if len(found) > 1:
-            raise Unproven(Status.INVALID, f"{to} is recorded {len(found)} times; which of them counts is not known")
+            raise Unproven(Status.INVALID, f"{to} is recorded {len(found)} times; it is not known which of them counts")
         return found[0]
 
     def _slice(self, record: Command) -> str:
@@ -217,7 +217,7 @@ class Case:
         return text
 
     def _no_record(self, what: str) -> Unproven:
-        """Why a gate has no record of something: unreachable, failed, not selected, or simply not there."""
+        """Why a gate has no record of something: unreachable, failed, not selected, or simply missing."""
         trouble = host_trouble(self.bundle, self.gate.name)
         if trouble:
             return Unproven(Status.BLOCKED, f"nothing was run: {trouble.message}", not_run=trouble.message)
@@ -236,8 +236,8 @@ Function = Callable[[Case], Finding]
 class Registered:
     """A kind of check: its limits, the hints that it gives, and the words that it offers to unblock sentences.
 
-    An `optional` one passes, or is not judged, unless an operator asks for it. `together` says what is wrong with
-    limits that are each right.
+    An `optional` one passes, or is not judged, unless an operator asks for it. `together` says what is wrong with a
+    combination of limits that are each valid.
     """
 
     name: str
@@ -248,7 +248,7 @@ class Registered:
     placeholders: frozenset[str]
     optional: bool
     together: Callable[[Mapping[str, Any]], str | None]
-    # What it needs beside the evidence of its own gate; a role that is used alone does not have that.
+    # What it needs besides the evidence of its own gate; a role that is used alone does not have that.
     beyond: str = ""
 
     def subject(self, limits: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +256,7 @@ class Registered:
         return {limit.name: limits.get(limit.name) for limit in self.limits if limit.tighter is None}
 
 
-# What every check may say beside its own hints.
+# The hints that every check may give besides its own.
 COMMON_HINTS = frozenset(["default"])
 CHECKS: dict[str, Registered] = {}
 
@@ -273,7 +273,7 @@ def check(
 ) -> Callable[[Function], Function]:
     """Registers a check. `expected` is a sentence in which {limit} and {setting} names are filled in.
 
-    `hints` are the unblock sentences that it chooses from, beside `default`, as words in one string; so are
+    `hints` are the unblock sentences that it chooses from besides `default`, as words in one string, and so are
     `placeholders`.
     """
 

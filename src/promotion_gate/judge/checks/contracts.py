@@ -1,4 +1,4 @@
-"""Gate 5: no drift of OpenAPI document and generated client, the relay suite passes, every field has an owner."""
+"""Gate 5: no drift of the OpenAPI document and the generated client, the relay suite passes, fields have owners."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client_generate(case: Case) -> Finding:
 
 @check(
     "client_drift",
-    "an empty git diff, against the index and HEAD, and HEAD's content, after a generation that succeeded",
+    "after a successful generation, an empty git diff against the index and HEAD, and HEAD's content",
     hints="not_generated",
 )
 def client_drift(case: Case) -> Finding:
@@ -72,16 +72,16 @@ def client_drift(case: Case) -> Finding:
 
 
 def _same_content(case: Case) -> None:
-    """git diff says nothing of a file that Git does not track or was told to pass over: the content must be HEAD's."""
+    """git diff does not show files that Git does not track or was told to ignore: the content must be that of HEAD."""
     there, committed = case.command("hash_file"), case.command("hash_head")
     wanted, found = git.commit(committed.whole), git.commit(there.whole)
     if committed.exit != 0 or wanted is None:
-        why = f"the generated file is not a file of the commit ({reason(committed.text)})"
+        why = f"the generated file is not in the commit ({reason(committed.text)})"
         raise Unproven(Status.FAIL, why, committed.record.file)
     if there.exit != 0 or found is None:
         raise Unproven(Status.FAIL, f"the generated file cannot be read ({reason(there.text)})", there.record.file)
     if found != wanted:
-        why = "drift: the generated file is not that of HEAD, and git diff passes over it (git ls-files -v shows why)"
+        why = "drift: the generated file differs from HEAD, but git diff ignores it (git ls-files -v shows why)"
         raise Unproven(Status.FAIL, why, there.record.file)
 
 
@@ -96,11 +96,11 @@ def relay_tests(case: Case) -> Finding:
     files = (output.record.file, RELAY_REPORT)
     report = case.artifact_set(RELAY_REPORT)
     if not report.found or not any(item.file == RELAY_REPORT for item in case.bundle.index.artifacts):
-        # A pytest that could not do its work leaves none; one that exits 0 without a report has left evidence out.
+        # A pytest that could not work leaves no report; one that exits 0 without a report left evidence out.
         status = Status.MISSING if output.exit == 0 else Status.BLOCKED
         raise Unproven(status, f"pytest wrote no report ({output.how})", output.record.file, "tool")
     if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
-        raise Unproven(Status.INVALID, "the JUnit report is cut", RELAY_REPORT)
+        raise Unproven(Status.INVALID, "the JUnit report is truncated", RELAY_REPORT)
     found = junit.parse(case.text(RELAY_REPORT))
     if found.problem:
         raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
@@ -157,7 +157,7 @@ def _text(case: Case, file: str) -> str:
 def _analysed(case: Case, owners: OwnershipMap, collected: dict[str, str], files: tuple[str, ...]) -> Outcome:
     cut = [item.file for item in case.bundle.index.artifacts if item.file in files and item.truncated]
     if cut:
-        raise Unproven(Status.INVALID, f"{cut[0]} was too large and is cut", cut[0])
+        raise Unproven(Status.INVALID, f"{cut[0]} was too large and was truncated", cut[0])
 
     def read(folder: str) -> dict[str, str | None]:
         names = [surface.document for surface in owners.surfaces]
@@ -167,7 +167,7 @@ def _analysed(case: Case, owners: OwnershipMap, collected: dict[str, str], files
             try:
                 texts[document] = _text(case, file) if file in files else None
             except UnicodeDecodeError:
-                texts[document] = "\0"  # what the analysis calls unreadable
+                texts[document] = "\0"  # the analysis reports this as unreadable
         return texts
 
     adrs = {

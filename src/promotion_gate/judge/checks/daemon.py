@@ -1,4 +1,4 @@
-"""Gate 3: the daemon of the target profile has workers, and they are younger than its database."""
+"""Gate 3: the daemon of the target profile has workers, and they were started after its database."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def daemon_workers(case: Case) -> Finding:
 
 
 def _database_restarted(case: Case) -> tuple[str, ...]:
-    """A warning where PostgreSQL was started after the daemon's workers, as far as roles/gate_vm_bootstrap can see.
+    """A warning where PostgreSQL was started after the daemon's workers, as far as roles/gate_vm_bootstrap can tell.
 
-    A worker that worked before that has lost its database for good (aiida-core 2.9.4) and verdi calls it up; one that
-    did not work yet survives it. So this alone is no fault, and only a calculation can tell.
+    A worker that was active before has lost its database for good (aiida-core 2.9.4), but verdi reports it as running;
+    one that was idle recovers. So this alone is not a fault, and only a calculation can tell.
     """
     if case.settings.get("gate_slurm_smoke_submit_calculation"):
         return ()
@@ -46,9 +46,9 @@ def _database_restarted(case: Case) -> tuple[str, ...]:
     if not (worker.isdecimal() and database.isdecimal() and int(worker) > int(database)):
         return ()
     return (
-        f"PostgreSQL was started {database} s ago, the daemon's oldest worker {worker} s ago: one that has worked "
-        "before has lost its database and leaves jobs CREATED. Restart the daemon, or let "
-        "gate_slurm_smoke_submit_calculation=true show that it works.",
+        f"PostgreSQL was started {database} s ago, the daemon's oldest worker {worker} s ago: a worker that "
+        "was active before has lost its database and leaves jobs CREATED. Restart the daemon, or set "
+        "gate_slurm_smoke_submit_calculation=true to show that it works.",
     )
 
 

@@ -1,7 +1,7 @@
-"""Kinds of check that need no Python: a checklist says which command or artifact, and what about it must hold.
+"""Kinds of check that need no Python: a checklist names the command or artifact and the condition that must hold.
 
-They obey the laws of all checks: a command that was not run, not recorded or cut short proves nothing, and what is
-absent is only concluded from a whole output of a command that succeeded.
+They obey the rules of all checks: a command that was not run, not recorded or truncated proves nothing, and absence is
+only concluded from the whole output of a command that succeeded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, ch
 from promotion_gate.judge.checks.sqlite import regressed
 
 COMMAND = Limit("command", "command")
-MOST = 10**15  # bytes, say
+MOST = 10**15  # for example bytes
 MOST_SECONDS = 86400
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
@@ -45,7 +45,7 @@ def command_succeeds(case: Case) -> Finding:
 
 @check("output_matches", "the output of {command} matches `{pattern}`", COMMAND, Limit("pattern", "pattern"))
 def output_matches(case: Case) -> Finding:
-    """The command exits 0 and prints what matches."""
+    """The command exits 0 and prints something that matches."""
     output = case.command(case.limit("command")).succeeded()
     line = first_match([case.limit("pattern")], output.whole)
     if line is None:
@@ -55,7 +55,7 @@ def output_matches(case: Case) -> Finding:
 
 @check("output_lacks", "nothing in the output of {command} matches `{pattern}`", COMMAND, Limit("pattern", "pattern"))
 def output_lacks(case: Case) -> Finding:
-    """The command exits 0 and prints nothing that matches; its output is whole."""
+    """The command exits 0, prints nothing that matches, and its output is complete."""
     output = case.command(case.limit("command")).succeeded()
     line = first_match([case.limit("pattern")], output.whole)
     if line is not None:
@@ -64,7 +64,7 @@ def output_lacks(case: Case) -> Finding:
 
 
 def _bounds_problem(limits: Mapping[str, Any]) -> str | None:
-    """What is wrong with the limits of number_within together, as a sentence."""
+    """What is wrong with the combination of limits of number_within, as a sentence."""
     if ("pattern" in limits) == ("json" in limits):
         return "give either pattern or json: where the number is"
     if "pattern" in limits and groups(limits["pattern"]) != 1:
@@ -88,7 +88,7 @@ def _bounds_problem(limits: Mapping[str, Any]) -> str | None:
     together=_bounds_problem,
 )
 def number_within(case: Case) -> Finding:
-    """Every number that the pattern or the expression finds in the output is within the bounds, these included."""
+    """Every number that the pattern or the expression finds in the output is within the bounds, inclusive."""
     output = case.command(case.limit("command")).succeeded()
     numbers = _numbers_of_json(case, output) if case.limit("json") else _numbers_of_text(case, output)
     if not numbers:
@@ -132,7 +132,7 @@ def _numbers_of_json(case: Case, output: Output) -> list[float]:
 @check("json_value", "{json} in the JSON of {command} is {equals}", COMMAND, Limit("json", "expression"),
        Limit("equals", "value"))  # fmt: skip
 def json_value(case: Case) -> Finding:
-    """The expression picks exactly this value: a string is not a number, and true is not 1."""
+    """The expression yields exactly this value: a string is not a number, and true is not 1."""
     output = case.command(case.limit("command")).succeeded()
     value, wanted = _picked(case, output), case.limit("equals")
     if value is None:
@@ -168,24 +168,24 @@ def _shown(value: object) -> str:
     Limit("min_bytes", "whole", "larger", low=1, high=10**9, unit="bytes", required=False),
 )
 def artifact_present(case: Case) -> Finding:
-    """The file was brought back from the host and holds at least `min_bytes`, 1 where that is not set."""
+    """The file was brought back from the host and has at least `min_bytes` bytes, 1 if that is not set."""
     name, wanted = case.limit("artifact"), case.limit("min_bytes") or 1
     found = [item for item in case.bundle.index.artifacts if item.gate == case.gate.name and item.file == name]
     if not found:
-        # Says why where the gate asked for nothing, or could not.
+        # Raises with the reason if the gate asked for nothing, or could not.
         if case.artifact_set(name.partition("/")[0]).truncated:
             raise Unproven(Status.INVALID, f"{name} was not brought back, and not everything was")
         raise Unproven(Status.MISSING, f"{name} was not brought back")
     size = len(case.file(name))
     if size < wanted and any(item.truncated for item in found):
-        raise Unproven(Status.INVALID, f"{name} was too large and is cut to {size} bytes", name)
+        raise Unproven(Status.INVALID, f"{name} was too large and was truncated to {size} bytes", name)
     expected = f"{name} with at least {wanted} bytes"
     status = Status.PASS if size >= wanted else Status.FAIL
     return Finding(status, f"{size} bytes", (name,), expected=expected)
 
 
 def _time_problem(limits: Mapping[str, Any]) -> str | None:
-    """What is wrong with the limits of duration_within together, as a sentence."""
+    """What is wrong with the combination of limits of duration_within, as a sentence."""
     known_good = ("baseline_seconds" in limits, "max_regression_percent" in limits)
     if any(known_good) == ("max_seconds" in limits) or any(known_good) != all(known_good):
         return "give either max_seconds, or baseline_seconds (the known-good time) with max_regression_percent"
@@ -202,9 +202,9 @@ def _time_problem(limits: Mapping[str, Any]) -> str | None:
     together=_time_problem,
 )
 def duration_within(case: Case) -> Finding:
-    """The command exits 0, and took at most so long by the monotonic clock of its host.
+    """The command exits 0 within the limit, by the monotonic clock of its host.
 
-    Against a known-good time as gate 2 compares: in integers, and equality is no regression.
+    A known-good time is compared as in gate 2: in integers, and equality is not a regression.
     """
     output = case.command(case.limit("command")).succeeded()
     taken, file = output.record.duration_ns, output.record.file

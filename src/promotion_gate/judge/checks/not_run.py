@@ -1,4 +1,4 @@
-"""Why a gate has no record: its host could not be used, or nobody chose it."""
+"""Why a gate has no record: its host could not be used, or it was not chosen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class HostTrouble:
 
 @once
 def host_trouble(bundle: Bundle, gate: str) -> HostTrouble | None:
-    """What kept a gate from being run to its end, or from being begun: its host, or the newest event; or None."""
+    """What kept a gate from starting or finishing: its host, or the newest event; or None."""
     planned = bundle.index.host_of(gate)
     probe = bundle.index.probes.get(planned or "")
     if planned and probe and probe.problem and gate not in bundle.index.gates:

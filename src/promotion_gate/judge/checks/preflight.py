@@ -1,4 +1,4 @@
-"""Gate 1: the tools answer, the documents of the spec exist, the worktree is clean and on the target branch."""
+"""Gate 1: the tools work, the documents of the spec exist, the worktree is clean and on the target branch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promotion_gate.judge.ran import not_as_set
 @check("tool", "`{tool}` is found, its version command exits 0 and prints a version", word("tool", tools.TOOLS))
 def tool(case: Case) -> Finding:
     name = case.limit("tool")
-    loop = case.command("tools")  # the spec's own, which stops at the first one that is missing
+    loop = case.command("tools")  # the spec's own command, which stops at the first missing one
     if f"missing: {name}" in loop.whole.splitlines():
         raise Unproven(Status.FAIL, f"missing: {name}", loop.record.file)
     found = case.command(f"find_{name}")
@@ -35,7 +35,7 @@ def prepare(case: Case) -> Finding:
     wanted = case.settings.get("workspace_prepare_commands") or []
     if not wanted and case.ran("prepare_1"):
         shown = case.command("prepare_1").record.command
-        raise Unproven(Status.INVALID, f"`{shown}` was run, and no command is configured", hint=REPLACED)
+        raise Unproven(Status.INVALID, f"`{shown}` was run, but no command is configured", hint=REPLACED)
     if not wanted:
         return Finding(Status.PASS, "no command is configured (workspace_prepare_commands)")
     for number in range(1, len(wanted) + 1):
@@ -60,7 +60,7 @@ def inputs(case: Case) -> Finding:
 
 @check(
     "worktree",
-    "every file is as the commit has it, and none is untracked, beside the evidence of runs",
+    "every file is as in the commit, and none is untracked, apart from the evidence of runs",
     hints="ownership lfs damaged",
 )
 def worktree(case: Case) -> Finding:

@@ -1,7 +1,7 @@
-"""Every check there is, and whether a policy names only those, with limits that they accept.
+"""All checks, and whether a policy names only those, with limits that they accept.
 
 Another package adds checks with an entry point of the group `promotion_gate.checks`: a module whose import registers
-them. It is imported only where a policy names a check that is not one of ours.
+them. It is imported only if a policy names a check that is not one of ours.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def load_others() -> None:
     for point in entry_points(group=GROUP):
         try:
             point.load()
-        except Exception as error:  # whatever a package of somebody else does
+        except Exception as error:  # another package may raise anything
             raise InputError(
                 f"The checks of {point.value} cannot be loaded: {error}. Correct or uninstall that package."
             ) from None
@@ -41,16 +41,16 @@ def registered() -> Mapping[str, Registered]:
 
 
 def check_policy(policy: Policy) -> Policy:
-    """The policy itself, if its checks exist and its limits, hints and unblock sentences are what they accept.
+    """The policy itself, if its checks exist and accept its limits, hints and unblock sentences.
 
-    Raises InputError with file, line and column; with a sentence for each mistake.
+    Raises InputError with file, line and column, one sentence per mistake.
     """
     FileMistakes(policy.marks, unusable(policy)).stop()
     return policy
 
 
 def unusable(policy: Policy) -> Iterator[Mistake]:
-    """What of a policy the checks do not accept."""
+    """What the checks do not accept in a policy."""
     for gate in policy.gates:
         judged: dict[tuple[str, str], str] = {}
         for entry in gate.checks:
@@ -60,7 +60,7 @@ def unusable(policy: Policy) -> Iterator[Mistake]:
             yield Mistake(
                 (*gate.path, "checks"),
                 f'the gate "{gate.name}" could never fail: what it checks ({names}) is judged only where an '
-                "operator asks for it. Add a check of something that is always there.",
+                "operator asks for it. Add a check that is always judged.",
             )
 
 
@@ -74,18 +74,18 @@ def _entry(entry: CheckPolicy, judged: dict[tuple[str, str], str]) -> Iterator[M
         return
     yield from _limits(entry, known)
     yield from _unblock(entry, known)
-    # Two entries that judge the same leave something unjudged: most often a word was copied and not changed.
+    # Two entries that judge the same: usually one was copied and not changed, so something is not judged.
     what = (entry.check, repr(known.subject(entry.limits)))
     other = judged.setdefault(what, entry.id)
     if other != entry.id:
-        sentence = f"{entry.id} judges the same as {other}; change what it judges or take it out."
+        sentence = f"{entry.id} judges the same as {other}; change what it judges, or remove it."
         yield Mistake((*entry.path, "limits"), sentence)
 
 
 def _limits(entry: CheckPolicy, known: Registered) -> Iterator[Mistake]:
     names = [limit.name for limit in known.limits]
     place = (*entry.path, "limits")
-    meant: set[str | None] = set()  # a limit whose name is misspelt is not missing as well
+    meant: set[str | None] = set()  # a misspelt limit is not reported as missing as well
     for name in entry.limits:
         if name not in names:
             hint = nearest(name, names) or (f" (known: {', '.join(names)})." if names else " (it has none).")
@@ -128,7 +128,7 @@ def _unblock(entry: CheckPolicy, known: Registered) -> Iterator[Mistake]:
 
 
 def _words(sentence: str) -> list[str]:
-    """The words in braces; none of a sentence with a stray one, which the reading has refused."""
+    """The words in braces; none for a sentence with a stray brace, which was refused while reading."""
     try:
         return [word for _, word, _, _ in string.Formatter().parse(sentence) if word is not None]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Gate 4: the smoke script, and what Slurm and verdi themselves say: controller, node, computer test, a real job."""
+"""Gate 4: the smoke script, and what Slurm and verdi themselves report: controller, node, computer test, a real job."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def smoke_script(case: Case) -> Finding:
 
 
 def _why_blocked(text: str) -> str:
-    """The line that says BLOCKED, else the one with the reason; the script goes on to say where its logs are."""
+    """The line with BLOCKED, or else the one with the reason; after it the script only prints where its logs are."""
     return last_line("\n".join(row for row in text.splitlines() if "BLOCKED" in row)) or reason(text)
 
 
 @check(
     "smoke_artifacts",
-    "the artifact directory with its logs, whole, and none of them empty that is not meant to be",
+    "the complete artifact directory with its logs, none of them empty except those meant to be",
     Limit("may_be_empty", "patterns"),
 )
 def smoke_artifacts(case: Case) -> Finding:
@@ -50,17 +50,17 @@ def smoke_artifacts(case: Case) -> Finding:
     for item in files:
         content = case.file(item.file)
         if item.truncated or found.truncated:
-            raise Unproven(Status.INVALID, f"{item.file} was too large and is cut", item.file)
+            raise Unproven(Status.INVALID, f"{item.file} was too large and was truncated", item.file)
         if not content.strip():
             empty.append(item.file)
     if len(empty) == len(files):
         raise Unproven(Status.MISSING, f"all {len(files)} files are empty", empty[0])
-    # A script that says it was blocked left its later steps out; what it did not get to is not missing.
+    # A script that was blocked skipped its later steps; what it did not get to is not missing.
     meant = not _passed(case)
     lost = [file for file in empty if not meant and first_match(case.limit("may_be_empty"), file) is None]
     if lost:
         raise Unproven(Status.MISSING, f"empty: {', '.join(lost[:5])}", lost[0])
-    observed = f"{len(files)} files, " + (f"{len(empty)} of them empty as meant" if empty else "none empty")
+    observed = f"{len(files)} files, " + (f"{len(empty)} of them empty as intended" if empty else "none empty")
     return Finding(Status.PASS, observed, tuple(item.file for item in files))
 
 
@@ -100,7 +100,7 @@ def schedulable_node(case: Case) -> Finding:
     listing = slurm.with_all_flags(slurm.nodes(output.whole), slurm.shown_nodes(shown.whole))
     reservations = case.command("reservations").succeeded("slurmctld")
     if not slurm_reservations.tells_reservations(reservations.whole):
-        why = f"`{reservations.record.command}` does not say which reservations there are: {reason(reservations.text)}"
+        why = f"`{reservations.record.command}` does not list the reservations: {reason(reservations.text)}"
         raise Unproven(Status.INVALID, why, reservations.record.file)
     listing = slurm_reservations.with_reservations(listing, slurm_reservations.reservations(reservations.whole))
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
@@ -140,7 +140,7 @@ _RESUMABLE = {"DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "ERROR"
 
 
 def _remedy(words: set[str], reservation: str) -> str:
-    """The hint for a node whose state has these words."""
+    """The hint for a node with these words in its state."""
     if {"MAINTENANCE", "RESERVED"} & words:
         return "reserved" if reservation else "maintenance"
     if {"NOT_RESPONDING", "UNKNOWN"} & words:
@@ -149,7 +149,7 @@ def _remedy(words: set[str], reservation: str) -> str:
 
 
 def _reservation(case: Case, node: str = "") -> str:
-    """The name of a reservation that is in force, of a node if named; an empty text if there is none."""
+    """The name of a reservation in force, for a node if one is given; an empty string if there is none."""
     try:
         found = slurm_reservations.reservations(case.command("reservations").whole)
     except Unproven:
@@ -175,12 +175,12 @@ def computer_test(case: Case) -> Finding:
 
 
 def _of_slurm(case: Case, tested: str | None) -> None:
-    """The computer that was tested is one of Slurm: a direct one passes the same tests."""
+    """The tested computer uses Slurm: one with core.direct passes the same tests."""
     output = case.command("computer_show").succeeded()
     shown = verdi.computer_show(output.text)
     label, scheduler = shown.get("Label"), shown.get("Scheduler type")
     if tested is None or label != tested:
-        why = f"{tested or 'no computer'} was tested, and {label or 'none'} is the target"
+        why = f"{tested or 'no computer'} was tested, but {label or 'none'} is the target"
         raise Unproven(Status.FAIL, why, output.record.file)
     if scheduler != "core.slurm":
         why = f"the scheduler of {label} is {scheduler or 'not known'}, not core.slurm"
@@ -218,12 +218,12 @@ def slurm_job(case: Case) -> Finding:
     if waiting and found.reason in _BUSY_REASONS:
         return Finding(
             Status.BLOCKED,
-            f"{observed}: the cluster is busy, re-run gate {case.gate.id}",
+            f"{observed}: the cluster is busy; re-run gate {case.gate.id}",
             (output.record.file,),
             hint="reserved" if reservation else "busy",
             values=values,
         )
-    # Started and not ended, or waiting for a node that has just stopped to answer.
+    # Started and not finished, or waiting for a node that has just stopped responding.
     stuck = found.state in ("RUNNING", "COMPLETING") or "UnavailableNodes" in found.reason
     hint = "stuck" if stuck else "default"
     if "reserv" in found.reason.lower() and reservation:
@@ -249,7 +249,7 @@ def calculation(case: Case) -> Finding:
 
 
 def _calculation_facts(values: dict[str, str]) -> Iterator[str]:
-    """What speaks against the calculation, from the lines of roles/gate_slurm_smoke/files/calculation.py."""
+    """What is wrong with the calculation, from the lines of roles/gate_slurm_smoke/files/calculation.py."""
     if values.get("process_state") != "finished" or values.get("exit_status") != "0":
         yield (
             f"process {values.get('pk', '?')} is {values.get('process_state', 'in no known state')}"
@@ -260,7 +260,7 @@ def _calculation_facts(values: dict[str, str]) -> Iterator[str]:
     try:
         right = int(values["x"]) + int(values["y"]) == int(values["sum"])
     except (KeyError, ValueError):
-        yield "no sum came back"
+        yield "no sum was returned"
     else:
         if not right:
             yield f"{values['x']} + {values['y']} gave {values['sum']}"

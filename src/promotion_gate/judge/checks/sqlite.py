@@ -1,7 +1,7 @@
 """Gate 2: three consecutive runs of the sqlite smoke succeed, and their p95 has not regressed.
 
-p95 by nearest rank is the maximum at n = 3; all times are integer nanoseconds of the workspace host's monotonic
-clock, and the comparison is in integers, so that exactly 25 % is 25 %.
+p95 by nearest rank is the maximum for n = 3; all times are integer nanoseconds of the workspace host's monotonic clock,
+and the comparison uses integers, so that exactly 25 % is 25 %.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers.text import key_values, lines, reason, without_ignored_exceptions
 from promotion_gate.judge.ran import not_as_set
 
-# How many the role gate_sqlite_smoke makes.
+# The number of runs of the role gate_sqlite_smoke.
 RUNS = 3
 
 
@@ -49,7 +49,7 @@ def run_problem(status: int | None, ending: str, text: str, patterns: Sequence[s
         return ending + (f" ({why})" if why else "")
     if not text.strip():
         return "printed nothing"
-    # Colours would stand between the words, and what Python ignores when it exits is not a failure.
+    # Colours would split the words, and exceptions that Python ignores at exit are not failures.
     found = first_match(patterns, "\n".join(without_ignored_exceptions(lines(text))))
     return None if found is None else f'exited 0 but printed "{found[:120]}"'
 
@@ -64,7 +64,7 @@ def _runs(case: Case) -> list[Output]:
 
 @check(
     "smoke_runs",
-    "{required_runs} of {required_runs} runs exit 0, print something and no failure pattern",
+    "{required_runs} of {required_runs} runs exit 0 with output that matches no failure pattern",
     whole("required_runs", 1, RUNS, "larger"),
     Limit("failure_patterns", "patterns", "more"),
 )
@@ -101,29 +101,29 @@ def smoke_runs(case: Case) -> Finding:
 
 
 def comparable(case: Case) -> tuple[list[Baseline], str]:
-    """The baselines of this command on this host, oldest first, and why there is none where there is none."""
+    """The baselines of this command on this host, oldest first, and the reason if there are none."""
     run = case.command("run_1")
     command = command_sha256(run.record.argv)
     host = smoke_fingerprint(case)
-    # A resume of a PROMOTE must not be judged by the timings that this very run gave.
+    # A resume of a PROMOTE must not be judged by the timings of the same run.
     index = case.bundle.index
     baselines = [item for item in case.bundle.baselines if (item.source, item.run_id) != ("promote", index.run_id)]
     if not baselines:
         return [], "no known-good baseline was found"
     of_command = [item for item in baselines if item.command_sha256 == command]
     if not of_command:
-        return [], "the known-good baselines are of another smoke command"
+        return [], "the known-good baselines are for another smoke command"
     of_host = [item for item in of_command if item.host_fingerprint == host]
-    return of_host, "" if of_host else "the known-good baselines are of another host"
+    return of_host, "" if of_host else "the known-good baselines are from another host"
 
 
 def first_of(baselines: Sequence[Baseline]) -> Baseline:
-    """What slow drift is measured from: the newest that somebody recorded with a reason, else the oldest."""
+    """The reference for slow drift: the newest baseline that was recorded with a reason, or else the oldest."""
     return next((item for item in reversed(baselines) if item.source == "recorded"), baselines[0])
 
 
 def fingerprint_of(here: Identity, settings: Mapping[str, Any]) -> str:
-    """The host that timings belong to: measured, or set by the operator for hosts that are made anew each time.
+    """The host that timings belong to: measured, or set by the operator for hosts that are recreated each time.
 
     Raises GateError for a host that has neither a machine id nor a host key.
     """
@@ -147,13 +147,13 @@ def smoke_fingerprint(case: Case) -> str:
 
 
 def cores_of(text: str) -> int | None:
-    """How many processors the identity of a host names."""
+    """The number of processors in the identity of a host."""
     found = re.search(r" x([0-9]{1,5}) ", f"{key_values(text).get('processor', '')} ")
     return int(found[1]) if found else None
 
 
 def busy(load: Sequence[float], cores: int | None) -> bool:
-    """Whether more ran than there are processors, so that a run had to wait for its turn."""
+    """Whether more processes were running than there are processors, so that a run had to wait."""
     return bool(load) and cores is not None and load[0] > cores
 
 

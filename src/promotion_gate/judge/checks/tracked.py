@@ -1,8 +1,8 @@
 """Every gate: its own commands leave the tracked files of the checkout as they were.
 
-`uv run` without --frozen writes a lock anew, a smoke may write what is committed: the next gate would then run on
-something else than the commit. In the gate's own temporary worktree it is put right after each gate, and gate 5 puts
-back what it generated in any checkout; that is a warning.
+`uv run` without --frozen rewrites a lock, a smoke may write committed files: the next gate would then run on something
+other than the commit. The gate's own temporary worktree is restored after each gate, and gate 5 restores what it
+generated in any checkout; that is a warning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def tracked_files(case: Case) -> Finding:
     begin, end = gate_identity(case.bundle, case.gate.name), gate_identity(case.bundle, case.gate.name, END)
     file = case.command(END).record.file
     if begin is None or end is None:
-        raise Unproven(Status.MISSING, "what the checkout was at the gate's begin and end is not recorded", file)
+        raise Unproven(Status.MISSING, "what the checkout was when the gate began and finished is not recorded", file)
     changed = changed_by_own_commands(begin, end)
     if changed:
         raise Unproven(Status.FAIL, f"changed while the gate ran, by its own commands: {changed}", file)
@@ -28,8 +28,8 @@ def tracked_files(case: Case) -> Finding:
         return Finding(Status.PASS, "none was changed", (file,))
     shown = ", ".join(put_right[:5]) + (f" and {len(put_right) - 5} more" if len(put_right) > 5 else "")
     where = "the temporary worktree" if case.settings.get("workspace_checkout") == "worktree" else "the checkout"
-    warning = f"Gate {case.gate.id} changed files of {where}, which were put right: {shown}."
-    return Finding(Status.PASS, f"put right in {where}: {shown}", (file,), warnings=(warning,))
+    warning = f"Gate {case.gate.id} changed files of {where}, which were restored: {shown}."
+    return Finding(Status.PASS, f"restored in {where}: {shown}", (file,), warnings=(warning,))
 
 
 def _put_right(case: Case) -> list[str]:

@@ -1,7 +1,7 @@
 """Gate 3: the VM has the same commit, and verdi itself says that the target profile and its services are up.
 
-The bootstrap's sanity check is a dry run that exits 0 on a VM with nothing on it (facts, section 6), so its exit
-status is one check among many; what counts is what verdi prints about the target profile, asked for by name.
+The bootstrap's sanity check is a dry run that exits 0 on an empty VM (facts, section 6), so its exit status is one
+check among many; what counts is what verdi prints about the target profile when asked for it by name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from promotion_gate.judge.parsers.text import key_values, reason
 
 
 def target_profile(case: Case) -> str:
-    """The profile that verdi was asked about, as it was really called."""
+    """The profile on the command line that was really run."""
     record = case.bundle.index.command(case.gate.name, "status")
     asked = asked_profile(record) if record and record.not_run is None else None
     return asked or str(case.settings.get("aiida_vm_profile") or "")
@@ -66,7 +66,7 @@ def vm_checkout(case: Case) -> Finding:
 def env_file(case: Case) -> Finding:
     record = case.record
     if record is None:
-        case.command("status")  # says why the gate left nothing
+        case.command("status")  # raises with the reason why the gate left nothing
         raise Unproven(Status.MISSING, "the gate left no record")
     if record.env_file_error is not None:
         raise Unproven(Status.BLOCKED, f"{record.env_file}: {record.env_file_error}")
@@ -102,13 +102,13 @@ def config_dir(case: Case) -> Finding:
     wanted, source = said.get("config", ""), said.get("source", "")
     read = _config_read(case)
     if read != wanted:
-        why = f"verdi reads {read or 'no configuration that it names'}, and {source} means {wanted}"
+        why = f"verdi reads {read or 'no configuration that it names'}, but {source} means {wanted}"
         raise Unproven(Status.FAIL, why, output.record.file, "other")
     return Finding(Status.PASS, f"{read} ({source})", (output.record.file, "03-verdi-status.log"))
 
 
 def _config_read(case: Case) -> str | None:
-    """The folder that verdi itself says it read: the config line of its status, else the head of its profile list."""
+    """The directory that verdi itself reports: the config line of its status, or else the head of its profile list."""
     record = case.bundle.index.command(case.gate.name, "status")
     line = verdi.status(case.command("status").text).services.get("config") if record and not record.timed_out else None
     if line is not None:
@@ -130,7 +130,7 @@ def bootstrap(case: Case) -> Finding:
 
 @check(
     "first_run",
-    "with aiida_vm_first_run the profile does not exist before; without it nothing is applied",
+    "with aiida_vm_first_run, the profile did not exist before; without it, nothing is applied",
     hints="exists",
 )
 def first_run(case: Case) -> Finding:
@@ -165,7 +165,7 @@ def profile(case: Case) -> Finding:
 
 @check(
     "status_service",
-    "the {service} line of `verdi -p NAME status` shows it up",
+    "the {service} line of `verdi -p NAME status` shows it as up",
     word("service", verdi.SERVICES),
     hints="hangs",
 )
@@ -178,13 +178,13 @@ def status_service(case: Case) -> Finding:
 
 @check(
     "status_backend",
-    "the {service} line of `verdi -p NAME status` shows it up, and it is {kind}",
+    "the {service} line of `verdi -p NAME status` shows it as up, and it is {kind}",
     word("service", ("storage", "broker")),
     word("kind", tuple(verdi.KINDS)),
     hints="hangs kind",
 )
 def status_backend(case: Case) -> Finding:
-    """Storage or broker: the runtime of the spec is PostgreSQL and RabbitMQ, and verdi calls other kinds up, too."""
+    """Storage or broker: the spec requires PostgreSQL and RabbitMQ, and verdi reports other kinds as up, too."""
     output, found, service = _service_up(case)
     wanted = str(case.limit("kind"))
     kinds = verdi.kinds(found, service.name)
@@ -203,7 +203,7 @@ def status_backend(case: Case) -> Finding:
 
 
 def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
-    """The service of the check's limit, as verdi status shows it; Unproven where it does not show it up."""
+    """The service of the check's limit, as verdi status shows it; raises Unproven if it is not up."""
     name = str(case.limit("service"))
     output = _status(case)
     found = verdi.status(output.whole)
@@ -220,7 +220,7 @@ def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
 
 
 def _bootstrap(case: Case) -> Output:
-    """What the bootstrap printed. One that did not end waited for the service that verdi status did not get past."""
+    """The output of the bootstrap. One that did not finish waited for the service at which verdi status stopped."""
     try:
         return case.command("bootstrap")
     except Unproven as late:
@@ -232,14 +232,14 @@ def _bootstrap(case: Case) -> Output:
 
 
 def _first_missing(case: Case, found: verdi.VerdiStatus) -> CheckPolicy | None:
-    """The check of the first service, in the order in which verdi asks them, that has no line: verdi stopped there."""
+    """The check of the first service without a line, in verdi's order: verdi stopped there."""
     judged = {str(entry.limits["service"]): entry for entry in case.gate.checks if "service" in entry.limits}
     return next((judged[name] for name in verdi.SERVICES if name in judged and name not in found.services), None)
 
 
 def _status(case: Case) -> Output:
-    """What verdi status printed. It asks one service after another: where it was killed at one that does not answer,
-    the lines before that one stand; where it printed all of them and did not end, nothing is known."""
+    """The output of verdi status. It asks one service after another: if it was killed at one that does not answer, the
+    lines before that one count; if it printed all of them and did not finish, nothing is known."""
     record, text = case.bundle.index.command(case.gate.name, "status"), case.bundle.output(case.gate.name, "status")
     if record is None or not record.timed_out or text is None or _first_missing(case, verdi.status(text)) is None:
         return case.command("status", timeout_hint="hangs")
@@ -259,13 +259,13 @@ def _no_line(case: Case, output: Output, found: verdi.VerdiStatus, name: str) ->
     if record.timed_out:
         case.command("status", timeout_hint="hangs")
     why = found.exception or (found.errors[0] if found.errors else reason(output.text))
-    # A broker that accepts connections and never answers ends in a traceback without a broker line.
+    # With a broker that accepts connections but never answers, verdi prints a traceback and no broker line.
     slow = record.duration_ns > 15_000_000_000
     hint = "hangs" if name in ("broker", "storage") and slow else "default"
     return Unproven(Status.FAIL, f"there is no {name} line" + (f": {why}" if why else ""), record.file, hint)
 
 
 def _judged_elsewhere(case: Case, found: verdi.VerdiStatus) -> bool:
-    """Whether another check of this gate fails for the service that made verdi status exit non-zero."""
+    """Whether another check of this gate fails because of the service that made verdi status exit non-zero."""
     judged = {str(check.limits["service"]) for check in case.gate.checks if "service" in check.limits}
     return any(not found.is_up(name) for name in judged)

@@ -145,7 +145,7 @@ class _Surface:
                 sentence = f'{self.surface.name} has no section "{titles[0]}" in {self.surface.document}; write it.'
                 yield self.fault(FaultKind.SECTION_MISSING, "", None, sentence)
             elif not section.filled:
-                sentence = f'The section "{titles[0]}" of {self.surface.name} says nothing; write it.'
+                sentence = f'The section "{titles[0]}" of {self.surface.name} is empty; write it.'
                 yield self.fault(FaultKind.SECTION_EMPTY, "", section.line, sentence)
 
     def owner_faults(self, raw: RawField) -> Iterator[Fault]:
@@ -240,7 +240,7 @@ def _adrs(ownership: OwnershipMap, digests: Mapping[str, str] | None) -> tuple[l
     for path, reviewed in ownership.adr_digests.items():
         now = digests.get(path)
         if now != reviewed:
-            what = "is not there any more" if now is None else "changed"
+            what = "no longer exists" if now is None else "changed"
             sentence = (
                 f"{path} {what} since {ownership.name} was reviewed; review the map against it, "
                 f"then write its new SHA-256 under adr_digests{f' ({now})' if now else ''}."

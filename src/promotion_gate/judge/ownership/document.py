@@ -60,7 +60,7 @@ def read_document(
     control = _CONTROL.search(text)
     if control is not None:
         line = len(re.split(_LINE_END, text[: control.start()]))
-        document.problems.append(Problem(line, "it holds bytes that are no UTF-8 text; save it as UTF-8"))
+        document.problems.append(Problem(line, "it contains bytes that are not UTF-8; save it as UTF-8"))
         return document
     try:
         tokens = _parser().parse(text)
@@ -161,4 +161,4 @@ class _Reader(FieldReader):
             self.problem(node, "Markdown inside HTML is not read as such; put an empty line between them")
         nested = node.type == "heading" and node.parent is not None and not node.parent.is_root
         if nested and self.section_of.get(normal_title(flat(inline(node)))) in FIELD_SECTIONS:
-            self.problem(node, "a heading of a section inside a bullet or a quotation; take it out")
+            self.problem(node, "a section heading inside a bullet or a quotation; move it out")

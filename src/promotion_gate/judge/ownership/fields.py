@@ -75,9 +75,9 @@ class FieldReader(OwnershipReader):
                 self.problem(node, "HTML in a section of fields; write bullets or a Markdown table")
         elif node.type == "code_block":
             if any(_LISTED_CODE.match(line) for line in node.content.split("\n")):
-                self.problem(node, "indented so far that Markdown takes it for code; indent it less")
+                self.problem(node, "indented so far that Markdown reads it as code; indent it less")
         elif node.type == "heading":
-            self.problem(node, "a heading inside a bullet; take it out of the list")
+            self.problem(node, "a heading inside a bullet; move it out of the list")
 
     def field_paragraph(self, node: SyntaxTreeNode, parent: Parent | None) -> None:
         parts = inline(node)

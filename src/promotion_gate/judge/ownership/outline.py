@@ -147,6 +147,6 @@ class Outline:
         if found is None:
             self.problem(row, f'the row "{short(text)}" has no field name in its name column')
         elif not re.fullmatch(r"\s*(?:\([^()`]*\))?\s*", found.rest) or re.search(r"\w_\w", found.rest):
-            self.problem(row, f'the cell "{short(text)}" holds more than a field name; give each name a row of its own')
+            self.problem(row, f'the cell "{short(text)}" has more than a field name; give each name a row of its own')
             return None
         return found

@@ -48,7 +48,7 @@ class OwnershipReader(Outline):
                 self.sentences(flat(parts), node)
         elif node.type != "hr" and not (node.type == "html_block" and not html_text(node.content)):
             self.problem(
-                node, "the section on ownership holds more than bullets, sentences and a table of Field and Owner"
+                node, "the section on ownership contains more than bullets, sentences and a table of Field and Owner"
             )
 
     def sentences(self, text: str, node: SyntaxTreeNode) -> None:

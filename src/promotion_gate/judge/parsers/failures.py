@@ -35,7 +35,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (
         "no_env_file",
         r"the environment file .{1,1000}: there is no such file",
-        "Write that file on {host} (the bootstrap's --copy-env makes a first one), or set aiida_vm_env_file to one "
+        "Create that file on {host} (the bootstrap's --copy-env creates a first one), or set aiida_vm_env_file to one "
         "that is there, then re-run.",
     ),
     (
@@ -65,12 +65,13 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (
         "no_login",
         r"account is currently not available|System is (?:booting up|going down)|pam_nologin|nologin",
-        "Make the account on {host} one that may log in (no nologin shell, no /run/nologin). " + _PING,
+        "Let the account on {host} log in (no nologin shell, no /run/nologin). " + _PING,
     ),
     (
         "host_key",
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|host key .{0,80}(?:is not|isn't) known",
-        "Compare the host key of {host} with what its owner says and put the right one into known_hosts. " + _PING,
+        "Compare the host key of {host} with what its administrator says, and put the right one into known_hosts. "
+        + _PING,
     ),
     (
         "sshpass",
@@ -104,7 +105,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "network",
         r"Connection timed out|No route to host|Network is unreachable|Connection reset by"
         r"|Connection closed by|kex_exchange_identification|Operation timed out|banner exchange",
-        "Start {host}, correct its ansible_host in the inventory, or open the way to its port. " + _PING,
+        "Start {host}, correct its ansible_host in the inventory, or open its port in the firewall. " + _PING,
     ),
     (
         "no_space",
