@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PYTEST = $(VENV)/bin/python -m pytest -q
-# Side by side: tests that wait need no processor, so there are more processes than those.
+# In parallel: waiting tests need no processor, so there is one process more than processors.
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
@@ -12,9 +12,9 @@ help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; set PYTHON=python3.12, say.'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; for example, set PYTHON=python3.12.'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'Python has no venv; on Debian or Ubuntu: apt-get install python3-venv'; exit 1; }
-	@echo 'making the virtual environment $(VENV) (about 30 s)'
+	@echo 'creating the virtual environment $(VENV) (about 30 s)'
 	@$(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --editable '.[dev]'
 	@touch $@
@@ -25,20 +25,20 @@ demo: $(STAMP) ## start the container VM and run the gate against it
 demo-down: ## remove the container VMs, their image and .demo/
 	@$(PYTHON) -m demo down
 
-example-bundles: ## record tests/bundles again, from the commit, on a container VM of their own
+example-bundles: ## record tests/bundles again, from the commit, on their own container VM
 	@$(PYTHON) -m demo examples
 
-example-records: $(STAMP) ## write the records of tests/bundles again, from the evidence that is there
+example-records: $(STAMP) ## rewrite the records of tests/bundles from their evidence
 	@$(VENV)/bin/python tests/bundles/rerender.py
 
-interface: $(STAMP) ## write docs/interface.txt again, when a release is made
+interface: $(STAMP) ## rewrite docs/interface.txt for a release
 	@$(VENV)/bin/python tests/interface.py
 
-schemas: $(STAMP) ## write docs/schema again, from the types of the files
+schemas: $(STAMP) ## rewrite docs/schema from the types of the files
 	@$(VENV)/bin/python tests/schemas.py
 
-collection: $(STAMP) ## build the collection's tarball and the wheel that it needs in build/
-	@rm -rf build  # setuptools would pack what lies in build/lib from before
+collection: $(STAMP) ## build the collection's tarball and its wheel in build/
+	@rm -rf build  # setuptools would pack what is left in build/lib
 	@$(VENV)/bin/python -m collection
 	@$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir build .
 
@@ -59,7 +59,7 @@ bench: $(STAMP) ## how long a run takes against the same commands typed by hand,
 scale: $(STAMP) ## how time and memory grow with commands, output, files and runs, into docs/benchmark.md
 	$(VENV)/bin/python benchmarks/scale.py --write
 
-bench-quick: $(STAMP) ## three rounds of it, and which ratio is not that of docs/benchmark.md any more
+bench-quick: $(STAMP) ## three rounds of it, and which ratios differ from docs/benchmark.md
 	$(VENV)/bin/python benchmarks/against_the_shell.py --rounds 3 --compare
 
 lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
@@ -79,7 +79,7 @@ units: $(STAMP) ## every unit test, the slow ones too, and of those with many ca
 integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; of tests with many cases every second case
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration --one-in 2
 
-test-matrix: $(STAMP) ## promote, hold, canary and a foreign folder on each supported ansible-core, on a container VM of their own
+test-matrix: $(STAMP) ## promote, hold, canary and a foreign folder on each supported ansible-core, on their own container VM
 	@$(VENV)/bin/python -m demo matrix
 
 molecule: $(STAMP) ## promotes and a hold against the container VM

@@ -1,7 +1,7 @@
 """Builds the collection's tarball from the files of the checkout: `python -m collection [FOLDER]`, by default build/.
 
-A collection wants its plugins in folders of other names, no dash in the name of a playbook, and full names for what is
-its own where Ansible does not look into the collection by itself. That is all that is changed on the way.
+A collection requires other names for its plugin folders, no dash in the name of a playbook, and full names for what is
+its own where Ansible does not search the collection by itself. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BESIDE_PLAYBOOKS = {"playbooks/callback_plugins/evidence.py": "../../plugins/cal
 
 
 def lay_out(folder: Path) -> Path:
-    """Writes the collection into `folder`, which must not be there yet."""
+    """Writes the collection into `folder`, which must not exist yet."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "__init__.py", "__main__.py")
     shutil.copytree(OWN, folder, ignore=ignored)
     for source, target in FOLDERS.items():
@@ -84,7 +84,7 @@ def _name_in_full(folder: Path) -> None:
 
 
 def changelog(text: str, version: str) -> dict[str, object]:
-    """CHANGELOG.md as antsibull-changelog keeps it; what is not released yet is what `version` brings, as of today."""
+    """CHANGELOG.md in the form of antsibull-changelog; unreleased entries belong to `version`, dated today."""
     releases: dict[str, dict[str, object]] = {}
     for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         heading = re.match(r"\[(.+?)\](?: - (\S+))?", part)

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What was asked for. Of `run`, what the demo does not know is for ansible-playbook."""
+    """The parsed command line. Of `run`, arguments that the demo does not know are for ansible-playbook."""
     parser = _parser()
     options, more = parser.parse_known_args(arguments)
     if more and options.act is not _run:
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--name", default=default, help=f"which VM ({default or 'all of them'})")
 
     for name, text in (
-        ("up", "make and start the VM and the workspace"),
+        ("up", "create and start the VM and the workspace"),
         ("run", "up, then the promotion gate; more arguments are for ansible-playbook"),
     ):
         added = command(name, text)
@@ -63,15 +63,17 @@ def _parser() -> argparse.ArgumentParser:
             "--application",
             choices=workspace.APPLICATIONS,
             default="plain",
-            help="which example application: plain, or grown, with an environment, a smoke and a lock of its own ways",
+            help="which example application: plain, or grown, with its own kind of environment, smoke and lock",
         )
-        added.add_argument("--suite", choices=image.SUITES, default=image.SUITES[0], help="the VM's Debian")
+        added.add_argument(
+            "--suite", choices=image.SUITES, default=image.SUITES[0], help="the Debian release of the VM"
+        )
     named(command("down", "remove the VMs, the image and .demo/; with --name that VM only"), None)
-    command("status", "what is there")
+    command("status", "show the VMs and the workspaces")
     added = command("examples", "record tests/bundles again, in a clone of the commit in /tmp (about 10 minutes)")
-    added.add_argument("--keep", action="store_true", help="leave the clone and its VM, for the next time")
+    added.add_argument("--keep", action="store_true", help="keep the clone and its VM for the next time")
     added = command("matrix", "run the main integration tests on each supported ansible-core, on a VM of their own")
-    added.add_argument("--keep", action="store_true", help="leave the VM, for the next time")
+    added.add_argument("--keep", action="store_true", help="keep the VM for the next time")
     for name, text in (
         ("ssh", "a shell or a command over SSH"),
         ("exec", "a command as root in the container"),
@@ -121,14 +123,14 @@ def _run(options: argparse.Namespace) -> int:
     if bundles:
         say(f"the evidence is in {os.path.relpath(bundles[-1], CHECKOUT)}")
         if status != 0 and _held_for_time_alone(bundles[-1] / "promotion-decision.json"):
-            say("it held for time alone: the sqlite smoke was slower than its known-good timings allow, as it is when")
-            say("the machine has other work. Run gate 2 again once it has less to do:")
+            say("HOLD only because the sqlite smoke was slower than its known-good timings allow, as happens when the")
+            say("machine is busy. Run gate 2 again once it is idle:")
             say("$ .venv/bin/python -m demo run -e promotion_resume=latest")
     return status
 
 
 def _held_for_time_alone(record: Path) -> bool:
-    """Whether a decision holds for the one check that compares times, and for nothing else."""
+    """Whether a decision is HOLD only because of the one check that compares times."""
     if not record.is_file():
         return False
     gates = json.loads(record.read_text(encoding="utf-8"))["gates"]
@@ -137,7 +139,7 @@ def _held_for_time_alone(record: Path) -> bool:
 
 def _ansible(command: list[str]) -> int:
     say("$ " + " ".join(os.path.relpath(word, CHECKOUT) if word.startswith("/") else word for word in command))
-    # A checkout that others may write to makes Ansible ignore the ansible.cfg beside the playbook: name it.
+    # In a world-writable checkout Ansible ignores the ansible.cfg beside the playbook, so it is named.
     environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
     return subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
 
@@ -161,14 +163,14 @@ def _down(options: argparse.Namespace) -> int:
         if options.name is None:
             image.remove()
             podman.remove_tree(DEMO)
-            say("the VMs, the image and .demo/ are gone")
+            say("the VMs, the image and .demo/ were removed")
     return 0
 
 
 def _status(_options: argparse.Namespace) -> int:
     machines = vm.all_vms() if shutil.which("podman") else []
     if not machines:
-        say("no VM; `python3 -m demo up` makes one")
+        say("no VM; `python3 -m demo up` creates one")
     for machine in machines:
         state = machine.state()
         missing = machine.not_ready() if state == "running" else []
@@ -198,7 +200,7 @@ def _ssh(options: argparse.Namespace) -> int:
 def _exec(options: argparse.Namespace) -> int:
     machine = vm.Vm(options.name)
     if machine.state() != "running":
-        raise DemoError(f"The VM {options.name} does not run: run `python3 -m demo up --name {options.name}`.")
+        raise DemoError(f"The VM {options.name} is not running: run `python3 -m demo up --name {options.name}`.")
     terminal = ["--interactive", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     command = podman.podman("exec", *terminal, machine.container, *(options.command or ["bash"]))
     return subprocess.run(command, check=False).returncode

@@ -1,4 +1,4 @@
-"""What the demo says while it works, and how it runs other programs."""
+"""Progress messages of the demo, and running other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAY_EVERY_SECONDS = 15
 
 
 class DemoError(Exception):
-    """Something a person has to know: one sentence with what to do next."""
+    """An error for people: one sentence with what to do next."""
 
 
 def say(text: str) -> None:
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 
 def wait_until(ready: Callable[[], bool], limit_seconds: float, pause_seconds: float = 0.5) -> bool:
-    """Ask until the answer is yes; False when the limit is over."""
+    """Polls until `ready` returns true; False once the limit has passed."""
     end = time.monotonic() + limit_seconds
     while not ready():
         if time.monotonic() >= end:
@@ -34,7 +34,7 @@ def wait_until(ready: Callable[[], bool], limit_seconds: float, pause_seconds: f
 
 @contextlib.contextmanager
 def step(title: str) -> Iterator[None]:
-    """Announce a long step, and say how long it has been at it until it ends."""
+    """Announces a long step, and shows the elapsed time until it finishes."""
     started = time.monotonic()
     over = threading.Event()
     terminal = sys.stdout.isatty()
@@ -67,7 +67,7 @@ def step(title: str) -> Iterator[None]:
 
 
 def output_of(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str | None:
-    """What a short command prints, or None if it is not there or does not exit 0."""
+    """What a short command prints, or None if it is missing or exits non-zero."""
     try:
         done = subprocess.run(
             argv, env=None if env is None else {**os.environ, **env}, cwd=cwd, check=False,
@@ -88,7 +88,7 @@ def run(
     cwd: Path | None = None,
     feed: bytes | None = None,
 ) -> None:
-    """Run a command with its output in a log file; a failure becomes one sentence that names the log."""
+    """Runs a command with its output in a log file; a failure becomes one sentence that names the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     source: dict[str, object] = {"stdin": subprocess.DEVNULL} if feed is None else {"input": feed}
     with log.open("ab") as sink:

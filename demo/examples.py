@@ -1,7 +1,7 @@
 """Records the example bundles of tests/bundles: a PROMOTE, a HOLD, and that HOLD resumed to a PROMOTE.
 
-They come from the container VM and its real services. So that nothing in them names the machine that recorded them, all
-of it happens in a clone of the committed state at one fixed place, and the gate runs under a neutral host name.
+They come from the container VM and its real services. So that nothing in them names the machine that recorded them,
+everything happens in a clone of the committed state at one fixed place, and the gate runs under a neutral host name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUNDLES = CHECKOUT / "tests" / "bundles"
 HOST_NAME = "workspace"
 PUBLIC_HOSTS = {"deb.debian.org", "pypi.org", "files.pythonhosted.org", "registry.npmjs.org", "localhost", "127.0.0.1"}
 
-# Host name, machine id and host keys of nobody, in a namespace of its own: nothing of it outlives the command.
+# A neutral host name, machine id and host keys, in a namespace that ends with the command.
 NEUTRAL = f"""
 hostname {HOST_NAME} && mount --bind "$1" /etc/machine-id || exit 1
 [ ! -d /etc/ssh ] || mount -t tmpfs tmpfs /etc/ssh || exit 1
@@ -40,7 +40,7 @@ DAEMON = f'{ENTER} && uv run --frozen --project apps/api --group aiida verdi -p 
 BOOTSTRAP = f"{ENTER} && scripts/aiida-vm-bootstrap.sh --apply --env-file ops/aiida-vm/aiida-vm.env --init-profile"
 BREAK = f"sudo scontrol update nodename=ALL state=drain reason=maintenance && {DAEMON} stop --timeout 60"
 REPAIR = f"sudo scontrol update nodename=ALL state=resume && {DAEMON} start --timeout 60"
-# What else this machine does must not decide what is recorded: the policy allows slow timings, the time limits are
+# Other load on this machine must not affect what is recorded: the policy allows slow timings, the time limits are
 # long, and the priority is high.
 POLICY = ".demo/policy.yml"
 PATIENT = {
@@ -54,7 +54,7 @@ PATIENT = {
     "gate_slurm_smoke_calculation_limit_seconds": 600,
 }
 PRIORITY = ("nice", "-n", "-15")
-# With the node drained and the daemon stopped neither can finish, so neither is waited for.
+# With the node drained and the daemon stopped neither can finish, so there is no point in waiting for them.
 CUT_SHORT = {"gate_slurm_smoke_job_limit_seconds": 20, "gate_slurm_smoke_calculation_limit_seconds": 20}
 
 
@@ -90,19 +90,19 @@ def _clone() -> None:
     else:
         with step(f"Cloning the commit into {PLACE}"):
             _must(["git", "clone", "--quiet", str(CHECKOUT), str(PLACE)])
-    with step("Installing it there"):
+    with step("Installing the package there"):
         _must([sys.executable, "-m", "venv", str(PLACE / ".venv")])
         _must([str(PLACE / ".venv" / "bin" / "pip"), "install", "--quiet", "--editable", str(PLACE)])
 
 
 def _record_all(recorded: Path, machine_id: Path) -> None:
-    """Runs the gate on a healthy, a broken and a repaired VM. Raises DemoError if other gates pass than should."""
+    """Runs the gate on a healthy, a broken and a repaired VM. Raises DemoError if the wrong gates pass."""
     root = PLACE / ".demo" / "workspace" / "investigations" / "artifacts" / "gra-125"
     shutil.rmtree(root, ignore_errors=True)
     shipped = (PLACE / "policies" / "aiida.yml").read_text(encoding="utf-8")
     patient, count = re.subn(r"max_regression_percent: 25\b", "max_regression_percent: 300", shipped)
     if count != 1:
-        raise DemoError("policies/aiida.yml has no max_regression_percent: 25, which the examples make larger.")
+        raise DemoError("policies/aiida.yml has no max_regression_percent: 25, which the examples increase.")
     (PLACE / POLICY).write_text(patient, encoding="utf-8")
 
     _gate(machine_id, "playbooks/record-baseline.yml", {"promotion_reason": "known-good sqlite smoke of the demo"})
@@ -136,7 +136,7 @@ def _gate(machine_id: Path, playbook: str, extra: Mapping[str, object]) -> None:
     if extra:
         command += ["-e", json.dumps(extra)]
     say(f"$ {' '.join(os.path.relpath(word, PLACE) if word.startswith('/') else word for word in command)}")
-    # The exit status is not the answer: a HOLD may be what is wanted.
+    # The exit status is not checked: a HOLD may be the wanted result.
     subprocess.run([*alone, "sh", "-c", NEUTRAL, "sh", str(machine_id), *command], cwd=PLACE, env=_env(), check=False)
 
 
@@ -152,7 +152,7 @@ def _must(command: Sequence[str]) -> None:
 
 
 def _env() -> dict[str, str]:
-    """Without the personal directories of PATH: they would be recorded."""
+    """The environment without the personal directories on PATH, which would be recorded."""
     standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {**os.environ, "PATH": standard, "ANSIBLE_CONFIG": str(PLACE / "ansible.cfg")}
 

@@ -1,7 +1,7 @@
 """What this machine needs to reach its package sources: proxies, certificates, mirrors.
 
-Containers know none of it, so it is handed to the VM when it starts. It is detected each time, because
-machines differ, and it is never written into a file that is committed nor into the image.
+Containers do not know it, so the VM is given it when it starts. It is detected each time, because
+machines differ, and it is never written to a committed file or to the image.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SYSTEM_BUNDLES = (
 @dataclass(frozen=True, slots=True)
 class HostSettings:
     proxies: dict[str, str] = field(default_factory=dict)
-    certificates: tuple[Path, ...] = ()  # authorities beyond those that the distribution ships
+    certificates: tuple[Path, ...] = ()  # certificate authorities besides those that the distribution ships
     debian_mirror: str = DEBIAN_MIRROR
     apt_proxies: dict[str, str] = field(default_factory=dict)  # apt option -> value
     index_url: str = ""  # of Python packages; empty: PyPI
@@ -44,7 +44,7 @@ class HostSettings:
 
     @property
     def bundle(self) -> str:
-        """This machine's own CA bundle, if tools have to be told to trust more than they ship with."""
+        """This machine's own CA bundle, if tools have to trust more authorities than their own."""
         if not self.certificates:
             return ""
         return next((path for path in SYSTEM_BUNDLES if Path(path).is_file()), "")
@@ -137,7 +137,7 @@ def _found(tool: str) -> list[str]:
 
 
 def _remote(url: str) -> str:
-    """Directories of this machine are no use to the VM: only what can be reached over the network counts."""
+    """The URL if the VM can reach it over the network; directories of this machine are of no use to it."""
     return url if url.startswith(("http://", "https://")) else ""
 
 

@@ -20,24 +20,24 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "procps",
     # what AiiDA's bootstrap expects to find
     "ca-certificates", "curl", "git", "python3", "python3-venv", "rsync",
-    # the services; not their clients only
+    # the services, not only their clients
     "postgresql", "rabbitmq-server", "munge", "slurmctld", "slurmd", "slurm-client",
 )  # fmt: skip
-# Nobody reads them there, and they are a fifth of the image.
+# Nobody reads them there, and they take a fifth of the image.
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/i18n/*")
 
 
 def ensure(suite: str, host: HostSettings) -> str:
-    """The image's name; it is built unless one of the same definition is there."""
+    """The image's name; it is built unless one with the same definition exists."""
     image = f"{REPOSITORY}:{suite}-{_digest(suite)}"
     if podman.call("image", "exists", image) is not None:
         return image
     podman.ensure_installed({"mmdebstrap": "mmdebstrap"})
     log = LOGS / "image.log"
     tar = DEMO / f"{suite}.tar"
-    say(f"the image {image} is not there yet: about a minute, once")
+    say(f"the image {image} has to be built: about a minute, once")
     try:
-        with step(f"Making a Debian {suite} root file system from {host.debian_mirror}"):
+        with step(f"Building a Debian {suite} root file system from {host.debian_mirror}"):
             run(_mmdebstrap(suite, host, tar), log, "mmdebstrap")
         with step("Importing it into podman"):
             change = ("--change", 'CMD ["/sbin/init"]', "--change", "STOPSIGNAL SIGRTMIN+3")
@@ -68,7 +68,7 @@ def _mmdebstrap(suite: str, host: HostSettings, tar: Path) -> list[str]:
         # Before the packages, because their own set-up reads these files (the database cluster, the munge key) ...
         f"--essential-hook=copy-in {rootfs}/etc /",
         # ... and after them, what needs their users and units.
-        # The checkout may belong to anybody and have any umask: in the image they are root's, and readable.
+        # The checkout may have any owner and any umask; in the image the files belong to root and are readable.
         f"--customize-hook=cd {rootfs} && find etc -exec chown root:root \"$1/{{}}\" ';'"
         " -exec chmod u=rwX,go=rX \"$1/{}\" ';'",
         f"--customize-hook=copy-in {setup} /root",
@@ -79,7 +79,7 @@ def _mmdebstrap(suite: str, host: HostSettings, tar: Path) -> list[str]:
 
 
 def _digest(suite: str) -> str:
-    """Of everything that defines the image, and of nothing that belongs to this machine."""
+    """The digest of everything that defines the image, and of nothing specific to this machine."""
     digest = hashlib.sha256(repr((suite, PACKAGES, LEFT_OUT)).encode())
     for path in sorted(SOURCE.rglob("*")):
         if path.is_file():

@@ -12,12 +12,12 @@ from demo.paths import DEMO
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Two at once would build the same image or write the same workspace twice."""
+    """Two at the same time would build the same image or write the same workspace."""
     DEMO.mkdir(exist_ok=True)
     with (DEMO / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another demo command is at work in this checkout; waiting for it to end")
+            say("another demo command is running in this checkout; waiting for it to finish")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

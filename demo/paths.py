@@ -1,4 +1,4 @@
-"""Where things are. Everything the demo makes lies under .demo/ in the checkout."""
+"""Paths. Everything that the demo creates is below .demo/ in the checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds or installs podman, and knows how it must be called on this machine."""
+"""Finds or installs podman, and finds out how to call it on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CAP_SYS_RESOURCE = 24  # bit number, linux/capability.h
 
 @cache
 def as_root() -> tuple[str, ...]:
-    """What goes before a command that needs root.
+    """The prefix of a command that needs root.
 
     The VM runs a whole init system with several users in it, so we use rootful podman everywhere: one way that
     is tested, not two.
@@ -33,7 +33,7 @@ def as_root() -> tuple[str, ...]:
 
 
 def ensure_installed(programs: dict[str, str]) -> None:
-    """Programs (program -> Debian package) are there, or are installed where that is our business."""
+    """Makes sure that programs (program -> Debian package) exist; installs them on Debian and Ubuntu."""
     missing = {
         program: package for program, package in programs.items() if shutil.which(program, path=_system_path()) is None
     }
@@ -43,7 +43,7 @@ def ensure_installed(programs: dict[str, str]) -> None:
     if shutil.which("apt-get") is None:
         raise DemoError(
             f"{names} not found: install {' '.join(missing.values())} with this machine's package manager and run "
-            "this again (only on Debian and Ubuntu is it installed for you)."
+            "this again (it is only installed for you on Debian and Ubuntu)."
         )
     packages = sorted({*missing.values(), "debian-archive-keyring"})
     say(f"{names} not found; installing the packages {', '.join(packages)} with apt-get")
@@ -69,7 +69,7 @@ def call(*arguments: str) -> str | None:
 
 
 def execute(container: str, argv: Sequence[str], feed: bytes | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command as root in a container."""
+    """Runs a command as root in a container."""
     done = subprocess.run(
         podman("exec", *(["-i"] if feed is not None else []), container, *argv),
         input=b"" if feed is None else feed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -79,7 +79,7 @@ def execute(container: str, argv: Sequence[str], feed: bytes | None = None) -> s
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options that make `podman run` work on this machine."""
+    """The options with which `podman run` works on this machine."""
 
     runtime: str  # empty: podman's default
     ulimits: tuple[str, ...]
@@ -90,7 +90,7 @@ class RunOptions:
 
 
 def run_options(image: str) -> RunOptions:
-    """Try what works with a command that does nothing."""
+    """Finds the options that work by running a command that does nothing."""
     ulimits = _ulimits()
     tried = []
     for runtime in ("", "runc"):
@@ -109,7 +109,7 @@ def run_options(image: str) -> RunOptions:
 
 
 def _ulimits() -> tuple[str, ...]:
-    """Ulimits below this machine's hard limits, where root may not raise them.
+    """Ulimits below this machine's hard limits, if root may not raise them.
 
     podman asks for 1048576 open files and processes by default. A root without CAP_SYS_RESOURCE (inside most
     containers and some VMs) may not go above its hard limits, and the container does not start.
@@ -128,6 +128,6 @@ def _limit(hard: str, wanted: int) -> str:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory that may hold files of the VM's users."""
+    """Removes a directory that may contain files of the VM's users."""
     if path.exists():
         subprocess.run([*as_root(), "rm", "-rf", str(path)], check=False)

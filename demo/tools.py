@@ -22,7 +22,7 @@ PNPM = "pnpm@10"
 
 
 def ensure(host: HostSettings) -> Path:
-    """Put what the machine lacks under .demo/bin; returns the uv program to hand to the VM."""
+    """Installs what the machine lacks below .demo/bin; returns the uv program for the VM."""
     uv = _from_pypi("uv", UV, UV / "bin" / "uv")
     node, npm = _node()
     wanted = {
@@ -45,7 +45,7 @@ def path() -> str:
 
 
 def _own(tool: str) -> str | None:
-    """The machine's own tool; what an earlier run put under .demo/ does not count."""
+    """The machine's own tool; what an earlier run installed below .demo/ does not count."""
     directories = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return shutil.which(tool, path=os.pathsep.join(d for d in directories if not Path(d).is_relative_to(DEMO)))
 
@@ -67,8 +67,8 @@ def _from_pypi(requirement: str, directory: Path, program: Path) -> Path:
     if program.is_file():
         return program
     if output_of([sys.executable, "-m", "pip", "--version"]) is None:
-        raise DemoError("This Python has no pip: run `make demo`, which makes a virtual environment with it first.")
-    with step(f"Putting {requirement} under .demo/tools"):
+        raise DemoError("This Python has no pip: run `make demo`, which creates a virtual environment with it first.")
+    with step(f"Installing {requirement} in .demo/tools"):
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
         run(
             [*pip, "--target", str(directory), requirement],
@@ -88,7 +88,7 @@ def _from_npm(host: HostSettings, tool: str, package: str, node: str, npm: list[
     directory = TOOLS / tool
     manifest = directory / "node_modules" / tool / "package.json"
     if not manifest.is_file():
-        with step(f"Putting {package} under .demo/tools"):
+        with step(f"Installing {package} in .demo/tools"):
             directory.mkdir(parents=True, exist_ok=True)
             options = ("--no-save", "--no-audit", "--no-fund", "--logs-max=0", "--prefix", str(directory))
             # npm finds its node through PATH.
@@ -101,14 +101,14 @@ def _from_npm(host: HostSettings, tool: str, package: str, node: str, npm: list[
 
 
 def _pnpm_package() -> str:
-    """The version that the workspace pins, if it pins one: pnpm would otherwise fetch that one itself."""
+    """The version that the workspace pins, if any: pnpm would otherwise download it itself."""
     manifest = EXAMPLE / "packages" / "api-client" / "package.json"
     pinned = json.loads(manifest.read_text()).get("packageManager", "") if manifest.is_file() else ""
     return pinned.partition("+")[0] if pinned.startswith("pnpm@") else PNPM
 
 
 def _uv_settings(host: HostSettings) -> dict[str, str]:
-    """uv reads neither pip's configuration nor the system's certificates by itself."""
+    """The settings for uv, which reads neither pip's configuration nor the system's certificates by itself."""
     settings = {
         "SSL_CERT_FILE": host.bundle,
         "UV_DEFAULT_INDEX": host.index_url,
@@ -126,7 +126,7 @@ def _unset(settings: dict[str, str]) -> dict[str, str]:
 
 
 def _wrap(name: str, command: list[str], settings: dict[str, str]) -> None:
-    """A wrapper in .demo/bin, where the machine's own tool does not do as it stands."""
+    """Writes a wrapper to .demo/bin if the machine's own tool does not work as it is."""
     wrapper = BIN / name
     if command == [_own(name)] and not settings:
         wrapper.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The container VM: boots it, hands this machine's settings in, and makes it reachable over SSH."""
+"""The container VM: boots it, gives it this machine's settings, and makes it reachable over SSH."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USER = "aiida"
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 BOOT_LIMIT_SECONDS = 120  # seconds are usual; machines under load need more
 
-# Prints a word for each service that does not do its work yet; needs bash for /dev/tcp.
+# Prints a word for each service that does not work yet; needs bash for /dev/tcp.
 READINESS = r"""
 systemctl is-active --quiet ssh || echo sshd
 pg_isready --quiet --host 127.0.0.1 --port 5432 || echo PostgreSQL
@@ -39,7 +39,7 @@ class Vm:
 
     def __post_init__(self) -> None:
         if not NAME_PATTERN.fullmatch(self.name):
-            raise DemoError(f"{self.name!r} cannot name a VM: use lower-case letters, digits and hyphens.")
+            raise DemoError(f"{self.name!r} cannot be the name of a VM: use lower-case letters, digits and hyphens.")
 
     @property
     def container(self) -> str:
@@ -72,15 +72,15 @@ class Vm:
         return (podman.call("container", "inspect", "--format", "{{.Id}}", self.container) or "").strip()
 
     def not_ready(self) -> list[str]:
-        """The services that do not do their work."""
+        """The services that do not work."""
         done = podman.execute(self.container, ["bash", "-c", READINESS])
         return done.stdout.split() if done.returncode == 0 else ["the VM itself"]
 
 
 def ensure(vm: Vm, suite: str, host: HostSettings, uv: Path) -> bool:
-    """Make the VM run and be reachable; returns whether it was booted.
+    """Makes sure that the VM runs and is reachable; returns whether it was booted.
 
-    A running one is taken as it is: the demo must not heal a fault that somebody wants the gate to see.
+    A running one is left unchanged: the demo must not repair a fault that the gate is meant to find.
     """
     name = vm.name
     podman.ensure_installed({"podman": "podman"})
@@ -90,7 +90,7 @@ def ensure(vm: Vm, suite: str, host: HostSettings, uv: Path) -> bool:
     if state == "running" and vm.ssh_config.is_file():
         missing = vm.not_ready()
         if missing:
-            say(f"the VM {name} is up, but not all of it works ({', '.join(missing)}); it is left as it is")
+            say(f"the VM {name} is up, but some services do not work ({', '.join(missing)}); it is left as it is")
         return False
     if state == "paused":
         raise DemoError(f"The VM {name} is paused: run `podman unpause {vm.container}` and try again.")
@@ -131,11 +131,11 @@ def _create(vm: Vm, image_name: str) -> None:
             podman.podman(
                 "run", "--detach", "--name", vm.container, "--label", f"{LABEL}={CHECKOUT_ID}",
                 "--hostname", HOST_NAME,
-                # systemd as init wants its own cgroup and mounts, and ends on this signal only.
+                # systemd as init needs its own cgroup and mounts, and only stops on this signal.
                 "--systemd=always", "--privileged", "--stop-signal", "SIGRTMIN+3",
                 "--publish", f"127.0.0.1:{_free_port()}:22",
                 "--volume", f"{UV_CACHE}:/var/cache/uv",
-                "--http-proxy=false",  # proxies are handed in below, where logins see them, too
+                "--http-proxy=false",  # proxies are set below, where logins see them, too
                 *podman.run_options(image_name).arguments(), image_name,
             ),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -146,10 +146,10 @@ def _create(vm: Vm, image_name: str) -> None:
 
 
 def _start(vm: Vm) -> None:
-    with step(f"Starting the VM {vm.name} again"):
+    with step(f"Restarting the VM {vm.name}"):
         if podman.call("start", vm.container) is None:
             raise DemoError(
-                f"The VM {vm.name} does not start again (its port may be taken): "
+                f"The VM {vm.name} cannot be restarted (its port may be taken): "
                 f"run `python3 -m demo down --name {vm.name}`, then try again."
             )
 
@@ -177,7 +177,7 @@ def _report_not_ready(vm: Vm, fresh: bool) -> None:
     if not missing:
         return
     if not fresh:
-        say(f"the VM {vm.name} is up, but not all of it works ({missing}); it is left as it is")
+        say(f"the VM {vm.name} is up, but some services do not work ({missing}); it is left as it is")
         return
     raise DemoError(
         f"The VM {vm.name} booted, but {missing} did not come up: "
@@ -186,7 +186,7 @@ def _report_not_ready(vm: Vm, fresh: bool) -> None:
 
 
 def _hand_in(vm: Vm, host: HostSettings, uv: Path) -> None:
-    """What the VM needs of this machine's settings, and the programs that Debian does not have."""
+    """Gives the VM the settings of this machine that it needs, and the programs that Debian lacks."""
     if host.certificates:
         for number, path in enumerate(host.certificates):
             _put(vm, f"/usr/local/share/ca-certificates/host-{number}.crt", path.read_bytes())
@@ -197,7 +197,7 @@ def _hand_in(vm: Vm, host: HostSettings, uv: Path) -> None:
     _put(vm, "/etc/pip.conf", _pip_conf(host))
     if not _same_size(vm, uv):
         _put(vm, "/usr/local/bin/uv", uv.read_bytes(), mode="0755")
-    _do(vm, ["chown", USER, "/var/cache/uv"])  # the host's directory: whoever made it there
+    _do(vm, ["chown", USER, "/var/cache/uv"])  # the host's directory, whoever created it there
     if not vm.key.is_file():
         output_of(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"demo VM {vm.name}", "-f", str(vm.key)])
     public = vm.key.with_suffix(".pub").read_bytes()
@@ -206,7 +206,7 @@ def _hand_in(vm: Vm, host: HostSettings, uv: Path) -> None:
 
 
 def _environment(host: HostSettings) -> dict[str, str]:
-    """/etc/environment: PAM gives it to every session, also to `ssh vm command`, which reads no profile."""
+    """/etc/environment: PAM applies it to every session, also to `ssh vm command`, which reads no profile."""
     found = {"LANG": "C.UTF-8"}
     for name, value in host.proxies.items():
         inside = f"{value},localhost,127.0.0.1,{HOST_NAME}" if name == "no_proxy" else seen_from_container(value)
@@ -214,7 +214,7 @@ def _environment(host: HostSettings) -> dict[str, str]:
     if host.proxies and "no_proxy" not in found:
         found["no_proxy"] = found["NO_PROXY"] = f"localhost,127.0.0.1,{HOST_NAME}"
     if host.certificates:
-        # Python programs and uv bring their own list of authorities; the VM's list has this machine's, too.
+        # Python programs and uv have their own list of authorities; the VM's list includes this machine's.
         found["SSL_CERT_FILE"] = found["REQUESTS_CA_BUNDLE"] = "/etc/ssl/certs/ca-certificates.crt"
     if host.index_url:
         found["UV_DEFAULT_INDEX"] = seen_from_container(host.index_url)
@@ -237,12 +237,12 @@ def _lines(values: Mapping[str, str]) -> bytes:
 
 
 def _make_reachable(vm: Vm) -> None:
-    """Pin the host key, read through podman and not over the network, and write the ssh configuration."""
+    """Pins the host key, read through podman instead of the network, and writes the ssh configuration."""
     key = _do(vm, ["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).split()
     vm.known_hosts.write_text(f"{vm.name} {key[0]} {key[1]}\n")
     quoted = {field: f'"{value}"' for field, value in (("key", vm.key), ("known_hosts", vm.known_hosts))}
     vm.ssh_config.write_text(
-        f"# Written by `python3 -m demo up`; goes with `python3 -m demo down`.\n"
+        f"# Written by `python3 -m demo up`; removed by `python3 -m demo down`.\n"
         f"Host {vm.name}\n"
         f"    HostName 127.0.0.1\n"
         f"    Port {_published_port(vm)}\n"
@@ -256,14 +256,14 @@ def _make_reachable(vm: Vm) -> None:
         f"    StrictHostKeyChecking yes\n"
         f"    BatchMode yes\n"
         f"    ConnectTimeout 10\n"
-        # Without these a frozen VM would hold the gate for ever; so it takes about ten seconds.
+        # Without these a frozen VM would block the gate forever; with them it takes about ten seconds.
         f"    ServerAliveInterval 3\n"
         f"    ServerAliveCountMax 3\n"
     )
     (vm.directory / "container").write_text(f"{vm.container}\n")
     if not wait_until(lambda: output_of(vm.ssh("true")) is not None, 30):
         raise DemoError(
-            f"The VM {vm.name} runs, but SSH does not answer: look at `{shlex.join(vm.ssh('-v', 'true'))}` and "
+            f"The VM {vm.name} is running, but SSH does not answer: look at `{shlex.join(vm.ssh('-v', 'true'))}` and "
             f"`python3 -m demo exec --name {vm.name} journalctl -u ssh`."
         )
 

@@ -1,4 +1,4 @@
-"""Lays an example application out as a Git repository, and puts the same commit on the VM."""
+"""Creates a Git repository from an example application, and puts the same commit on the VM."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AIIDA_PATH = f"/home/{USER}/.aiida-gate"
 MADE_BY_TOOLS = {".venv", "node_modules", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 SECRET_NAME = re.compile(r"PASS(WORD)?$")
 
-# The same content gives the same commit on every machine: name and date are fixed, personal settings left out.
+# The same content gives the same commit on every machine: name and date are fixed, personal settings ignored.
 IDENTITY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -34,7 +34,7 @@ IDENTITY = {
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One of the example applications: where it comes from, where it is laid out here and on the VM."""
+    """One of the example applications: its sources, and its checkouts here and on the VM."""
 
     name: str
     sources: tuple[Path, ...]  # a later one replaces files of an earlier one
@@ -52,7 +52,7 @@ class Application:
         return f"cd {self.vm_checkout} && set -a && . ./{ENV_FILE} && set +a"
 
     def files(self) -> dict[Path, Path]:
-        """The file of each name; REMOVED of a source names what the ones before it have and it does not."""
+        """Maps each name to its file; REMOVED in a source lists files of earlier sources to leave out."""
         found: dict[Path, Path] = {}
         for source in self.sources:
             removed = source / "REMOVED"
@@ -62,7 +62,7 @@ class Application:
         return dict(sorted(found.items()))
 
 
-# --frozen, and what was committed again: an installation by hand does not leave a lock changed either.
+# --frozen, or restoring the lock: an installation by hand does not leave a changed lock either.
 APPLICATIONS = {
     "plain": Application(
         "plain", (EXAMPLE,), WORKSPACE, f"/home/{USER}/app", INVENTORY,
@@ -77,14 +77,14 @@ APPLICATIONS = {
 
 
 def ensure(application: Application) -> str:
-    """Lay the workspace out, again only if the example changed since; returns its commit."""
+    """Creates the workspace, again only if the example has changed; returns its commit."""
     if not (EXAMPLE / ".gitignore").is_file():
-        raise DemoError(f"{EXAMPLE} is not there: run this from a complete checkout.")
+        raise DemoError(f"{EXAMPLE} is missing: run this from a complete checkout.")
     digest = _digest(application)
     marker = application.workspace / ".git" / "demo-source"
     if not marker.is_file() or marker.read_text() != digest:
         where = application.workspace.relative_to(CHECKOUT)
-        with step(f"Laying the {application.name} application out as a Git repository in {where}"):
+        with step(f"Creating a Git repository of the {application.name} application in {where}"):
             _lay_out(application)
         marker.write_text(digest)
     commit = _git(application, "rev-parse", BRANCH).strip()
@@ -93,7 +93,7 @@ def ensure(application: Application) -> str:
 
 
 def put_on(vm: Vm, commit: str, application: Application) -> None:
-    """The same commit, its environment file and its Python environment on the VM."""
+    """Puts the same commit, its environment file and its Python environment on the VM."""
     done = f"{commit} {vm.container_id()}"
     marker = vm.directory / f"provisioned-{application.name}"
     if marker.is_file() and marker.read_text() == done:
@@ -102,7 +102,7 @@ def put_on(vm: Vm, commit: str, application: Application) -> None:
     with step(f"Putting commit {commit[:10]} on the VM {vm.name}"):
         prepare = f"git init --quiet --initial-branch={BRANCH} {application.vm_checkout}"
         accept = f"git -C {application.vm_checkout} config receive.denyCurrentBranch updateInstead"
-        run(vm.ssh(f"{prepare} && {accept}"), log, "Making the checkout on the VM")
+        run(vm.ssh(f"{prepare} && {accept}"), log, "Creating the checkout on the VM")
         push = [
             "git",
             "-C",
@@ -123,7 +123,7 @@ def put_on(vm: Vm, commit: str, application: Application) -> None:
 
 
 def has_profile(vm: Vm, application: Application) -> bool:
-    """Whether the profile of the VM's environment file has been made."""
+    """Whether the profile of the VM's environment file exists."""
     look = (
         f"{application.with_env_file}; python3 -c 'import json, os; "
         'folder = os.environ.get("AIIDA_PATH") or os.environ["AIIDA_CONFIG_DIR"]; '
@@ -134,10 +134,10 @@ def has_profile(vm: Vm, application: Application) -> bool:
 
 
 def start_daemon(vm: Vm, application: Application) -> None:
-    """AiiDA's daemon is not a service of the system: it does not come back with the VM."""
+    """Restarts AiiDA's daemon, which is not a system service and does not come back with the VM."""
     verdi = 'env AIIDA_PATH="${AIIDA_PATH:-$PWD/$AIIDA_CONFIG_DIR}" uv run --no-sync --project apps/api verdi'
     restart = f'{verdi} -p "$AIIDA_PROFILE" daemon stop; {verdi} -p "$AIIDA_PROFILE" daemon start'
-    with step(f"Starting AiiDA's daemon on the VM {vm.name} again"):
+    with step(f"Restarting AiiDA's daemon on the VM {vm.name}"):
         log = LOGS / f"vm-{vm.name}.log"
         run(vm.ssh(f"{application.with_env_file} && {{ {restart}; }}"), log, "Starting AiiDA's daemon")
 
@@ -174,7 +174,7 @@ def _digest(application: Application) -> str:
 
 
 def _install_dependencies(application: Application, commit: str) -> None:
-    """Once per commit, so that no timed smoke run is the one that downloads."""
+    """Installs them once per commit, so that no timed smoke run has to download anything."""
     workspace = application.workspace
     marker = workspace / ".git" / "demo-installed"
     if marker.is_file() and marker.read_text() == commit:
@@ -190,7 +190,7 @@ def _install_dependencies(application: Application, commit: str) -> None:
 
 
 def _write_env_file(vm: Vm, application: Application, log: Path) -> None:
-    """aiida-vm.env from the example, with this VM's own random passwords; one that is there stays."""
+    """Writes aiida-vm.env from the example, with random passwords; an existing one stays."""
     example = (application.workspace / f"{ENV_FILE}.example").read_text()
     text = "".join(f"{_filled(line)}\n" for line in example.splitlines())
     target = f"{application.vm_checkout}/{ENV_FILE}"
@@ -216,7 +216,7 @@ def _git(application: Application, *arguments: str) -> str:
             env=_git_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
     except OSError as error:
-        raise DemoError("git is not there: install git and run this again.") from error
+        raise DemoError("git not found: install git and run this again.") from error
     if done.returncode != 0:
         raise DemoError(f"`git {arguments[0]}` failed in {application.workspace}: {done.stderr.strip()}")
     return done.stdout
