@@ -84,7 +84,7 @@ def _on_vm(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]:
         "profile": profile or "the AIIDA_PROFILE of the environment file",
         "verdi": _shell(f'{enter} && exec {shlex.join(verdi)} -p {target} "$@"') + " verdi",
         # Its arguments are commands of verdi, one after the other, so the environment is set up once.
-        "verdi_each": _shell(f"{enter} && for said; do {shlex.join(verdi)} -p {target} $said; done") + " verdi",
+        "verdi_each": _shell(f"{enter} && for words; do {shlex.join(verdi)} -p {target} $words; done") + " verdi",
         "kill_daemon": kill,
         "smoke_by_hand": _shell(f"{enter} && exec {_smoke(settings, verdi[:-1], target)}"),
         "computer": shlex.quote(_computer(bundle) or "LABEL"),

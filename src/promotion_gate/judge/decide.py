@@ -199,13 +199,13 @@ def _without_space(bundle: Bundle, gate: GatePolicy, finding: Finding) -> Findin
     """The finding itself, unless its evidence says that a file system is full: then that is the reason."""
     if finding.status not in (Status.FAIL, Status.BLOCKED, Status.MISSING):
         return finding
-    said = no_space(finding.observed)
+    message = no_space(finding.observed)
     for record in bundle.index.commands:
-        if said is None and record.gate == gate.name and record.exit != 0 and record.file in finding.evidence:
-            said = no_space(bundle.output(gate.name, record.id) or "")
-    if said is None:
+        if message is None and record.gate == gate.name and record.exit != 0 and record.file in finding.evidence:
+            message = no_space(bundle.output(gate.name, record.id) or "")
+    if message is None:
         return finding
-    observed = finding.observed if said in finding.observed else f"{finding.observed}; {said}"
+    observed = finding.observed if message in finding.observed else f"{finding.observed}; {message}"
     record_of = bundle.index.gates.get(gate.name)
     values = {**finding.values, "host": record_of.host if record_of else "the host"}
     return replace(finding, observed=observed, hint="full", values=values)

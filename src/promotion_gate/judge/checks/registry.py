@@ -108,9 +108,9 @@ def _limit_problem(entry: CheckPolicy, limit: Limit) -> str | None:
     problem = limit.problem(entry.limits[limit.name])
     if problem:
         return f"{entry.id}: {limit.name} {problem}"
-    said = entry.id.rpartition(".")[2]
-    if said in limit.choices and said != entry.limits[limit.name]:
-        return f"{entry.id}: {limit.name} is {entry.limits[limit.name]}, its id says {said}."
+    named = entry.id.rpartition(".")[2]
+    if named in limit.choices and named != entry.limits[limit.name]:
+        return f"{entry.id}: {limit.name} is {entry.limits[limit.name]}, its id says {named}."
     return None
 
 

@@ -95,11 +95,11 @@ def env_file(case: Case) -> Finding:
 )
 def config_dir(case: Case) -> Finding:
     output = case.command("config_dir")
-    said = key_values(output.whole)
+    answers = key_values(output.whole)
     if output.exit != 0:
-        hint = "not_there" if said.get("config") else "default"
+        hint = "not_there" if answers.get("config") else "default"
         raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, hint)
-    wanted, source = said.get("config", ""), said.get("source", "")
+    wanted, source = answers.get("config", ""), answers.get("source", "")
     read = _config_read(case)
     if read != wanted:
         why = f"verdi reads {read or 'no configuration that it names'}, but {source} means {wanted}"

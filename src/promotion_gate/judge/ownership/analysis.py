@@ -154,9 +154,9 @@ class _Surface:
         stated = self.stated[raw.path]
         where = f"`{raw.path}` of {self.surface.name}"
         if not owners:
-            said = f" (the document says {_and(stated)})" if stated else ""
+            in_document = f" (the document says {_and(stated)})" if stated else ""
             lacks = "is in the map without an owner" if known else "is not in the map, so it has no owner"
-            sentence = f"{where} {lacks}{said}; give it one owner in the map, or remove the field."
+            sentence = f"{where} {lacks}{in_document}; give it one owner in the map, or remove the field."
             yield self.fault(FaultKind.NO_OWNER, raw.path, raw.line, sentence)
         elif len(owners) > 1:
             sentence = f"{where} has {len(owners)} owners in the map: {_and(owners)}; keep one."

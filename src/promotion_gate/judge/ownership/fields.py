@@ -172,10 +172,10 @@ class FieldReader(OwnershipReader):
 
     def owners(self, text: str, node: SyntaxTreeNode) -> tuple[str, ...]:
         """The owners that a text beside or below a field names."""
-        said = self.claims.of_field(text)
-        if said.unclear:
-            self.problem(node, f'"{short(said.unclear)}" speaks of an owner in no known form; write "owner: NAME"')
-        return said.owners
+        claim = self.claims.of_field(text)
+        if claim.unclear:
+            self.problem(node, f'"{short(claim.unclear)}" speaks of an owner in no known form; write "owner: NAME"')
+        return claim.owners
 
     def add_owners(self, parent: Parent, owners: tuple[str, ...]) -> None:
         for index in parent.indexes:
@@ -184,8 +184,8 @@ class FieldReader(OwnershipReader):
 
     def remark(self, parent: Parent, text: str, node: SyntaxTreeNode) -> None:
         """A paragraph under a field: prose, but for what it states about owner, type and requirement."""
-        said = re.findall(r"(?im)^\W*(type|required|optional|requirement)\W*:\s*([^.;\n]+)", text)
-        for key, value in said:
+        statements = re.findall(r"(?im)^\W*(type|required|optional|requirement)\W*:\s*([^.;\n]+)", text)
+        for key, value in statements:
             self.attribute([Piece("text", key)], f"{key.capitalize()}: {value}", parent, node)
         self.add_owners(parent, self.owners(text, node))
 
@@ -215,22 +215,22 @@ class FieldReader(OwnershipReader):
         requirement: Requirement | None = None,
         owners: tuple[str, ...] = (),
     ) -> Parent | None:
-        said = remarks(rest)
+        remark = remarks(rest)
         owners = (*owners, *self.owners(rest, node))
-        if said.contradicts:
+        if remark.contradicts:
             self.problem(node, f'"{short(rest)}" says both required and optional; keep one')
         if parent is not None and len(parent.indexes) > 1:
             self.problem(node, "nested under several fields at once; give each of them a bullet of its own")
         indexes: list[int] = []
         for name in names:
             path = _join(parent, name.path)
-            stated = requirement or said.requirement or ("optional" if name.optional else None)
+            stated = requirement or remark.requirement or ("optional" if name.optional else None)
             effective = self.requirement(stated, parent)
             if effective is None:
                 self.problem(node, f"nothing says whether {path} is required or optional; say it")
                 continue
             indexes.append(len(self.document.fields))
-            field_type = type_ or name.type or said.type
+            field_type = type_ or name.type or remark.type
             self.document.fields.append(RawField(path, effective, field_type, owners, line_of(node)))
             # `## Fields` may hold `### Required` and `### Optional`.
             for section in {str(self.section), "fields"} & {heading.section for heading in self.headings}:

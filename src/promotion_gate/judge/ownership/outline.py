@@ -122,12 +122,12 @@ class Outline:
         return self.headings[-1].section if self.headings else None
 
     def columns(self, table: SyntaxTreeNode, wanted: tuple[str, ...]) -> dict[str, int]:
-        """Which column of a table holds what; empty, with the problem said, if one is missing, double or not known."""
+        """Which column is which; empty, with the problem reported, if one is missing, duplicate or unknown."""
         found = columns_of(table.children[0])
         missing = [name for name in wanted if name not in found]
         if missing:
-            said = {"name": "Field; title the column of the names so", "owner": "Owner"}[missing[0]]
-            self.problem(table, f"the table has no column {said}")
+            wanted_title = {"name": "Field; title the column of the names so", "owner": "Owner"}[missing[0]]
+            self.problem(table, f"the table has no column {wanted_title}")
             return {}
         for index, cell in enumerate(table.children[0].children[0].children):
             title = plain(flat(inline(cell))).casefold()

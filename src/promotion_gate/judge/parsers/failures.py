@@ -135,8 +135,8 @@ _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), Trouble(kind, remedy)) fo
 def failure_text(result: Mapping[str, Any]) -> str:
     """What a failed or unreachable task reports: its message, and what the host printed instead of an answer."""
     parts = [result.get("msg"), result.get("module_stderr"), result.get("module_stdout"), result.get("stderr")]
-    said = [" ".join(part.split()) for part in map(str, filter(None, parts)) if part.strip()]
-    kept = [part for number, part in enumerate(said) if not any(part in other for other in said[:number])]
+    messages = [" ".join(part.split()) for part in map(str, filter(None, parts)) if part.strip()]
+    kept = [part for number, part in enumerate(messages) if not any(part in other for other in messages[:number])]
     return " | ".join(part[: MAX_TEXT // len(kept)] for part in kept) or "no message"
 
 

@@ -213,8 +213,8 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
         return True, ""
     # sinfo and scontrol may both say it.
     why = " and ".join(dict.fromkeys(_WHY_NOT.get(word, f"is in the unknown state {word}") for word in reasons))
-    said = f" (reason: {node.reason})" if node.reason else ""
-    return False, f"node {node.name} {why}{said}"
+    because = f" (reason: {node.reason})" if node.reason else ""
+    return False, f"node {node.name} {why}{because}"
 
 
 def schedulable_nodes(listing: Nodes, partition: str = "", *, power_saving: bool = False) -> tuple[Node, ...]:
