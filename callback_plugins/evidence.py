@@ -29,17 +29,13 @@ from ansible.plugins.callback import CallbackBase
 from ansible.utils.vars import load_extra_vars
 
 from promotion_gate import __version__
-from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.redact import Redactor, secrets_of
-from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.parsers.failures import failure_text
-from promotion_gate.run.backstop import Backstop, claim
+from promotion_gate.run.backstop import claim
 from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
-from promotion_gate.run.lock import RunLock
-from promotion_gate.run.opening import abandon
+from promotion_gate.run.following import Following
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
-from promotion_gate.run.probing import record_probe
 from promotion_gate.run.roles import name_mistakes
 from promotion_gate.run.watching import decides, planned, tell
 
@@ -48,7 +44,7 @@ _SKIPPED_BY_MOLECULE = ("molecule-notest", "notest")
 
 
 class CallbackModule(CallbackBase):
-    """Hooks of a few lines each; what they do is in promotion_gate.bundle.recorder and promotion_gate.run.backstop."""
+    """Hooks of a few lines each; what they do is in promotion_gate.run.following."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -56,9 +52,7 @@ class CallbackModule(CallbackBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._recorder: Recorder | None = None
-        self._lock: RunLock | None = None
-        self._backstop = Backstop()
+        self._following = Following(self._lost)
         self._known: set[str] = set()  # secret values that tasks were handed
         self._redactor = Redactor()
         self._mask_what_is_shown()
@@ -68,13 +62,13 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_start(self, playbook: Any) -> None:
         promised = decides(playbook)
         if promised:
-            self._backstop.arm()
+            self._following.arm()
         replaced = _replaced_checks(load_extra_vars(playbook._loader))
         self._stop_on([*_dropped_words(), *replaced, *(_of_no_use() if promised else [])])
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         limit = context.CLIARGS.get("subset")
-        if limit and self._backstop.is_waiting:
+        if limit and self._following.is_waiting:
             self._stop_on(
                 [
                     f"--limit {limit} leaves out localhost, where a run is opened and decided. Run without --limit; "
@@ -94,7 +88,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         # Ansible turns an exception into a warning and goes on to exit 0; SystemExit sets the status.
         try:
-            end = self._backstop.end()
+            end = self._following.end()
             if end is None:
                 return
             self._display.display(end.text, color=C.COLOR_OK if end.promotes else C.COLOR_ERROR)
@@ -114,7 +108,7 @@ class CallbackModule(CallbackBase):
     def _result(self, result: Any) -> None:
         evidence = result.result.get("gate_evidence")
         if _is_probe(result.task):
-            self._probe(result)
+            self._following.probe(result.host.get_name(), result.result)
             return
         if not isinstance(evidence, dict):
             return
@@ -123,14 +117,13 @@ class CallbackModule(CallbackBase):
         self._learn(handed)
         if event == "open":
             self._open(Path(evidence["bundle"]))
-        elif event == "close" and self._recorder:
-            self._recorder.close()
-            self._backstop.closed()
-            tell(lambda watcher: watcher.closed())
-        elif event == "commands" and self._recorder:
-            self._recorder.trip(evidence, result.host.get_name(), handed)
-            bundle, gate = self._recorder.folder, str(evidence.get("gate"))
-            tell(lambda watcher: watcher.recorded(bundle, gate))
+        elif event == "close":
+            if self._following.close(Path(evidence["bundle"])):
+                tell(lambda watcher: watcher.closed())
+        elif event == "commands":
+            host, gate = result.host.get_name(), str(evidence.get("gate"))
+            bundle = self._following.trip(evidence, host, handed)
+            tell(lambda watcher: bundle and watcher.recorded(bundle, gate, host))
 
     def _learn(self, values: Iterable[str]) -> None:
         if not self._known.issuperset(values):
@@ -143,29 +136,18 @@ class CallbackModule(CallbackBase):
         self._display.display = lambda msg, *args, **kwargs: show(self._redactor.text(str(msg)), *args, **kwargs)
 
     def _open(self, bundle: Path) -> None:
-        try:
-            self._lock = RunLock(bundle.parent, bundle.name)
-        except GateError:
-            abandon(bundle)  # somebody was faster, and nothing is to stand behind their run
-            raise
-        tie_children_to_us()
-        end_with_killed_children()
-        self._recorder = Recorder(bundle, _run_options(), self._known)
-        self._backstop.opened(bundle)
+        first = self._following.open(bundle, _run_options(), self._known)
+        if first:
+            tie_children_to_us()
+            end_with_killed_children()
         tell(lambda watcher: watcher.opened(bundle))
 
     def _event(self, kind: str, result: Any) -> None:
-        if self._recorder and not self._backstop.is_closed:
-            if _is_probe(result.task):
-                self._probe(result)
-                return
-            message = failure_text(result.result)
-            self._recorder.event(kind, _gate_of(result.task), result.host.get_name(), result.task_name, message)
-
-    def _probe(self, result: Any) -> None:
-        """A resume has no recorder yet when it asks: it reads the answers before it chooses the gates."""
-        if self._recorder:
-            record_probe(self._recorder, result.host.get_name(), result.result)
+        host = result.host.get_name()
+        if _is_probe(result.task):
+            self._following.probe(host, result.result)
+        else:
+            self._following.event(kind, _gate_of(result.task), host, result.task_name, failure_text(result.result))
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Ansible turns an exception in a callback into a warning; here it stands against the decision."""
@@ -173,11 +155,12 @@ class CallbackModule(CallbackBase):
             action()
         except Exception as error:
             said = visible(f"{type(error).__name__}: {error}")
-            self._backstop.failed(said)
-            self._display.warning(f"The evidence recorder failed: {said}")
-            self._display.vvv("\n".join(map(harmless, traceback.format_exc().splitlines())))
-            if self._recorder and not self._backstop.is_closed:
-                self._recorder.error(said)
+            self._lost(said, error)
+            self._following.failed(said)
+
+    def _lost(self, said: str, error: Exception) -> None:
+        self._display.warning(f"The evidence recorder failed: {said}")
+        self._display.vvv("\n".join(map(harmless, "".join(traceback.format_exception(error)).splitlines())))
 
 
 def _handed_in(result: Any) -> list[str]:

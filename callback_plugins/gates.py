@@ -57,15 +57,17 @@ class CallbackModule(Default):
 
     def opened(self, bundle: Path) -> None:
         if self._progress:
-            self._bundle = bundle
+            first, self._bundle = self._bundle is None, self._bundle or bundle
             index = read_index(bundle)
-            waiting = [(item.host, item.gate) for item in index.plan if item.chosen and item.gate not in index.gates]
-            self._progress.opened(index.run_id, index.attempt, last_times(bundle), waiting)
+            if first:
+                self._progress.opened(index.run_id, index.attempt, last_times(bundle), index.settings.get("fleet", ()))
+            due = [item for item in index.plan if item.chosen and item.gate not in index.gates]
+            self._progress.wait_for((item.host, item.gate) for item in due)
 
-    def recorded(self, bundle: Path, gate: str) -> None:
+    def recorded(self, bundle: Path, gate: str, host: str) -> None:
         if self._progress:
             status, check = judged_so_far(bundle, gate)
-            self._progress.ended(gate, status, f"{check.observed} ({check.id})" if check else "")
+            self._progress.ended(gate, host, status, f"{check.observed} ({check.id})" if check else "")
 
     def closed(self) -> None:
         if self._progress:

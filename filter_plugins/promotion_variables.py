@@ -15,16 +15,26 @@ from ansible.parsing.vault import VaultHelper
 from jinja2 import Undefined
 
 from promotion_gate.base.redact import is_secret_name, secrets_in
+from promotion_gate.run.checked import subject_of
 
 _OF_ANSIBLE = ("all", "ungrouped")
 _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 
 
-def promotion_variables(hostvars: Any, groups: Mapping[str, Any]) -> dict[str, Any]:
-    """By group the variables of its first host, and those of localhost: which groups count, the checklist says."""
+def promotion_variables(hostvars: Any, groups: Mapping[str, Any], directory: str = ".") -> dict[str, Any]:
+    """By group the variables of its first host, and those of localhost: which groups count, the checklist says.
+
+    Where the group that gets a decision per host has several, `others` are those of each further one.
+    """
     first = {str(group): str(hosts[0]) for group, hosts in groups.items() if hosts and group not in _OF_ANSIBLE}
     of_host = {host: _variables(hostvars, host) for host in {*first.values(), "localhost"}}
-    return {group: of_host[host] for group, host in {"localhost": "localhost", **first}.items()}
+    found = {group: of_host[host] for group, host in {"localhost": "localhost", **first}.items()}
+    several = [group for group in first if len(groups[group]) > 1]
+    subject = subject_of(found, directory) if several else ""
+    if subject in several:
+        others = {str(host): _variables(hostvars, str(host)) for host in groups[subject][1:]}
+        found[subject] = {**found[subject], "others": others}
+    return found
 
 
 def _variables(hostvars: Any, host: str) -> dict[str, Any]:

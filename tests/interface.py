@@ -23,6 +23,7 @@ FILE = PROJECT / "docs" / "interface.txt"
 OWN_FILES = (
     names.INDEX_FILE, names.POLICY_FILE, names.SHIPPED_POLICY_FILE, names.BASELINE_FILE, names.MAP_FILE,
     names.DECISION_JSON, names.DECISION_MD, names.FOLLOW_UP, *names.RENDERED, names.SUMS_FILE, names.SIGNATURE_FILE,
+    names.FLEET_FILE,
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from promotion_gate.base.json_schema import schema
 from promotion_gate.base.model import Decision
 from promotion_gate.base.policy import Policy
 from promotion_gate.bundle.baseline import Baselines
+from promotion_gate.bundle.fleet import Fleet
 from promotion_gate.bundle.index import Index
 from promotion_gate.prove.findings import Printed
 from promotion_gate.prove.signoff import SignOffRecord
@@ -16,6 +17,7 @@ from promotion_gate.report.issues import IssueRecord
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "schema"
 TYPES: dict[str, tuple[type, str]] = {
+    "fleet": (Fleet, "fleet.json of an evidence root of several hosts"),
     "baseline": (Baselines, "baseline.json of a bundle: the known-good timings, oldest first"),
     "promotion-decision": (Decision, "promotion-decision.json of a bundle"),
     "sign-off": (SignOffRecord, "<run id>.signoff.json beside a bundle"),

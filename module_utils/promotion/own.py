@@ -8,11 +8,12 @@ from collections.abc import Iterable
 # The folder of one ticket's evidence lies in here, and so do those of other tickets.
 LAYOUT = "investigations/artifacts"
 LOCK, DRAFT = ".promotion-gate.lock", ".unfinished-"
+FLEET = "fleet.json"  # of several hosts, in the root itself
 RUN_MARKS = ("index.json", "policy.yml")
 
 
 class Evidence:
-    """What the gate itself writes into a checkout: runs, what stands beside them, the baselines, and the lock.
+    """What the gate itself writes into a checkout: runs, what stands beside them, the baselines, the lock, fleet.json.
 
     `root` is this ticket's folder, relative to the top level; roots of other tickets lie in LAYOUT. Nothing else in
     them is left out: a root may be set to a folder that holds something of the application.
@@ -38,6 +39,8 @@ class Evidence:
         return self.holds(path) or (of_other_ticket and not below(path, self.root))
 
     def in_run(self, path: str, committed: bool) -> bool:
+        if path == f"{self.root}/{FLEET}":
+            return True
         parts = path.rstrip("/").split("/")
         depth = len([part for part in self.root.split("/") if part])
         for end in range(depth + 1, len(parts) + 1):

@@ -33,9 +33,8 @@ from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.report.tracker import CREATE, UPDATE, Commands, check_issue_commands, hand_over
 from promotion_gate.run import checklists, completion, reading
 from promotion_gate.run.arguments import Command, parser_of
-from promotion_gate.run.opening import open_run
+from promotion_gate.run.fleet import begin_runs, open_runs
 from promotion_gate.run.recording import check_request, record_from_promote, record_from_runs
-from promotion_gate.run.resume import begin_resume
 from promotion_gate.run.sharing import share_run
 
 PROMOTE, HOLD, USAGE, NO_DECISION = 0, 1, 2, 3
@@ -198,7 +197,7 @@ def _request() -> object:
 
 
 def _open(options: argparse.Namespace) -> int:
-    print(json.dumps(open_run(_request())))
+    print(json.dumps(open_runs(_request())))
     return 0
 
 
@@ -215,7 +214,7 @@ def _baseline(options: argparse.Namespace) -> int:
 
 
 def _begin(options: argparse.Namespace) -> int:
-    print(json.dumps(begin_resume(_request())))
+    print(json.dumps(begin_runs(_request())))
     return 0
 
 

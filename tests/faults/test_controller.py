@@ -101,7 +101,7 @@ def _callback_raises(event: str) -> Callable[[Ground, Path], Run]:
 def _stats_raise(ground: Ground, folder: Path) -> Run:
     """The last hook, in a run that holds."""
     ground.say("sinfo", "sinfo/drained")
-    old = "end = self._backstop.end()"
+    old = "end = self._following.end()"
     return ground.gate(project=edited(folder / "checkout", "callback_plugins/evidence.py", old, "end = 1 / 0"))
 
 

@@ -234,11 +234,12 @@ def test_a_process_of_its_own_writes_as_before(terminal: Terminal) -> None:
 def test_the_rows_are_what_runs_and_what_waits() -> None:
     now = 0.0
     progress = Progress(lambda text, tone: None, lambda: now)
-    progress.opened("r", 1, {"a": 3.0}, [("vm", "a"), ("vm", "b"), ("here", "c")])
+    progress.opened("r", 1, {"a": 3.0})
+    progress.wait_for([("vm", "a"), ("vm", "b"), ("here", "c")])
     assert [(row.name, row.seconds) for row in progress.rows()] == [("a", None), ("b", None), ("c", None)]
     progress.started(Gate(1, "a", "A", "vm"))
     now = 2.0
     assert progress.rows()[0] == Row("vm", "a", 1, 2.0, 3.0)
-    progress.ended("a", "PASS")
+    progress.ended("a", "vm", "PASS")
     progress.broken(Gate(2, "b", "B", "vm"), "unreachable")
     assert [row.name for row in progress.rows()] == ["c"]

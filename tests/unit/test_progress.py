@@ -34,7 +34,7 @@ def test_a_gate_has_a_line_as_it_starts_and_one_as_it_ends() -> None:
     screen.progress.started(SMOKE)
     screen.progress.started(SMOKE)  # more than one trip
     screen.now += 10
-    screen.progress.ended("slurm_smoke", "PASS")
+    screen.progress.ended("slurm_smoke", "aiida-vm", "PASS")
     assert [text for text, _ in screen.lines] == [
         "    0.0 s  run r1, attempt 2 is open",
         "    1.5 s  gate 4 starts on aiida-vm: AiiDA to Slurm VM smoke (12.0 s last time)",
@@ -46,7 +46,9 @@ def test_a_gate_has_a_line_as_it_starts_and_one_as_it_ends() -> None:
 def test_what_did_not_pass_is_said_at_once_with_what_it_means() -> None:
     screen = Screen()
     screen.progress.started(SMOKE)
-    screen.progress.ended("slurm_smoke", "FAIL", "node aiida-vm is drained, and " * 5 + "(slurm_smoke.node)")
+    screen.progress.ended(
+        "slurm_smoke", "aiida-vm", "FAIL", "node aiida-vm is drained, and " * 5 + "(slurm_smoke.node)"
+    )
     assert "gate 4 FAIL after 0.0 s: node aiida-vm is drained" in screen.text
     assert "this run will decide HOLD" in screen.text
     assert all(len(line) <= 80 for line in screen.text.splitlines())
@@ -98,7 +100,7 @@ def test_a_watcher_that_fails_changes_nothing() -> None:
         def opened(self, bundle: Path) -> None:
             raise ValueError(bundle)
 
-        def recorded(self, bundle: Path, gate: str) -> None:
+        def recorded(self, bundle: Path, gate: str, host: str) -> None:
             raise AssertionError
 
         def closed(self) -> None:

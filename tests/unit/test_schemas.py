@@ -68,7 +68,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_schema_is_read_by_a_test() -> None:
     names = {path.name.removesuffix(".schema.json") for path in SCHEMAS.iterdir()}
-    assert names == {"index", "promotion-decision", "baseline", "policy", "sign-off", "issue", "verify-report"}
+    assert names == {"index", "promotion-decision", "baseline", "policy", "sign-off", "issue", "verify-report", "fleet"}
 
 
 @pytest.mark.parametrize("name", schemas.TYPES)

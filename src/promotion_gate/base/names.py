@@ -24,6 +24,8 @@ PAGE, JUNIT, CTRF, STATEMENT = "report.html", "junit.xml", "ctrf.json", "promoti
 RENDERED = (PAGE, JUNIT, CTRF, STATEMENT)
 SUMS_FILE = "SHA256SUMS"
 SIGNATURE_FILE = SUMS_FILE + ".sig"
+# In an evidence root with a folder of runs per host: what the newest run decided about each.
+FLEET_FILE = "fleet.json"
 ATTEMPTS = "attempts"
 # A file with this prefix was being written when its process was killed; it is ignored.
 UNFINISHED = ".unfinished-"

@@ -21,6 +21,7 @@ from promotion_gate.base.files import make_folder, read_file, read_json, sha256,
 from promotion_gate.base.names import ATTEMPTS, DECISION_JSON, INDEX_FILE, SUMS_FILE
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp
 from promotion_gate.base.typed import Length, Number, OptionalSha256, Sha256, Stamp, plain, read, recorded
+from promotion_gate.bundle.fleet import host_roots, is_fleet
 
 BASELINE_SCHEMA: Literal[1] = 1
 TIMES = 3
@@ -114,9 +115,15 @@ def read_baseline_dir(folder: Path, root: Path, now: datetime) -> tuple[Baseline
                 "it, and record a new baseline."
             )
         if baseline.source == "promote":
-            _check_run(baseline, path, (root, folder.parent))
+            _check_run(baseline, path, _roots_of(root, folder))
         found.append(baseline)
     return tuple(sorted(found, key=lambda item: (item.recorded_at, item.run_id)))
+
+
+def _roots_of(root: Path, folder: Path) -> list[Path]:
+    """Where the runs of the baselines in `folder` are: in an evidence root of several hosts, in the folder of one."""
+    fleets = [place for place in dict.fromkeys((root.parent, folder.parent)) if is_fleet(place)]
+    return [root, folder.parent, *(of_host for fleet in fleets for of_host in host_roots(fleet))]
 
 
 def _check_run(baseline: Baseline, path: Path, roots: Iterable[Path]) -> None:
@@ -172,6 +179,11 @@ def baselines_to_json(baselines: tuple[Baseline, ...]) -> str:
     return to_json({"baselines": [baseline.as_dict() for baseline in baselines]})
 
 
+def _measured(baseline: Baseline) -> Baseline:
+    """A baseline without what its recorder adds: the second in which the result came in, and the seal of its bundle."""
+    return replace(baseline, seal_sha256="", recorded_at="")
+
+
 def write_baseline(folder: Path, baseline: Baseline) -> Path:
     """Adds one baseline; an earlier one is never overwritten. Raises GateError if the directory cannot be written."""
     path = folder / f"{baseline.run_id}-{baseline.source}.json"
@@ -182,8 +194,8 @@ def write_baseline(folder: Path, baseline: Baseline) -> Path:
                 break
             with contextlib.suppress(GateError):
                 there = read_baseline(read_json(path), str(path))
-                # A resume that keeps gate 2 seals the same times again.
-                if replace(there, seal_sha256="") == replace(baseline, seal_sha256=""):
+                # A resume that keeps gate 2 seals the same times again, and so do the runs of several hosts.
+                if _measured(there) == _measured(baseline):
                     return path
             path = folder / f"{baseline.run_id}-{baseline.source}-{number}.json"
         write_atomically(path, to_json(baseline.as_dict()))

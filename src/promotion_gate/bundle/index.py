@@ -243,6 +243,10 @@ class Index:
         found = {(item.gate, item.file) for item in self.commands} | {(item.gate, item.file) for item in self.artifacts}
         return {file for gate, file in found if gates is None or gate in gates}
 
+    def awaits(self, gate: str) -> bool:
+        """Whether the newest attempt collects a gate; what an earlier one collected is kept."""
+        return gate not in self.gates or self.gates[gate].attempt == self.attempt
+
     def host_of(self, gate: str) -> str | None:
         """The inventory name of the host that the plan has for a gate."""
         return next((planned.host for planned in self.plan if planned.gate == gate), None)

@@ -17,6 +17,7 @@ from promotion_gate.base.files import MAX_JSON_BYTES, read_file, sha256
 from promotion_gate.base.model import beside_gates
 from promotion_gate.base.names import DECISION_JSON, INDEX_FILE, SUMS_FILE
 from promotion_gate.bundle.baseline import timed_runs
+from promotion_gate.bundle.fleet import check_of_one_host
 from promotion_gate.bundle.history import Link, chain_breaks, check_no_link, run_folders, stray_problems
 
 
@@ -59,9 +60,10 @@ class History:
 
 
 def overview(root: Path) -> History:
-    """Raises InputError if it is not an evidence root."""
+    """Raises InputError if it is not an evidence root, BundleError if it has the folders of several hosts."""
     if not root.is_dir():
         raise InputError(f"{root} is not a folder. Name the evidence root: the folder that holds the runs.")
+    check_of_one_host(root)
     folders = run_folders(root)
     if not folders:
         raise InputError(f"{root} has no run. Name the evidence root: the folder that holds the runs.")

@@ -29,6 +29,7 @@ from promotion_gate.bundle.index import (
     Command,
     Event,
     GateRecord,
+    Index,
     Planned,
     Probe,
     Refused,
@@ -57,13 +58,15 @@ class Recorder:
             raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
         self._know(known, {})
         if run is not None:
-            words = {
-                name: [self._redactor.text(str(entry)) for entry in run.get(name, ())]
-                for name in ("extra_vars", "options")
-            }
+            listed = ("extra_vars", "options")
+            words = {name: [self._redactor.text(str(entry)) for entry in run.get(name, ())] for name in listed}
             called = read(Run, {**self._index.run, **run, **words}, "how the playbook was called")
             self._index = replace(self._index, run=called)
         self._save()
+
+    @property
+    def index(self) -> Index:
+        return self._index
 
     def trip(self, result: Mapping[str, Any], host: str, known: Iterable[str] = ()) -> None:
         """Records what one trip of the module gate_commands brought back from `host` (its inventory name).
@@ -277,11 +280,8 @@ class Recorder:
                 Refused(str(entry.get("path", ""))[:500], str(entry.get("reason", ""))[:500]) for entry in refused
             ),
         )
-        self._index = replace(
-            self._index,
-            artifacts=(*self._index.artifacts, *kept),
-            artifact_sets=(*self._index.artifact_sets, whole),
-        )
+        index = self._index
+        self._index = replace(index, artifacts=(*index.artifacts, *kept), artifact_sets=(*index.artifact_sets, whole))
 
     def _written(self, name: str) -> bytes:
         """What this attempt has written into a transcript so far; a file that nobody recorded does not count."""

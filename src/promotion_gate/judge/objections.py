@@ -13,9 +13,9 @@ from promotion_gate.base.model import GateResult, Status, did_not_pass
 from promotion_gate.base.people import is_person, same_person
 from promotion_gate.base.policy import COMPONENTS, GatePolicy
 from promotion_gate.bundle.load import Bundle, once
-from promotion_gate.judge.identity import Identity, gate_identity, same_machine
+from promotion_gate.judge.identity import Identity, gate_identity, identity, same_machine
 from promotion_gate.judge.parsers.text import key_values
-from promotion_gate.judge.timing import timing_objections
+from promotion_gate.judge.timing import in_fleet, timing_objections
 
 # A prefix (slurm-wlm) and a Debian revision after the version belong to the package, not to the version.
 _VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[0-9]{1,9})?")
@@ -83,17 +83,40 @@ def _machines(bundle: Bundle) -> Iterator[str]:
                 f"{host} and {other_host} are the same machine (gate {gate.id} and gate {other_gate.id} ran on it): "
                 f"the connection to {other_host} does not leave it, or both names belong to it."
             )
+    for mine, other_host, one, other in _alike_in_fleet(bundle):
+        if not bundle.policy.same_machine and not _other_boot(one, other):
+            yield (
+                f"{mine} and {other_host} are the same machine, and this run decides about both: both names belong to "
+                f"it, or the connection to {other_host} leads to {mine}. Keep one of them in the inventory."
+            )
 
 
 def clones(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
     """Warnings for the first gate of a host with the machine id of another host: both were made from one image."""
     for (host, _, one), (other_host, other_gate, other) in _alike(bundle):
         if other_gate is gate and _other_boot(one, other):
-            yield (
-                f"{other_host} has the same machine id as {host} but is another machine: both are clones of one image, "
-                f"and evidence of one could pass for the other's. On {other_host}, run `sudo rm /etc/machine-id && "
-                "sudo systemd-machine-id-setup`."
-            )
+            yield _cloned(host, other_host)
+    if gate is next(found for found in bundle.policy.gates if found.hosts == bundle.policy.subject):
+        for mine, host, one, other in _alike_in_fleet(bundle):
+            if _other_boot(one, other):
+                yield _cloned(host, mine)
+
+
+def _cloned(host: str, clone: str) -> str:
+    return (
+        f"{clone} has the same machine id as {host} but is another machine: both are clones of one image, and evidence "
+        f"of one could pass for the other's. On {clone}, run `sudo rm /etc/machine-id && sudo "
+        "systemd-machine-id-setup`."
+    )
+
+
+def _alike_in_fleet(bundle: Bundle) -> Iterator[tuple[str, str, Identity, Identity]]:
+    """This host and each other one that the run decides about and that says it is the same machine."""
+    index = bundle.index
+    said = {host: identity(probe.output) for host, probe in index.probes.items() if not probe.problem}
+    for mine, host in in_fleet(index):
+        if mine in said and host in said and same_machine(said[mine], said[host]):
+            yield mine, host, said[mine], said[host]
 
 
 _Ran = tuple[str, GatePolicy, Identity]

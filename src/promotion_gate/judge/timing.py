@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from promotion_gate.base.policy import GatePolicy
-from promotion_gate.bundle.index import Probe
+from promotion_gate.bundle.index import Index, Probe
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge.identity import identity
 
@@ -48,6 +48,13 @@ def _on_one_machine(bundle: Bundle) -> Iterator[tuple[GatePolicy, GatePolicy]]:
             yield one, two
 
 
+def in_fleet(index: Index) -> Iterator[tuple[str, str]]:
+    """The host of the subject that this bundle is about, and each other one that the same run decides about."""
+    mine, fleet = str(index.settings.get("vm")), index.settings.get("fleet")
+    hosts = map(str, fleet) if isinstance(fleet, (list, tuple)) else ()
+    return ((mine, host) for host in hosts if host != mine)
+
+
 def timing_objections(bundle: Bundle) -> Iterator[str]:
     """Two timed gates on one machine disturb each other or wait for each other, so no plan suits both."""
     for one, two in _on_one_machine(bundle):
@@ -56,12 +63,16 @@ def timing_objections(bundle: Bundle) -> Iterator[str]:
             f"{bundle.index.host_of(two.name)} are the same machine. Run both on one host, or remove `alone` from one "
             "of them in the checklist."
         )
+    for gate in (gate for gate in bundle.policy.gates if gate.alone and gate.hosts == bundle.policy.subject):
+        for mine, host in in_fleet(bundle.index):
+            if shares_load(bundle.index.probes, mine, host):
+                yield f"Gate {gate.id} is timed (alone) on {mine} and on {host} at once, and they are one machine."
 
 
 def timing_warnings(bundle: Bundle, gate: GatePolicy) -> Iterator[str]:
     """Says that a gate was timed while others ran on its machine, because an operator asked for it."""
     index, host = bundle.index, bundle.index.host_of(gate.name)
-    others = sorted({planned.host for planned in index.plan} - {host})
+    others = sorted({*(planned.host for planned in index.plan), *(name for _, name in in_fleet(index))} - {host})
     beside = [other for other in others if host and shares_load(index.probes, host, other)]
     if gate.alone and beside and index.settings.get("promotion_side_by_side") is True:
         yield (

@@ -14,6 +14,7 @@ from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.escape import visible
 from promotion_gate.base.model import Decision, Status, beside_gates
 from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stamp, stamp, utc_now
+from promotion_gate.bundle.fleet import check_of_one_host
 from promotion_gate.bundle.history import check_no_link
 from promotion_gate.bundle.newest import newest_folder
 from promotion_gate.prove.signoff import read_signoff
@@ -66,8 +67,9 @@ def _lines(name: str, text: str) -> list[str]:
 def find_bundle(bundle: str, root: Path | None) -> Path:
     """The bundle that is meant: a folder, or `latest` of an evidence root.
 
-    Raises InputError for a question that cannot be asked, BundleError where the newest run is a link or the chain of
-    runs does not hold: an older decision must not speak for one that was put out of sight.
+    Raises InputError for a question that cannot be asked, BundleError where the root is of several hosts, where the
+    newest run is a link or the chain of runs does not hold: an older decision must not speak for one that was put out
+    of sight.
     """
     if bundle != LATEST:
         if root is not None:
@@ -77,6 +79,7 @@ def find_bundle(bundle: str, root: Path | None) -> Path:
         raise InputError("`latest` needs --root DIR, the evidence root of the runs.")
     if not root.is_dir():
         raise InputError(f"--root {root} is not a folder; name the evidence root of the runs.")
+    check_of_one_host(root)
     newest = newest_folder(root)
     check_no_link(newest)
     problem = next(chain_problems(root), "")

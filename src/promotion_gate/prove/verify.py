@@ -22,6 +22,7 @@ from promotion_gate.base.names import (
     SIGNATURE_FILE,
     SUMS_FILE,
 )
+from promotion_gate.bundle.fleet import check_of_one_host
 from promotion_gate.bundle.history import Link, broken_links, links_of, run_folders
 from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
@@ -233,6 +234,10 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
     check_allowed_signers(allowed_signers)
     if not root.is_dir():
         return Report(str(root), (Finding("chain", False, f"{root} is not a folder"),))
+    try:
+        check_of_one_host(root)
+    except BundleError as error:
+        return Report(str(root), (Finding("chain", False, str(error)),))
     folders = run_folders(root)
     found = links_of(root)
     broken = list(chain_problems(root, found))

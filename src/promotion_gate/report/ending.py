@@ -17,11 +17,12 @@ COLUMNS = 80
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What the end says beside the record: where the bundle is, the line of an evidence file that each check judged,
-    and what became of the follow-up issue."""
+    what became of the follow-up issue, and whether the command for a re-run is to be said here."""
 
     bundle: str
     lines: Mapping[str, int] = field(default_factory=dict)
     issue: str = ""
+    again: bool = True
 
 
 def ending(record: Mapping[str, Any], beside: Beside) -> str:
@@ -41,7 +42,7 @@ def _lines(record: Mapping[str, Any], beside: Beside) -> Iterator[str]:
         yield f"issue:    {visible(beside.issue)}"
     if record["decision"] == "PROMOTE":
         yield f"verify:   promotion-gate verify {beside.bundle}"
-    else:
+    elif beside.again:
         yield f"re-run:   {record['rerun_command']}"  # to the letter, it is pasted
 
 

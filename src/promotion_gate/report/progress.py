@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -55,6 +55,7 @@ class Progress:
         self._began = clock()
         self._running: dict[tuple[str, str], _Running] = {}
         self._last: Mapping[str, float] = {}
+        self._fleet: Collection[str] = ()
         self._waiting: dict[tuple[str, str], None] = {}  # in the order of the plan
 
     @property
@@ -70,12 +71,13 @@ class Progress:
         ]
         return running + [Row(host, name, None, None, self._last.get(name)) for host, name in list(self._waiting)]
 
-    def opened(
-        self, run_id: str, attempt: int, last: Mapping[str, float], waiting: Iterable[tuple[str, str]] = ()
-    ) -> None:
-        """`last`: by gate, the seconds that it took last time; `waiting`: host and gate of what is to run."""
-        self._last = last
-        self._waiting |= dict.fromkeys(waiting)
+    def wait_for(self, gates: Iterable[tuple[str, str]]) -> None:
+        """Host and gate of what is to run."""
+        self._waiting |= dict.fromkeys(gates)
+
+    def opened(self, run_id: str, attempt: int, last: Mapping[str, float], fleet: Collection[str] = ()) -> None:
+        """`last`: by gate, the seconds that it took last time; `fleet`: the hosts that it decides about, if several."""
+        self._last, self._fleet = last, fleet
         again = f", attempt {attempt}" if attempt > 1 else ""
         self._line(f"run {run_id}{again} is open")
 
@@ -93,17 +95,18 @@ class Progress:
             usually = f" ({last:.1f} s last time)" if last is not None else ""
             self._line(f"gate {gate.id} starts on {gate.host}: {gate.title}{usually}")
 
-    def ended(self, name: str, status: str, reason: str = "") -> None:
+    def ended(self, name: str, host: str, status: str, reason: str = "") -> None:
         """The evidence of a gate is on disk; `reason` says in one sentence what did not pass."""
-        for key in [key for key in self._running if key[1] == name]:
-            running = self._running.pop(key)
+        running = self._running.pop((host, name), None)
+        if running:
             taken = self._clock() - running.since
-            line = f"gate {running.gate.id} {status} after {taken:.1f} s"
+            where, of_one = (f" on {host}" if self._fleet else ""), (f" for {host}" if host in self._fleet else "")
+            line = f"gate {running.gate.id} {status}{where} after {taken:.1f} s"
             if status == "PASS":
                 self._line(line, Tone.GOOD)
             else:
                 self._line(f"{line}: {reason}" if reason else line, Tone.BAD)
-                self._note("this run will decide HOLD; gates that do not rest on it still run", Tone.BAD)
+                self._note(f"this run will decide HOLD{of_one}; gates that do not rest on it still run", Tone.BAD)
 
     def broken(self, gate: Gate, message: str) -> None:
         """Something happened instead of a result: a task failed, or the host was not reached."""

@@ -26,6 +26,9 @@ class End:
 
     text: str
     promotes: bool
+    bundle: Path | None = None
+    decision: Decision | None = None
+    problem: str = ""
 
 
 _claims = itertools.count()
@@ -39,7 +42,9 @@ def claim() -> bool:
 class Backstop:
     """Follows a run from the outside: armed, opened, closed, and whether the recorder met an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, alone: bool = True) -> None:
+        """`alone`: whether this is all that its playbook is about; else the command for a re-run is said for all."""
+        self._alone = alone
         self._armed = False
         self._bundle: Path | None = None
         self._attempt = 0
@@ -72,10 +77,11 @@ class Backstop:
             problem = f"the evidence recorder failed ({self._error}); evidence may be missing."
         said = []
         if self._bundle and decision and (not problem or decision.decision == "HOLD"):
-            said.append(ending(decision.as_dict(), _beside(self._bundle, decision)))
+            said.append(ending(decision.as_dict(), _beside(self._bundle, decision, self._alone)))
         if problem:
             said.append(f"HOLD: {problem}")
-        return End("\n".join(said), decision is not None and decision.decision == "PROMOTE" and not problem)
+        promotes = decision is not None and decision.decision == "PROMOTE" and not problem
+        return End("\n".join(said), promotes, self._bundle, decision, problem)
 
     def _decision(self) -> tuple[Decision | None, str]:
         """What the evidence on disk gives, and why the sealed record does not stand; an empty string if it does."""
@@ -93,7 +99,7 @@ class Backstop:
         return decision, ""
 
 
-def _beside(folder: Path, decision: Decision) -> Beside:
+def _beside(folder: Path, decision: Decision, alone: bool) -> Beside:
     """What readers want beside the record: the line of the evidence that speaks of each fault."""
     lines = {}
     for check in (check for gate in decision.gates for check in gate.checks):
@@ -102,4 +108,4 @@ def _beside(folder: Path, decision: Decision) -> Beside:
             number = judged_line(check.observed, text)
             if number:
                 lines[check.id] = number
-    return Beside(str(folder), lines, said_of(folder, decision.attempt))
+    return Beside(str(folder), lines, said_of(folder, decision.attempt), alone)

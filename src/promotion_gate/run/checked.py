@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,15 @@ def named_policy(given: Given, kept: Mapping[str, Any] | None) -> str:
     asked = given.first("promotion_policy")
     asked = (kept or {}).get("promotion_policy") if unset(asked) else asked
     return text(VARIABLES["promotion_policy"].default if unset(asked) else asked, "promotion_policy")
+
+
+def subject_of(hosts: Mapping[str, Any], directory: str) -> str:
+    """The group whose hosts get a decision each; empty for a checklist that cannot be read, which open_run() says."""
+    fields = Fields({"hosts": hosts, "directory": directory}, "the variables of the hosts", InputError)
+    with suppress(InputError):
+        called = named_policy(Given(fields), None)
+        return read_policy(checklist_text(called, fields), called).subject
+    return ""
 
 
 def _of_roles(

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from promotion_gate.base.policy import Policy, own_files
 from promotion_gate.base.times import RUN_ID_FORMAT, stamp, utc_now
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import baselines_to_json, read_baseline_dir
+from promotion_gate.bundle.fleet import host_roots, is_fleet
 from promotion_gate.bundle.history import read_run
 from promotion_gate.bundle.index import INDEX_SCHEMA, Index
 from promotion_gate.bundle.newest import Look, latest_moment, looks, newest_run, previous_seal, root_id
@@ -38,24 +40,53 @@ from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN, known_secrets, masked
 from promotion_gate.run.plan import set_by_operator
 from promotion_gate.run.resume import plan_resume
+from promotion_gate.run.roles import Role
 from promotion_gate.run.settings import VARIABLES, Mistakes
 from promotion_gate.run.sharing import check_group, grant_group, share
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose settings are checked. `host` has a folder of its own in the evidence root, unless it is empty."""
+
+    host: str
+    settings: dict[str, Any]
+    policy: Policy
+    roles: Mapping[str, Role]
+    checklist: str
+    resumes: bool
+
+    @property
+    def root(self) -> Path:
+        """The folder that the run goes into."""
+        return Path(self.settings["promotion_evidence_root"]) / self.host
+
+
 def open_run(request: object) -> dict[str, Any]:
-    """Opens a new run or prepares a resume.
+    """Opens a new run or prepares a resume; see checked_request() and opened()."""
+    asked = checked_request(request)
+    make_root(asked)
+    return opened(asked)
+
+
+def checked_request(
+    request: object, host: str = "", kept: Mapping[str, Any] | None = None, resumes: bool | None = None
+) -> Asked:
+    """Checks what an operator set, before anything is written.
 
     `request` is what roles/gate_common hands over: `hosts` (by group the variables of its first host: `values`,
     `errors` of those that cannot be evaluated, `secrets`, the values to mask, and `local`, whether it is this
     machine), `groups` (lists of hosts), `inventory` (sources), `directory` (where the playbook is), `roles` (folders
-    that Ansible searches for roles). Returns plain data for the plays: bundle, run_id, gates to run, effective
-    settings, and what for_the_plays() adds. Raises InputError with one line per mistake, or GateError.
+    that Ansible searches for roles). `kept` are the settings of an earlier run that count where nothing is set; by
+    default those of the run that promotion_resume names. Raises InputError with one line per mistake.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     mistakes = Mistakes()
     given = Given(fields)
     mistakes.redactor = given.redactor
-    kept = _resumed(given, mistakes)
+    if resumes is None:
+        kept = _resumed(given, mistakes)
+        resumes = kept is not None
     optional = tuple(VARIABLES) if kept is None and given.first("promotion_resume") else ()
     settings, policy, roles = checked_settings(fields, given, mistakes, kept, optional)
     with mistakes.noting():
@@ -66,15 +97,21 @@ def open_run(request: object) -> dict[str, Any]:
         check_group(settings["promotion_evidence_group"])
     mistakes.stop()
     settings[KNOWN] = known_secrets(settings, given.marked)
-    root = Path(settings["promotion_evidence_root"])
-    _writable(root, settings["promotion_evidence_group"])
-    check_free(root)
     checklist = checklist_text(settings["promotion_policy"], fields)
-    if kept is not None:
-        run = plan_resume(root, settings, checklist, settings["promotion_policy"])
+    return Asked(host, settings, policy, roles, checklist, resumes)
+
+
+def opened(asked: Asked, moment: datetime | None = None) -> dict[str, Any]:
+    """Opens a new run, at `moment` if there is one, or prepares a resume.
+
+    Returns plain data for the plays: bundle, run_id, gates to run, effective settings, and what for_the_plays() adds.
+    Raises InputError or GateError.
+    """
+    if asked.resumes:
+        run = plan_resume(asked.root, asked.settings, asked.checklist, asked.settings["promotion_policy"])
     else:
-        run = new_run(root, settings, policy, checklist)
-    return {**run, **for_the_plays(policy, settings, roles, str(run["run_id"]))}
+        run = new_run(asked.root, asked.settings, asked.policy, asked.checklist, moment)
+    return {**run, **for_the_plays(asked.policy, asked.settings, asked.roles, str(run["run_id"]))}
 
 
 def _resumed(given: Given, mistakes: Mistakes) -> dict[str, Any] | None:
@@ -86,6 +123,21 @@ def _resumed(given: Given, mistakes: Mistakes) -> dict[str, Any] | None:
             # The run stays where it was found: a copied or moved folder must not write into the original.
             return {**newest_run(root, str(resumed)).settings, "promotion_evidence_root": str(root)}
     return None
+
+
+def make_root(asked: Asked) -> None:
+    """Makes the folder that the run goes into, if it is not there.
+
+    Raises InputError for one that a run must not be in or that nobody can write, GateError where a run is under way.
+    """
+    root = Path(asked.settings["promotion_evidence_root"])
+    if is_fleet(root.parent) and root in host_roots(root.parent):
+        raise InputError(
+            f"promotion_evidence_root {root} is the folder of one host in {root.parent}, which is the evidence root of "
+            f"several. Set it to {root.parent}."
+        )
+    _writable(asked.root, asked.settings["promotion_evidence_group"])
+    check_free(asked.root)
 
 
 def _writable(root: Path, group: str | None) -> None:
@@ -113,7 +165,7 @@ def abandon(bundle: Path) -> None:
         shutil.rmtree(bundle)
 
 
-def _later_than_all(root: Path, there: Sequence[Look]) -> datetime:
+def later_than_all(root: Path, there: Sequence[Look]) -> datetime:
     """When a run that is opened now is opened: the newest run is found by that, so it is later than every other.
 
     Within the second of another run it waits for the next one. Raises InputError where the clock went back.
@@ -133,9 +185,11 @@ def _later_than_all(root: Path, there: Sequence[Look]) -> datetime:
     return now
 
 
-def new_run(root: Path, settings: dict[str, Any], policy: Policy, checklist: str) -> dict[str, Any]:
+def new_run(
+    root: Path, settings: dict[str, Any], policy: Policy, checklist: str, moment: datetime | None = None
+) -> dict[str, Any]:
     there = looks(root)
-    opened = _later_than_all(root, there)
+    opened = moment or later_than_all(root, there)
     run_id = settings["promotion_run_id"]
     run_id = check_run_id(run_id) if run_id is not None else opened.strftime(RUN_ID_FORMAT)
     bundle = root / run_id

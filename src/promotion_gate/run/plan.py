@@ -32,17 +32,21 @@ def plan_of(policy: Policy, settings: Mapping[str, Any], probes: Mapping[str, Pr
 
     Each host runs its own gates in order, all hosts side by side. Where that would disturb a gate whose timing is
     judged, it and what its host runs before it are the first wave, and everything else on that machine is the second.
-    A host that was not probed yet may be any machine.
+    A host that was not probed yet may be any machine. `fleet` are the hosts of the subject, where they are several: the
+    gates of each of them run in this plan or in one of its own.
     """
     hosts = {gate.hosts: settings["hosts"].get(gate.hosts, "") for gate in policy.gates}
+    fleet = settings.get("fleet", ())
+    everywhere = {*hosts.values(), *fleet}
+    timed = {host for gate in policy.gates if gate.alone for host in (fleet if gate.hosts == policy.subject else ())}
+    timed |= {hosts[gate.hosts] for gate in policy.gates if gate.alone}
     chosen = settings["promotion_gates"]
     found = []
     for gate in policy.gates:
         host = hosts[gate.hosts]
         here = [other for other in policy.gates if hosts[other.hosts] == host]
         timed_later = any(other.alone for other in here[here.index(gate) :])
-        timed = {hosts[other.hosts] for other in policy.gates if other.alone}
-        second = not timed_later and crowded(host, timed, hosts.values(), settings, probes)
+        second = not timed_later and crowded(host, timed, everywhere, settings, probes)
         found.append(Planned(gate.name, host, 2 if second else 1, chosen is None or gate.name in chosen))
     return tuple(found)
 

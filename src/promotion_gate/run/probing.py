@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.names import POLICY_FILE
+from promotion_gate.base.policy import Policy
 from promotion_gate.base.policy_reading import load_policy, policy_text
 from promotion_gate.base.redact import Redactor
-from promotion_gate.bundle.index import Probe
+from promotion_gate.bundle.index import Probe, read_index, write_index
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.parsers.failures import failure_text, trouble
 from promotion_gate.run.plan import plan_of
@@ -33,5 +36,15 @@ def probe_of(result: Mapping[str, Any]) -> Probe:
 
 def record_probe(recorder: Recorder, host: str, result: Mapping[str, Any]) -> None:
     """Records what a host answered, and the plan: which gates may run at the same time depends on their machines."""
-    policy = load_policy(policy_text(recorder.folder / POLICY_FILE), POLICY_FILE)
+    policy = _policy(recorder.folder)
     recorder.probe(host, probe_of(result), lambda settings, probes: plan_of(policy, settings, probes))
+
+
+def note_probes(folder: Path, probes: Mapping[str, Probe]) -> None:
+    """Notes what the hosts answered in a run that was opened before and into which nothing is recorded yet."""
+    index = read_index(folder)
+    write_index(folder, replace(index, probes=probes, plan=plan_of(_policy(folder), index.settings, probes)))
+
+
+def _policy(folder: Path) -> Policy:
+    return load_policy(policy_text(folder / POLICY_FILE), POLICY_FILE)

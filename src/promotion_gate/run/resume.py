@@ -66,9 +66,26 @@ def begin_resume(request: object) -> dict[str, Any]:
     InputError where nothing is to be re-run.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
-    plan = Fields(fields.mapping("plan"), "the plan of the resume", InputError)
-    answers = {str(host): answer for host, answer in fields.mapping("probes").items()}
-    probes = {host: probe_of(answer if isinstance(answer, Mapping) else {}) for host, answer in answers.items()}
+    plan = fields.mapping("plan")
+    run = begun(plan, answered(fields))
+    if run is None:
+        folder = Path(plan["bundle"])
+        raise InputError(
+            f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
+            f"`promotion-gate check {folder}` whether the decision still holds."
+        )
+    return run
+
+
+def answered(fields: Fields) -> dict[str, Probe]:
+    """What each host answered."""
+    answers = fields.mapping("probes")
+    return {str(host): probe_of(item if isinstance(item, Mapping) else {}) for host, item in answers.items()}
+
+
+def begun(planned: Mapping[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any] | None:
+    """A run of plan_resume() with the gates that it re-runs; None, and the run is as it was, where it needs none."""
+    plan = Fields(planned, "the plan of the resume", InputError)
     folder, settings, policy = Path(plan.text("bundle")), plan.mapping("settings"), plan.mapping("policy")
     lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
     try:
@@ -81,10 +98,7 @@ def begin_resume(request: object) -> dict[str, Any]:
         reasons, passed_over = _chosen(needed, settings, checklist)
         if not reasons and plan.boolean("revoked"):
             restore(folder, archive_of(folder, plan.integer("attempt")))
-            raise InputError(
-                f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
-                f"`promotion-gate check {folder}` whether the decision still holds."
-            )
+            return None
         reopen(folder, settings, policy["text"], policy["name"], tuple(reasons), probes)
     except OSError as error:
         raise _not_reopened(folder, error) from None
@@ -92,7 +106,7 @@ def begin_resume(request: object) -> dict[str, Any]:
         lock.release()
     said = sentence(reasons, checklist) if reasons else "All gates had passed; what was cut off is the decision alone."
     chosen = [gate.name for gate in checklist.gates if gate.name in reasons]
-    return {**fields.mapping("plan"), "gates": chosen, "said": said + passed_over + void_from_now(folder)}
+    return {**planned, "gates": chosen, "said": said + passed_over + void_from_now(folder)}
 
 
 def _not_reopened(folder: Path, error: OSError) -> GateError:

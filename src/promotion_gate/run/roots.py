@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path, PurePosixPath
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.base.names import INDEX_FILE, POLICY_FILE
+from promotion_gate.base.names import FLEET_FILE, INDEX_FILE, POLICY_FILE
 from promotion_gate.run.lock import LOCK_FILE
 
 GIT_SECONDS = 60
@@ -34,7 +34,8 @@ def check_holds_no_tracked_file(root: str, checkout: str) -> None:
 
 
 def _is_evidence(path: PurePosixPath, runs: set[str]) -> bool:
-    return path.parts[0] == "baseline" or path.name == LOCK_FILE or any(str(folder) in runs for folder in path.parents)
+    of_the_root = path.parts[0] == "baseline" or path.name in (LOCK_FILE, FLEET_FILE)
+    return of_the_root or any(str(folder) in runs for folder in path.parents)
 
 
 def _tracked(checkout: str, folder: str) -> list[str]:

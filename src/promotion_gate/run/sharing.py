@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import GateError, InputError
+from promotion_gate.bundle.fleet import fleet_root_of
 
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
 
@@ -87,8 +88,9 @@ def share_run(bundle: Path, settings: Mapping[str, Any]) -> None:
         return
     folder = bundle.resolve()
     baselines = Path(str(settings.get("promotion_baseline_dir")))
+    root = fleet_root_of(folder) or folder.parent
     share(str(name), *_below(folder), *sorted(folder.parent.glob(f"{folder.name}.*")))
-    if baselines.is_relative_to(folder.parent):
+    if baselines.is_relative_to(root):
         share(str(name), *_below(baselines))
 
 

@@ -30,7 +30,7 @@ class Watcher(Protocol):
     def opened(self, bundle: Path) -> None:
         """A run was opened, or opened again, in this folder."""
 
-    def recorded(self, bundle: Path, gate: str) -> None:
+    def recorded(self, bundle: Path, gate: str, host: str) -> None:
         """The evidence of a gate is on disk."""
 
     def closed(self) -> None:

@@ -1,0 +1,143 @@
+"""The runs that a playbook records into: one, or one for each host that gets a decision.
+
+What goes wrong in one of them stands against that one alone, unless nobody can say whose fault it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promotion_gate.base.errors import GateError
+from promotion_gate.base.escape import visible
+from promotion_gate.bundle.fleet import fleet_root_of
+from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.run.backstop import Backstop, End
+from promotion_gate.run.fleet_end import end_of_fleet
+from promotion_gate.run.lock import RunLock
+from promotion_gate.run.opening import abandon
+from promotion_gate.run.probing import record_probe
+
+# Who is told that a recorder failed, beside the bundle.
+Report = Callable[[str, Exception], None]
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One run; without a recorder its bundle stays as an earlier run has left it."""
+
+    bundle: Path
+    recorder: Recorder | None
+    backstop: Backstop
+
+    @property
+    def records(self) -> bool:
+        return self.recorder is not None and not self.backstop.is_closed
+
+
+def _hosts(run: _Followed) -> set[str]:
+    return {planned.host for planned in run.recorder.index.plan} if run.recorder else set()
+
+
+class Following:
+    """Follows the runs of one playbook from the outside, to their end."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._runs: dict[Path, _Followed] = {}
+        self._locks: dict[Path, RunLock] = {}
+        self._fleet: Path | None = None
+        self._none = Backstop()  # what there is to say while no run is open
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a decision was promised and no run was opened yet."""
+        return self._none.is_waiting and not self._runs
+
+    def arm(self) -> None:
+        self._none.arm()
+
+    def open(self, bundle: Path, called: Mapping[str, Any], known: Iterable[str]) -> bool:
+        """Begins to record into a bundle; whether it is the first one. Raises GateError where another run is faster."""
+        first = not self._runs
+        self._fleet = fleet_root_of(bundle)
+        try:
+            for root in filter(None, (self._fleet, bundle.parent)):
+                if root not in self._locks:
+                    self._locks[root] = RunLock(root, bundle.name)
+        except GateError:
+            # Somebody was faster, and nothing is to stand behind their run.
+            for opened in self._fleet.glob(f"*/{bundle.name}") if self._fleet else [bundle]:
+                abandon(opened)
+            raise
+        self._follow(bundle, Recorder(bundle, called, known))
+        return first
+
+    def close(self, bundle: Path) -> bool:
+        """Ends the collection into a bundle; whether it was the first. One that was not opened stands as it is."""
+        if not self._runs:
+            return False  # what nobody has opened here is none of ours
+        first = not any(run.backstop.is_closed for run in self._runs.values())
+        run = self._runs.get(bundle) or self._follow(bundle)
+        if run.recorder:
+            self._each([run], lambda recorder: recorder.close())
+        run.backstop.closed()
+        return first
+
+    def trip(self, evidence: Mapping[str, Any], host: str, known: Iterable[str]) -> Path | None:
+        """Records the result of a gate into each bundle that waits for it; returns one of them."""
+        gate = str(evidence.get("gate"))
+        taking = [run for run in self._of(host) if run.recorder and run.recorder.index.awaits(gate)]
+        self._each(taking or self._of(host), lambda recorder: recorder.trip(evidence, host, known))
+        return taking[0].bundle if taking else None
+
+    def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:
+        self._each(self._of(host), lambda recorder: recorder.event(kind, gate, host, task, message))
+
+    def probe(self, host: str, result: Mapping[str, Any]) -> None:
+        """Each bundle is told of all hosts: which gates disturb one another, and who is whose alias, rests on it."""
+        self._each(self._recording(), lambda recorder: record_probe(recorder, host, result))
+
+    def failed(self, error: str) -> None:
+        """Something went wrong that belongs to no run: it stands against all of them."""
+        self._none.failed(error)
+        for run in self._runs.values():
+            run.backstop.failed(error)
+            if run.recorder and run.records:
+                with suppress(Exception):  # the backstop has it
+                    run.recorder.error(error)
+
+    def end(self) -> End | None:
+        """How the runs ended; None for a playbook that promised no decision and lost nothing."""
+        if not self._runs:
+            return self._none.end()
+        ends = [end for run in self._runs.values() if (end := run.backstop.end())]
+        return end_of_fleet(self._fleet, ends) if self._fleet else ends[0]
+
+    def _follow(self, bundle: Path, recorder: Recorder | None = None) -> _Followed:
+        run = self._runs[bundle] = _Followed(bundle, recorder, Backstop(alone=self._fleet is None))
+        run.backstop.opened(bundle)
+        return run
+
+    def _recording(self) -> list[_Followed]:
+        return [run for run in self._runs.values() if run.records]
+
+    def _of(self, host: str) -> list[_Followed]:
+        """The runs that a host has a part in; all of them for one that is in no plan, such as this machine."""
+        runs = self._recording()
+        return [run for run in runs if host in _hosts(run)] or runs
+
+    def _each(self, runs: Iterable[_Followed], action: Callable[[Recorder], None]) -> None:
+        for run in runs:
+            assert run.recorder is not None
+            try:
+                action(run.recorder)
+            except Exception as error:
+                said = visible(f"{type(error).__name__}: {error}")
+                run.backstop.failed(said)
+                self._report(said, error)
+                with suppress(Exception):  # the backstop has it
+                    run.recorder.error(said)

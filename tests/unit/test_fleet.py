@@ -1,0 +1,357 @@
+"""Several hosts with a decision each in one run: ordinary runs, opened together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import bundles
+import pytest
+
+from promotion_gate.__main__ import main
+from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.names import FLEET_FILE
+from promotion_gate.bundle.baseline import write_baseline
+from promotion_gate.bundle.fleet import read_fleet
+from promotion_gate.bundle.index import read_index
+from promotion_gate.prove.seal import seal
+from promotion_gate.prove.verify import verify_bundle
+from promotion_gate.run.backstop import End
+from promotion_gate.run.fleet import begin_runs, open_runs
+from promotion_gate.run.following import Following
+from promotion_gate.run.lock import RunLock
+
+HOSTS = ("vm-a", "vm-b")
+CALLED = {"recorder": "evidence", "check": False, "selection": ""}
+OTHER_VM = bundles.vm_probe(machine_id="88ceb62a43ada30304ea3dd09c8dd264").replace("IODgzAYfy2", "IODgzAYfy3")
+THIRD_VM = OTHER_VM.replace("88ceb6", "99ceb6").replace("AYfy3", "AYfy4")
+BY_HOST = {"vm-a": bundles.vm_probe(), "vm-b": OTHER_VM, "vm-c": THIRD_VM}
+
+
+def request(root: Path, *hosts: str, of: Mapping[str, Mapping[str, Any]] | None = None, **variables: Any) -> Any:
+    """What roles/gate_common hands over for these hosts; `of` has more variables of some of them."""
+    asked = bundles.request(root, **variables)
+    first = asked["hosts"]["aiida_vm"]
+    entries = {host: copy.deepcopy(first) for host in hosts}
+    for host, values in (of or {}).items():
+        entries[host]["values"].update(values)
+    rest = {"others": {host: entries[host] for host in hosts[1:]}} if len(hosts) > 1 else {}
+    asked["hosts"]["aiida_vm"] = {**entries[hosts[0]], **rest}
+    asked["groups"]["aiida_vm"] = list(hosts)
+    return asked
+
+
+def answers(*hosts: str, **changes: str) -> dict[str, Any]:
+    """What each host answers before the first gate; an empty text is one that does not."""
+    said = {"workspace-local": bundles.workspace_probe(), **{host: BY_HOST[host] for host in hosts}, **changes}
+    gone = {"unreachable": True, "msg": "Connection timed out"}
+    return {host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in said.items()}
+
+
+def on_host(gate: str, host: str) -> bundles.Trip:
+    trip = bundles.healthy_trips()[gate]
+    return bundles.elsewhere({gate: trip}, gate, output=BY_HOST[host])[gate] if host in BY_HOST else trip
+
+
+def played(
+    run: Mapping[str, Any], probes: Mapping[str, Any], changes: Mapping[tuple[str, str], bundles.Trip] | None = None
+) -> End:
+    """Does what the plays do with opened runs: probe, begin, gates, close, seal; `changes` by gate and host."""
+    with followed() as following:
+        return _played(following, run, probes, changes or {})
+
+
+@contextlib.contextmanager
+def followed() -> Iterator[Following]:
+    following = Following(lambda said, error: None)
+    following.arm()
+    try:
+        yield following
+    finally:
+        for lock in following._locks.values():
+            lock.release()
+
+
+def _played(
+    following: Following,
+    run: Mapping[str, Any],
+    probes: Mapping[str, Any],
+    changes: Mapping[tuple[str, str], bundles.Trip],
+) -> End:
+    if run["resumes"]:
+        run = begin_runs({"plan": run, "probes": probes})
+    for one in run["runs"]:
+        if not one["kept"]:
+            following.open(Path(one["bundle"]), CALLED, ())
+    for host, answer in probes.items() if not run["resumes"] else ():
+        following.probe(host, answer)
+    for entry in run["plan"]:
+        gate, host = entry["name"], entry["host"]
+        due = any(gate in one["gates"] and host in (one["host"], "workspace-local") for one in run["runs"])
+        if due and "gate_evidence" in probes[host]:
+            following.trip(changes.get((gate, host)) or on_host(gate, host), host, ())
+    for one in run["runs"]:
+        following.close(Path(one["bundle"]))
+    for one in run["runs"]:
+        if not one["kept"]:
+            seal(Path(one["bundle"]))
+    end = following.end()
+    assert end is not None
+    return end
+
+
+def ping_down(host: str) -> dict[tuple[str, str], bundles.Trip]:
+    down = bundles.changed(on_host("slurm_smoke", host), "ping", exit=1, output=bundles.PING_DOWN)
+    return {("slurm_smoke", host): down}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_baseline(tmp_path / "root" / "baseline", bundles.known_good())
+    return tmp_path / "root"
+
+
+def decisions(root: Path) -> dict[str, str | None]:
+    return {item.host: item.decision for item in read_fleet(root).hosts}
+
+
+def test_each_host_has_an_ordinary_bundle_and_a_decision(root: Path) -> None:
+    run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
+    assert decisions(root) == {"vm-a": None, "vm-b": None}, "until they are sealed"
+    end = played(run, answers(*HOSTS), ping_down("vm-b"))
+    assert decisions(root) == {"vm-a": "PROMOTE", "vm-b": "HOLD"}
+    assert not end.promotes
+    for host, decision in decisions(root).items():
+        report = verify_bundle(root / host / "r1")
+        assert report.holds, report.problem
+        assert report.decision and (report.decision.decision, report.decision.vm.name) == (decision, host)
+    gates = {host: set(read_index(root / host / "r1").gates) for host in HOSTS}
+    assert gates == {host: set(bundles.GATES) for host in HOSTS}
+    assert [entry.cause for entry in read_fleet(root).hosts] == ["", "slurm_smoke.controller FAIL"]
+
+
+def test_the_end_has_a_line_for_each_host_and_one_command(root: Path) -> None:
+    end = played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS), ping_down("vm-b"))
+    lines = end.text.splitlines()
+    assert lines[0] == "HOLD  1 of 2 hosts promote"
+    assert lines[1].split() == ["vm-a", "PROMOTE", "vm-a/r1"]
+    assert lines[2].split() == ["vm-b", "HOLD", "slurm_smoke.controller", "FAIL", "vm-b/r1"]
+    assert sum(line.startswith("re-run:") for line in lines) == 1
+    assert f"-e promotion_resume=r1 -e promotion_evidence_root={root}" in lines[-1]
+    assert f"fleet:    {root / FLEET_FILE}" in lines
+    assert all(len(line) <= 80 for line in lines[:3])
+
+
+def test_all_promote_is_a_success_and_the_timings_are_recorded_once(root: Path) -> None:
+    end = played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS))
+    assert end.promotes
+    assert end.text.startswith("PROMOTE  2 of 2 hosts promote\n")
+    for host in HOSTS:
+        assert main(["check", str(root / host / "r1")]) == 0
+
+
+def test_a_host_that_cannot_be_reached_holds_and_the_others_promote(root: Path) -> None:
+    end = played(open_runs(request(root, *HOSTS)), answers("vm-a", **{"vm-b": ""}))
+    assert decisions(root) == {"vm-a": "PROMOTE", "vm-b": "HOLD"}
+    assert not end.promotes
+    assert "vm_bootstrap.host BLOCKED" in read_fleet(root).hosts[1].cause
+
+
+def test_two_names_of_one_machine_never_promote(root: Path) -> None:
+    same = {"vm-b": BY_HOST["vm-a"]}
+    changes = {(gate, "vm-b"): on_host(gate, "vm-a") for gate in ("vm_bootstrap", "slurm_smoke")}
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers("vm-a", **same), changes)
+    assert decisions(root) == {"vm-a": "HOLD", "vm-b": "HOLD"}
+    for host, other in (HOSTS, HOSTS[::-1]):
+        decision = verify_bundle(root / host / "r1").decision
+        assert decision and f"{host} and {other} are the same machine, and this run decides about both" in str(
+            decision.objections
+        )
+
+
+def test_clones_of_one_image_are_a_warning(root: Path) -> None:
+    clone = BY_HOST["vm-a"].replace("5e0f1c52", "6f0f1c52")
+    changes = {
+        (gate, "vm-b"): bundles.elsewhere({gate: on_host(gate, "vm-a")}, gate, output=clone)[gate]
+        for gate in ("vm_bootstrap", "slurm_smoke")
+    }
+    end = played(open_runs(request(root, *HOSTS)), answers("vm-a", **{"vm-b": clone}), changes)
+    assert end.promotes
+    for host, other in (HOSTS, HOSTS[::-1]):
+        decision = verify_bundle(next((root / host).glob("2*"))).decision
+        assert decision and f"{host} has the same machine id as {other} but is another machine" in str(
+            decision.as_dict()
+        )
+
+
+# --- what an operator set -------------------------------------------------------------------------------------
+
+
+def refused(asked: Any) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        open_runs(asked)
+    return str(caught.value).splitlines()
+
+
+def test_all_mistakes_are_said_at_once_and_those_of_one_host_with_its_name(root: Path) -> None:
+    of = {"vm-b": {"aiida_vm_first_run": "perhaps"}}
+    assert refused(request(root, *HOSTS, of=of, promotion_reviewer=None, promotion_reviewr="x")) == [
+        "promotion_reviewer is not set. Set it in the inventory's group_vars or with -e promotion_reviewer=....",
+        'There is no variable "promotion_reviewr"; did you mean "promotion_reviewer"? Correct or remove it where '
+        "it is set.",
+        'vm-b: aiida_vm_first_run must be true or false, not "perhaps".',
+    ]
+    assert not (root / "vm-a").exists()
+
+
+def test_a_host_has_its_own_variables_and_what_is_shared_is_the_same(root: Path) -> None:
+    of = {"vm-b": {"aiida_vm_repo_dir": "/opt/app", "gate_slurm_smoke_partition": "debug"}}
+    run = open_runs(request(root, *HOSTS, of=of))
+    handed = {host: run["handed"][host]["slurm_smoke"] for host in HOSTS}
+    assert [handed[host]["gate_slurm_smoke_repo_dir"] for host in HOSTS] == ["/srv/app", "/opt/app"]
+    assert handed["vm-b"]["gate_slurm_smoke_partition"] == "debug"
+    assert run["asked"]["vm-b"]["chdir"] == "/opt/app"
+    assert [entry["name"] for entry in run["plan"] if entry["host"] == "workspace-local"] == [
+        "preflight", "sqlite_smoke", "contracts"
+    ]  # fmt: skip
+
+
+NAMES = [
+    ("20261124T002930Z", "is named like a run"),
+    ("baseline", "has a name that the gate itself uses"),
+    ("Fleet.JSON", "has a name that the gate itself uses"),
+    ("index.json", "has a name that the gate itself uses"),
+    ("a/b", "has a path separator in its name"),
+    (".vm", "begins with a dot"),
+    ("VM-A", "differs from vm-a by case alone"),
+    ("vm\u202e", "has a character that is invisible"),
+]
+
+
+@pytest.mark.parametrize(("name", "said"), NAMES, ids=[ascii(name) for name, _ in NAMES])
+def test_a_name_that_cannot_name_a_folder_is_refused(root: Path, name: str, said: str) -> None:
+    [sentence] = refused(request(root, "vm-a", name))
+    assert said in sentence
+    assert not (root / "vm-a").exists()
+
+
+def test_another_group_has_one_host(root: Path) -> None:
+    asked = request(root, *HOSTS)
+    asked["groups"]["workspace"] = ["here", "there"]
+    assert 'The group "workspace" must have exactly one host' in refused(asked)[0]
+
+
+# --- all or none ----------------------------------------------------------------------------------------------
+
+
+def test_where_one_cannot_be_opened_none_is(root: Path) -> None:
+    (root / "vm-b" / "r1").mkdir(parents=True)
+    assert "There is a run r1 in" in refused(request(root, *HOSTS, promotion_run_id="r1"))[0]
+    assert not (root / "vm-a" / "r1").exists()
+    assert not (root / FLEET_FILE).exists()
+
+
+@pytest.mark.parametrize("place", ["", "vm-b"], ids=["the-root", "a-host"])
+def test_one_run_at_a_time(root: Path, place: str) -> None:
+    (root / place).mkdir(exist_ok=True)
+    lock = RunLock(root / place, "another")
+    with pytest.raises(GateError, match="Another run is under way"):
+        open_runs(request(root, *HOSTS))
+    lock.release()
+    assert not list(root.glob("*/*/index.json"))
+
+
+# --- resume ---------------------------------------------------------------------------------------------------
+
+
+def test_a_resume_runs_what_each_host_needs(root: Path) -> None:
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS), ping_down("vm-b"))
+    sealed = (root / "vm-a" / "r1" / "SHA256SUMS").read_bytes()
+    run = open_runs(request(root, *HOSTS, promotion_resume="latest"))
+    assert decisions(root) == {"vm-a": None, "vm-b": None}, "revoked"
+    end = played(run, answers(*HOSTS))
+    assert end.promotes
+    assert (root / "vm-a" / "r1" / "SHA256SUMS").read_bytes() == sealed, "it stays as it is"
+    index = read_index(root / "vm-b" / "r1")
+    assert {name: gate.attempt for name, gate in index.gates.items() if gate.attempt == 2} == {"slurm_smoke": 2}
+    assert [(item.attempt, item.decision) for item in read_fleet(root).hosts] == [(1, "PROMOTE"), (2, "PROMOTE")]
+
+
+def test_where_nothing_is_to_be_re_run_all_decisions_stay(root: Path) -> None:
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS))
+    run = open_runs(request(root, *HOSTS, promotion_resume="latest"))
+    with pytest.raises(InputError, match="Nothing of run r1 needs a re-run on any host"):
+        begin_runs({"plan": run, "probes": answers(*HOSTS)})
+    assert decisions(root) == {"vm-a": "PROMOTE", "vm-b": "PROMOTE"}
+    assert all(verify_bundle(root / host / "r1").holds for host in HOSTS)
+
+
+def test_a_host_that_has_come_since_is_run_whole_and_one_that_has_gone_is_named(root: Path) -> None:
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS), ping_down("vm-b"))
+    run = open_runs(request(root, "vm-b", "vm-c", promotion_resume="latest"))
+    assert "vm-a is not in the inventory any more" in run["said"]
+    assert "vm-c has no part in the run that is resumed yet" in run["said"]
+    end = played(run, answers("vm-b", "vm-c"))
+    assert end.promotes, end.text
+    assert decisions(root) == {"vm-b": "PROMOTE", "vm-c": "PROMOTE"}
+    assert set(read_index(root / "vm-c" / "r1").gates) == set(bundles.GATES)
+    shared = {host: read_index(root / host / "r1").gates["contracts"] for host in ("vm-b", "vm-c")}
+    assert [gate.attempt for gate in shared.values()] == [1, 1], "run for vm-c, and kept by vm-b"
+    assert (root / "vm-a" / "r1" / "SHA256SUMS").exists()
+
+
+def test_a_root_of_several_hosts_stays_one(root: Path) -> None:
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS))
+    run = open_runs(request(root, "vm-a", promotion_run_id="r2"))
+    assert [one["bundle"] for one in run["runs"]] == [str(root / "vm-a" / "r2")]
+    assert decisions(root) == {"vm-a": None}
+    assert played(run, answers("vm-a")).promotes
+    again = open_runs(request(root, "vm-a", promotion_resume="r2", promotion_gates="4"))
+    assert played(again, answers("vm-a")).promotes
+    [sentence] = refused(request(root / "vm-a", "vm-a"))
+    assert f"Set it to {root}" in sentence
+
+
+def test_a_resume_of_nothing_is_an_input_error(root: Path) -> None:
+    assert "has no run" in refused(request(root, *HOSTS, promotion_resume="latest"))[0]
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS))
+    assert "is not a run of" in refused(request(root, *HOSTS, promotion_resume="r0"))[0]
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+
+def test_latest_of_several_hosts_is_no_decision_and_names_their_folders(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played(open_runs(request(root, *HOSTS)), answers(*HOSTS))
+    for command in (["check", "latest", "--root", str(root)], ["history", str(root)]):
+        assert main(command) == 3
+        said = capsys.readouterr().err
+        assert f"{root / 'vm-a'}, {root / 'vm-b'}" in said
+    assert main(["verify", "--history", str(root)]) == 1
+    for host in HOSTS:
+        assert main(["check", "latest", "--root", str(root / host)]) == 0
+        assert main(["history", str(root / host)]) == 0
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"hosts": []}', "\x00"], ids=ascii)
+def test_a_fleet_file_is_read_strictly_and_decides_nothing(root: Path, text: str) -> None:
+    played(open_runs(request(root, *HOSTS)), answers(*HOSTS))
+    (root / FLEET_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(BundleError):
+        read_fleet(root)
+    assert main(["check", "latest", "--root", str(root)]) == 3
+    assert played(open_runs(request(root, *HOSTS)), answers(*HOSTS)).promotes
+
+
+def test_a_host_that_was_never_closed_does_not_promote(root: Path) -> None:
+    run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
+    with followed() as following:
+        following.open(Path(run["runs"][0]["bundle"]), CALLED, ())
+        end = following.end()
+    assert end is not None and not end.promotes
+    assert decisions(root) == {"vm-a": None, "vm-b": None}
