@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     parser.add_argument("--compare", action="store_true", help="say which ratio is not that of the page any more")
     options = parser.parse_args(arguments)
-    # As where an operator runs it: without, each process of either side would compile its packages anew.
+    # As where an operator runs it: without, each process of either side would compile its packages again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     live = LiveVm("bench")
     times, tasks = Times(), tasks_of(live)  # a run that is not counted: then caches are as they are the day after

@@ -101,7 +101,7 @@ def test_all_mistakes_are_reported_before_the_first_connection(tmp_path: Path) -
         "promotion_baseline_dir refers to workspace_dir, which is not set.",
         '"__gate_decision_record" is internal to the gate; it cannot be set.',
         '"__gate_decision_computed" is internal to the gate; it cannot be set.',
-        '"gate_slurm_smoke_profile" is what the run hands to its role; it cannot be set. Set aiida_vm_profile instead.',
+        '"gate_slurm_smoke_profile" is passed to its role by the run; it cannot be set. Set aiida_vm_profile instead.',
         'There is no variable "promotion_reviewr"; did you mean "promotion_reviewer"?',
         'gate_slurm_smoke_submit_job must be true or false, not "maybe".',
     ):

@@ -593,7 +593,7 @@ OVER = {**WAIVER, "expires": "2020-01-01"}
     ("on_branch", "entries", "decision", "said"),
     [
         ("fix", [WAIVER], "PROMOTE", ["waiver: applied: preflight.branch, by ada until 2099-12-31 (gra-130): a fix"]),
-        ("fix", [OVER], "HOLD", ["waiver: expired, it counts for nothing; mend the check, or renew it: preflight"]),
+        ("fix", [OVER], "HOLD", ["waiver: expired, it counts for nothing; fix the check, or renew it: preflight"]),
         ("main", [WAIVER], "PROMOTE", ["waiver: unneeded, the check passes or was not judged; remove it: preflight"]),
         ("fix", [OVER, WAIVER], "PROMOTE", ["waiver: expired,", "waiver: applied:"]),
     ],

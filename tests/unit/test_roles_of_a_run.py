@@ -62,7 +62,7 @@ def test_an_internal_variable_is_refused(tmp_path: Path, name: str) -> None:
 def test_what_the_run_hands_to_a_role_is_refused_with_the_variable_to_set_instead(tmp_path: Path, name: str) -> None:
     setting = TAKEN[name]
     hint = f"Set {setting} instead." if setting in VARIABLES else "Remove it where it is set."
-    assert refused(tmp_path, **{name: "x"}) == [f'"{name}" is what the run hands to its role; it cannot be set. {hint}']
+    assert refused(tmp_path, **{name: "x"}) == [f'"{name}" is passed to its role by the run; it cannot be set. {hint}']
 
 
 def test_what_the_issue_names_is_among_them() -> None:

@@ -52,7 +52,7 @@ def test_a_required_variable_that_is_unset_is_named(name: str, value: str | None
 @pytest.mark.parametrize("value", ["a\0b", "/\ud800", ["a\0"], {"A": "\ud800"}, {"A\0": "b"}])
 @pytest.mark.parametrize("name", ["promotion_signing_key", "workspace_environment", "workspace_dir", "promotion_risks"])
 def test_what_no_argument_can_hold_is_refused(name: str, value: Any) -> None:
-    assert refused(**{name: value}) == f"{name} has a NUL or half of a surrogate pair in it; remove it."
+    assert refused(**{name: value}) == f"{name} contains a NUL or half of a surrogate pair; remove it."
 
 
 def test_endless_names_and_numbers_are_refused() -> None:

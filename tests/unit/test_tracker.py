@@ -151,7 +151,7 @@ def test_the_marker_is_that_of_ticket_and_vm_alone(tmp_path: Path) -> None:
 def test_a_second_call_of_the_same_attempt_does_nothing(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **both(tmp_path))
     handed_over(bundle)
-    assert "was handed over before" in handed_over(bundle).said
+    assert "has already been handed over" in handed_over(bundle).said
     assert len(calls(tmp_path)) == 1
 
 

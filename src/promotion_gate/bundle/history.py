@@ -178,7 +178,7 @@ def links_of(root: Path) -> tuple[list[Link], list[str]]:
 def broken_links(root: Path, found: tuple[list[Link], list[str]] | None = None) -> Iterator[str]:
     """What speaks against the chain of an evidence root, one sentence each; `found` is what links_of() gives.
 
-    Finds a run that was removed, reordered, or sealed anew after the next one was opened. The newest run has no
+    Finds a run that was removed, reordered, or resealed after the next one was opened. The newest run has no
     successor that names it: that it was removed cannot be seen from the others.
     """
     links, problems = found or links_of(root)
@@ -255,7 +255,7 @@ def _link(link: Link, before: Link | None, names: Collection[str]) -> Iterator[s
         there = before.name if before else "no sealed run"
         yield f"{name} follows run {wanted}, but {there} comes before it: runs were reordered, added or unsealed."
     elif previous.sha256 != before.seals[0]:
-        # An earlier seal in attempts/ is no excuse: a run sealed anew could carry the old one along.
+        # An earlier seal in attempts/ is no excuse: a resealed run could carry the old one along.
         yield f"{name} follows run {wanted} with another SHA256SUMS: {wanted} was rewritten after {name} was opened."
     elif (before.evaluated_at or "") > link.opened_at:
         yield f"{wanted} was decided again after {name} was opened; only the newest run can be resumed."

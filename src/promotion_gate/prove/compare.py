@@ -7,7 +7,7 @@ from typing import Any
 
 
 def known_to(record: Any, computed: Any) -> Any:
-    """What was computed, without the fields that a record of another version does not have."""
+    """What was computed, without the fields that a record of another version lacks."""
     if isinstance(record, Mapping) and isinstance(computed, Mapping):
         return {key: known_to(record[key], value) for key, value in computed.items() if key in record}
     if isinstance(record, list) and isinstance(computed, list) and len(record) == len(computed):
@@ -16,7 +16,7 @@ def known_to(record: Any, computed: Any) -> Any:
 
 
 def differences(recorded: Any, computed: Any, where: str = "") -> Iterator[str]:
-    """Where a record says something else than the evidence gives, one text per field."""
+    """Where a record differs from what the evidence gives, one string per field."""
     if isinstance(recorded, Mapping) and isinstance(computed, Mapping):
         for key in sorted({*map(str, recorded), *computed}):
             place = f"{where}.{key}" if where else key

@@ -36,7 +36,7 @@ def seal(folder: Path) -> Decision:
     """
     if os.path.lexists(folder / SUMS_FILE):
         raise BundleError(
-            f"{folder} is sealed already; nothing in it changes any more. Look at it with: promotion-gate show {folder}"
+            f"{folder} is sealed already; nothing in it may change. Look at it with: promotion-gate show {folder}"
         )
     bundle = load_sound(folder)
     decision = decide(bundle)
@@ -92,7 +92,7 @@ def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ())
         if (content.problem or name in strangers) and decision.decision == "HOLD":
             continue
         if content.problem:
-            raise BundleError(f"{folder / name} {content.problem}; a bundle holds regular files only.")
+            raise BundleError(f"{folder / name} {content.problem}; a bundle contains only regular files.")
         if name in strangers:
             raise BundleError(
                 f"{folder / name} is not a file of this run: somebody put it there. Move it away, then resume."

@@ -22,7 +22,7 @@ _LINE = 70  # what ssh-keygen writes
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What stands in a signature file: the key's type and fingerprint, as ssh-keygen -l shows it."""
+    """The content of a signature file: the key's type and fingerprint, as ssh-keygen -l shows it."""
 
     key_type: str
     fingerprint: str
@@ -63,7 +63,7 @@ def check_signing_key(key: str | None) -> None:
 
 
 def sign(path: Path, key: str) -> Path:
-    """Signs a file; the signature stands beside it as <name>.sig. Raises GateError with ssh-keygen's reason."""
+    """Signs a file; the signature is written beside it as <name>.sig. Raises GateError with ssh-keygen's reason."""
     signature = path.with_name(path.name + ".sig")
     write_atomically(signature, signature_of(path.read_bytes(), key))
     return signature
@@ -100,7 +100,7 @@ def parse_signature(armored: bytes) -> Signature:
         raise GateError("it is not an SSH signature of version 1")
     key, namespace, reserved, algorithm, _signature = _strings(blob[10:], 5)
     if namespace != NAMESPACE.encode():
-        raise GateError(f"it was made for another purpose than {NAMESPACE}")
+        raise GateError(f"it was made for a purpose other than {NAMESPACE}")
     if reserved or algorithm not in (b"sha256", b"sha512"):
         raise GateError("it is not in the canonical encoding that ssh-keygen writes")
     key_type = _strings(key, 1, whole=False)[0].decode("ascii", "replace")
@@ -109,7 +109,7 @@ def parse_signature(armored: bytes) -> Signature:
 
 
 def _strings(data: bytes, count: int, whole: bool = True) -> list[bytes]:
-    """`count` strings of the SSH wire format, each with its length before it; with nothing behind them if `whole`."""
+    """`count` strings of the SSH wire format, each with its length before it; with nothing after them if `whole`."""
     found = []
     for _ in range(count):
         size = int.from_bytes(data[:4], "big")
@@ -118,7 +118,7 @@ def _strings(data: bytes, count: int, whole: bool = True) -> list[bytes]:
         found.append(data[4 : 4 + size])
         data = data[4 + size :]
     if whole and data:
-        raise GateError("there is something behind the signature")
+        raise GateError("there is data after the signature")
     return found
 
 
@@ -132,7 +132,7 @@ def verify(data: bytes, signature: Path, allowed_signers: Path, identity: str | 
     """Verifies a signature and returns the principal that signed.
 
     With `identity` only a key that the file lists for this principal counts. Raises InputError without an
-    allowed_signers file, GateError with the reason where the signature does not verify.
+    allowed_signers file, GateError with the reason if the signature does not verify.
     """
     check_allowed_signers(allowed_signers)
     reason = f"its key is not in {allowed_signers}"
@@ -146,7 +146,7 @@ def verify(data: bytes, signature: Path, allowed_signers: Path, identity: str | 
 
 
 def _principals(signature: Path, allowed_signers: Path) -> list[str]:
-    """Whom the allowed_signers file lists with the signature's key; a line of it can name several."""
+    """The principals that the allowed_signers file lists with the signature's key; a line of it can name several."""
     found = _keygen(["-Y", "find-principals", "-f", str(allowed_signers), "-s", str(signature)])
     if found.returncode != 0:
         return []

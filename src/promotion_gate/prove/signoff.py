@@ -1,7 +1,7 @@
-"""Sign-off: the reviewer that the record names says to have reviewed it, bound to one seal.
+"""Sign-off: the reviewer named in the record states that they reviewed it, bound to one seal.
 
-`<run id>.signoff.json` stands beside the bundle, its SSH signature in `<run id>.signoff.json.sig`: so it can be
-checked with ssh-keygen alone, and the sealed bundle never changes. A re-run seals anew; an earlier sign-off is void
+`<run id>.signoff.json` is beside the bundle, its SSH signature in `<run id>.signoff.json.sig`: so it can be
+checked with ssh-keygen alone, and the sealed bundle never changes. A re-run seals it again; an earlier sign-off is void
 then.
 """
 
@@ -56,7 +56,7 @@ def signoff_file(bundle: Path) -> Path:
 
 
 def void_from_now(bundle: Path) -> str:
-    """What a resume says of the sign-off of the seal that it replaces; empty where there is none."""
+    """What a resume reports about the sign-off of the seal that it replaces; empty if there is none."""
     return " The sign-off of this run is void from now on." if signoff_file(bundle).is_file() else ""
 
 
@@ -141,7 +141,7 @@ def _check_belongs(record: SignOffRecord, path: Path, bundle: Path, decision: De
     if record.sha256sums != sha256(read_file(bundle / SUMS_FILE).data):
         raise BundleError(
             f"The sign-off of {record.name} is void: run {decision.run_id} was sealed again after it (attempt "
-            f"{record.attempt} was signed off, this is attempt {decision.attempt}); sign off anew."
+            f"{record.attempt} was signed off, this is attempt {decision.attempt}); sign off again."
         )
     if (record.decision, record.attempt) != (decision.decision, decision.attempt):
         raise BundleError(f"{path}: its decision or attempt is not that of the bundle; it counts for nothing.")
@@ -159,7 +159,7 @@ def _proof(path: Path, data: bytes, reviewer: str, allowed_signers: Path | None)
         parsed = check_signature(data, signature, armored.data)
         key = f"{parsed.key_type} {parsed.fingerprint}"
         if allowed_signers is None:
-            return False, f"recorded, not proven: whose the key {key} is, only --allowed-signers can say"
+            return False, f"recorded, not proven: only --allowed-signers can tell whose key {key} is"
         verify(data, signature, allowed_signers, identity=reviewer)
     except InputError:
         raise

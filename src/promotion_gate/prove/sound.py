@@ -1,7 +1,7 @@
-"""What a bundle must be before a decision can be made of it.
+"""What must hold for a bundle before it can be decided.
 
-seal() asks before it writes a decision and verify asks afterwards, by the same functions: what verify would refuse is
-never sealed.
+seal() checks it before it writes a decision and verify checks it afterwards, with the same functions: what verify would
+refuse is never sealed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load_sound(folder: Path) -> Bundle:
 
 
 def _from_the_future(bundle: Bundle) -> Iterator[str]:
-    """Baselines that were not there yet when the decision was made."""
+    """Baselines that did not exist yet when the decision was made."""
     evaluated = parse_stamp(bundle.index.evaluated_at or "")
     for baseline in bundle.baselines:
         recorded = parse_stamp(baseline.recorded_at)
@@ -62,7 +62,7 @@ def _from_the_future(bundle: Bundle) -> Iterator[str]:
 
 
 def contradictions(index: Index) -> Iterator[str]:
-    """What a schema cannot say: moments are real and in order, and settings and record agree."""
+    """What a schema cannot express: times are valid and in order, and settings and record agree."""
     opened, evaluated = parse_stamp(index.opened_at), parse_stamp(index.evaluated_at or "")
     if opened is None:
         yield f'opened_at is "{index.opened_at}", which is not a time'
@@ -133,7 +133,7 @@ def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> I
     first = archived_by(seal) or 1
     for name, digest in entries.items():
         if places.get((name, digest), 0) < first:
-            yield f"{name} is not as {seal} names it"
+            yield f"{name} is not what {seal} lists"
 
 
 def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
@@ -147,7 +147,7 @@ def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
     except UnicodeDecodeError:
         return {}, "it is not UTF-8"
     if not text.endswith("\n"):
-        return {}, "it does not end with a newline; it was cut"
+        return {}, "it does not end with a newline; it was truncated"
     entries: dict[str, str] = {}
     last = b""
     for number, line in enumerate(text[:-1].split("\n"), start=1):

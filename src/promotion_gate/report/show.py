@@ -11,7 +11,7 @@ from promotion_gate.base.times import took
 
 _WAIVER_HINTS = {
     "unneeded": ", the check passes or was not judged; remove it",
-    "expired": ", it counts for nothing; mend the check, or renew it",
+    "expired": ", it counts for nothing; fix the check, or renew it",
     "refused": " by the policy, it counts for nothing; remove it",
 }
 

@@ -112,7 +112,7 @@ def hand_over(bundle: Path, commands: Commands) -> Handed:
     if record.decision == "PROMOTE":
         return _settled(bundle, record, earlier, calls)
     if any(call.attempt == record.attempt and not call.problem for call in calls):
-        said = f"The issue of run {record.run_id}, attempt {record.attempt}, was handed over before"
+        said = f"The issue of run {record.run_id}, attempt {record.attempt}, has already been handed over"
         return Handed(f"{said}; to hand it over again, remove {issue_file(bundle)} first.")
     return _call(bundle, record, index.settings, commands, earlier, calls)
 

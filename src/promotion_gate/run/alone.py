@@ -1,7 +1,7 @@
-"""A gate role that is used alone, in somebody's own playbook: the same checks judge what it found, without a run.
+"""A gate role that is used alone, in another team's playbook: the same checks judge what it found, without a run.
 
-No bundle stays and nobody decides: the findings of one gate are all there is. What a check needs beside them, the
-evidence of another gate or a baseline, is not there, so such a check is listed as not judged.
+There is no bundle and no decision, only the findings of one gate. A check that needs more, the evidence of another gate
+or a baseline, is listed as not judged.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def judge_alone(request: object) -> dict[str, Any]:
 
 
 def _checklist(fields: Fields, given: Given) -> tuple[str, str]:
-    """The text and the name of the checklist: the shipped one where promotion_policy does not name another."""
+    """The text and the name of the checklist: the shipped one unless promotion_policy names another."""
     called = named_policy(given, None)
     shipped = None if given.first("promotion_policy") else shipped_checklist(Path(called).stem)
     return shipped or checklist_text(called, fields), called
@@ -84,11 +84,11 @@ def _alone(whole: Policy, gate: GatePolicy) -> tuple[Policy, tuple[NotJudged, ..
 
 
 def _settings(policy: Policy, role: Role, given: Given, host: str, root: str) -> dict[str, Any]:
-    """What a run would have as settings, from the variables that the role was used with."""
+    """The settings of a run, from the variables that the role was used with."""
     gate, mistakes = policy.gates[0], Mistakes()
     roles, variables = {gate.name: role}, given.of_group(gate.hosts)
     places = places_of(policy, roles)
-    # Alone, a role's own variables count, also those that a run hands to it.
+    # Alone, all variables of a role count, also those that a run would set.
     found = {setting: variables.get(name) for name, setting in role.taken.items()}
     own = {setting: value for setting, value in found.items() if not unset(value) and not _NAMED.fullmatch(str(value))}
     settings = effective({**given.of_plan(places, mistakes), **own}, None, tuple(VARIABLES), mistakes)
@@ -114,7 +114,7 @@ def _settings(policy: Policy, role: Role, given: Given, host: str, root: str) ->
 
 
 def _findings(decision: Decision, beyond: tuple[NotJudged, ...], role: str, host: str) -> dict[str, Any]:
-    """Passed only where something was judged, all of it passed, and nothing stands against the evidence."""
+    """Passed only if something was judged, all of it passed, and there is no objection to the evidence."""
     [gate] = decision.gates
     against = list(beside_gates(decision.objections))
     judged = [check for check in gate.checks if check.id != f"{gate.name}.evidence"]

@@ -180,7 +180,7 @@ def _add_reading(add: _Adder) -> None:
             markdown="as Markdown, for the summary of a CI job")  # fmt: skip
     diff = add(
         "diff",
-        "say what is different between two decisions: what fails newly, what was fixed, what moved",
+        "compare two decisions: what newly fails, what was fixed, what changed",
         "0 nothing fails newly, 1 something does, 2 usage, 3 one of them does not verify",
     )
     diff.add_argument("bundles", type=_path, nargs=2, metavar="BUNDLE", help=f"{BUNDLE}, the earlier first")
@@ -191,8 +191,8 @@ def _add_reading(add: _Adder) -> None:
         "0 the chain of the runs holds, 1 it does not, 2 usage",
     )
     history.add_argument("root", type=_path, metavar="ROOT", help="the evidence root: the folder that holds the runs")
-    history.add_argument("--last", type=int, metavar="N", help="in the list only the newest N runs")
-    _one_of(history, json="as JSON", html="as one HTML page that needs nothing else")
+    history.add_argument("--last", type=int, metavar="N", help="list only the newest N runs")
+    _one_of(history, json="as JSON", html="as one self-contained HTML page")
     verify = add(
         "verify",
         "check a sealed bundle, or the chain of all runs, without VM and network",
@@ -217,13 +217,13 @@ def _add_check(add: _Adder) -> None:
     check.add_argument("--ticket", metavar="NAME", help="the ticket that it must be about")
     check.add_argument("--policy-sha256", metavar="DIGEST", help="the SHA-256 of the policy that it was decided by")
     check.add_argument("--max-age", metavar="24h", help="how old the decision may be today")
-    check.add_argument("--require-sign-off", action="store_true", help="want one signed by the reviewer's key")
+    check.add_argument("--require-sign-off", action="store_true", help="require one signed by the reviewer's key")
     check.set_defaults(reads="bundle")
     _add_signature(check)
 
 
 def _add_signature(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--require-signature", action="store_true", help="want SHA256SUMS to be signed")
+    command.add_argument("--require-signature", action="store_true", help="require SHA256SUMS to be signed")
     command.add_argument("--allowed-signers", type=_path, metavar="FILE", help="whose keys count, as in ssh-keygen(1)")
 
 
@@ -254,7 +254,7 @@ def _add_acting(add: _Adder) -> None:
 def _add_policy(add: _Adder) -> None:
     lint = add(
         "lint",
-        "say everything that a run would refuse, with file, line and column, and what can never fail",
+        "report everything that a run would refuse, with file, line and column, and checks that can never fail",
         "0 a run would accept all of them, 2 it would not",
     )
     lint.add_argument("files", type=_path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
@@ -266,7 +266,7 @@ def _add_policy(add: _Adder) -> None:
     show.add_argument("--markdown", action="store_true", help="as a Markdown page")
     diff = add(
         "diff",
-        "say what the second checklist loosens, drops, changes, adds or tightens against the first",
+        "report what the second checklist loosens, drops, changes, adds or tightens",
         "0 done, 2 a run would refuse one of them",
     )
     diff.add_argument("files", type=_path, nargs=2, metavar="FILE")

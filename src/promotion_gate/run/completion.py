@@ -1,4 +1,4 @@
-"""Completion of commands and options by argcomplete, which is asked for where it is used and not before."""
+"""Completion of commands and options by argcomplete, which is only imported when it is used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from promotion_gate.run.arguments import INTERNAL
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Answers the shell, which set _ARGCOMPLETE, and ends; without argcomplete there is nothing to complete."""
+    """Answers the shell, which set _ARGCOMPLETE, and exits; without argcomplete there is nothing to complete."""
     try:
         import argcomplete
     except ImportError:
@@ -18,7 +18,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 
 def script(options: argparse.Namespace) -> int:
-    """Prints the code that a shell reads. Raises InputError where argcomplete is not installed."""
+    """Prints the code that a shell reads. Raises InputError if argcomplete is not installed."""
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError:

@@ -1,4 +1,4 @@
-"""The kinds of what an operator sets: each turns a value as it was set into the value as it is used.
+"""The types of an operator's variables: each function converts a value as it was set into the value that is used.
 
 They take the name of the variable, and raise InputError with a sentence that names it.
 """
@@ -16,7 +16,7 @@ from promotion_gate.base.fields import kind_of
 from promotion_gate.base.names import is_path
 from promotion_gate.base.times import parse_duration
 
-# What the gate itself hands to the Slurm smoke script, and the variable that an operator sets for it.
+# What the gate itself passes to the Slurm smoke script, and the variable that an operator sets for it.
 _ARGUMENTS = {
     "--profile": "aiida_vm_profile",
     "--computer-label": "gate_slurm_smoke_computer_label",
@@ -26,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
 def text(value: object, name: str) -> str:
-    """A string; a number is taken for one, since YAML makes numbers of `125`."""
+    """A string; a number is accepted, since YAML turns `125` into one."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise InputError(f"{name} must be a string, not {kind_of(value)}.")
     return str(value).strip()
@@ -63,7 +63,7 @@ def boolean(value: object, name: str) -> bool:
 
 
 def side_by_side(value: object, name: str) -> bool | str:
-    """Whether hosts overlap in time: true, false, or `auto` for where they are two machines."""
+    """Whether hosts overlap in time: true, false, or `auto`: if they are two machines."""
     if value == "auto":
         return "auto"
     try:
@@ -104,7 +104,7 @@ def words(value: object, name: str) -> list[str]:
 
 
 def smoke_args(value: object, name: str) -> list[str]:
-    """Arguments beside those that the gate sets: a script takes the last of two, the record would name the first."""
+    """Arguments besides those that the gate sets: a script takes the last of two, the record would name the first."""
     given = words(value, name)
     for word in given:
         option = word.partition("=")[0]
@@ -175,9 +175,10 @@ def gates(value: object, name: str) -> list[str]:
 
 
 def check_run_id(run_id: str) -> str:
-    """A run id names a folder. Raises InputError for one that is empty or has slashes or dots in it."""
+    """A run id names a directory. Raises InputError if it is empty or contains slashes or dots."""
     if not _NAME.fullmatch(run_id):
         raise InputError(
-            f'promotion_run_id is "{run_id[:120]}"; use up to 100 letters, digits, "-" and "_": 20261123T233514Z, say.'
+            f'promotion_run_id is "{run_id[:120]}"; use up to 100 letters, digits, "-" and "_", for example '
+            "20261123T233514Z."
         )
     return run_id

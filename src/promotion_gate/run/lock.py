@@ -18,9 +18,9 @@ LOCK_FILE = ".promotion-gate.lock"
 
 
 class RunLock:
-    """Holds the lock of an evidence root until the process ends (the kernel lets go of it, even after SIGKILL).
+    """Holds the lock of an evidence root until the process exits (the kernel releases it, even after SIGKILL).
 
-    Forked workers hold it with us, what they execute does not; see orphans.
+    Forked workers hold it too, the programs that they execute do not; see orphans.
     """
 
     def __init__(self, root: Path, run_id: str) -> None:
@@ -36,12 +36,12 @@ class RunLock:
 
 
 def check_free(root: Path) -> None:
-    """Raises GateError naming run, host, pid and start of a run that is under way in this evidence root."""
+    """Raises GateError naming run, host, pid and start of a run that is in progress in this evidence root."""
     _locked(root).close()
 
 
 def _locked(root: Path) -> IO[str]:
-    import fcntl  # only where a run is made: a machine without it can still verify and check
+    import fcntl  # only for a run: a machine without it can still verify and check
 
     path = root / LOCK_FILE
     try:
@@ -51,7 +51,7 @@ def _locked(root: Path) -> IO[str]:
             raise OSError(errno.EINVAL, "it is not a regular file")
     except OSError as error:
         raise GateError(
-            f"The lock {path} cannot be opened ({error.strerror}). It belongs to the account that made it: run the "
+            f"The lock {path} cannot be opened ({error.strerror}). It belongs to the account that created it: run the "
             "gate as that one; or remove the file, if nobody runs the gate in this evidence root."
         ) from None
     stream = os.fdopen(descriptor, "r+", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""What a run starts ends with it, and a run ends with what it cannot go on without.
+"""What a run starts stops with it, and a run stops when it loses what it cannot continue without.
 
 Ansible's workers outlive an ansible-playbook that is killed: they wait for their task, keep the run's lock (it is
-inherited, so it says truly that something of the run goes on) and let the VM work for nobody. The other way round,
-its strategy `free` waits for ever for a worker that was killed, by the kernel for want of memory, say.
+inherited, so it correctly shows that part of the run is still active) and keep the VM busy for nothing. Conversely, its
+strategy `free` waits forever for a worker that was killed, for example by the kernel when memory runs out.
 """
 
 from __future__ import annotations

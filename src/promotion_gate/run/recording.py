@@ -36,7 +36,7 @@ _OF_RUNS = ("smoke_runs", "smoke_baseline", "smoke_p95")
 
 
 def check_request(request: object) -> tuple[Fields, dict[str, Any], Policy]:
-    """What recording a baseline needs to be set, before the first run. Raises InputError with one line per mistake."""
+    """Checks before the first run what recording a baseline needs. Raises InputError with one line per mistake."""
     fields = Fields(request, "the request of record-baseline.yml", InputError)
     mistakes = Mistakes()
     given = Given(fields)

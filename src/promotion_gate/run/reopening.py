@@ -59,7 +59,7 @@ def reopen(
     if has_begun(index):
         revoke(folder, archive)  # what was sealed again while the hosts were asked
         index = replace(index, attempts=(*index.attempts, Attempt(number, _digest_of_seal(archive))))
-        for name in _inputs(folder):  # written anew below
+        for name in _inputs(folder):  # rewritten below
             write_atomically(archive / name, read_file(folder / name).data)
     index = replace(
         _without(index, again, own_files(policy.checks())),
@@ -92,7 +92,7 @@ def kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates:
 
 
 def _inputs(folder: Path) -> list[str]:
-    """The inputs of a decision that are written anew by a resume and that are there."""
+    """The inputs of a decision that exist and that a resume rewrites."""
     names = (INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE)
     return [name for name in names if os.path.lexists(folder / name)]
 

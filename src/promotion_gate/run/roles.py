@@ -176,9 +176,7 @@ def roles_of(policy: Policy, folders: Iterable[Path]) -> tuple[dict[str, Role], 
             try:
                 found[gate.name] = find_role(gate.role, folders)
             except InputError:
-                missing.append(
-                    f"the role {gate.role} is not here, so its variables and command ids were not looked at."
-                )
+                missing.append(f"the role {gate.role} is not here, so its variables and command ids were not checked.")
     return found, missing
 
 
@@ -265,7 +263,7 @@ def _mistake(name: str, taken: Mapping[str, str], public: Iterable[str]) -> str:
     if name in taken:
         instead = taken[name] if taken[name] in VARIABLES else ""
         hint = f" Set {instead} instead." if instead else " Remove it where it is set."
-        return f'"{name}" is what the run hands to its role; it cannot be set.{hint}'
+        return f'"{name}" is passed to its role by the run; it cannot be set.{hint}'
     if _INTERNAL.match(name) or _RESULT.fullmatch(name):
         return f'"{name}" is internal to the gate; it cannot be set. Remove it (docs/inventory.md has what can be set).'
     return f'There is no variable "{name}"{nearest(name, public)} Correct or remove it where it is set.'

@@ -96,7 +96,7 @@ VARIABLES: Mapping[str, Variable] = {
     "promotion_issue_update_command": Variable(kinds.command),
     "promotion_issue_limit_seconds": Variable(kinds.seconds, 60),
 }
-# What names a run or its gates and is empty is a mistake, most often of a script; it does not mean "none".
+# An empty name of a run or of gates is a mistake, usually of a script; it does not mean "none".
 _NEVER_EMPTY = ("promotion_run_id", "promotion_resume", "promotion_gates")
 
 
@@ -152,7 +152,7 @@ def _check_characters(value: Any, name: str) -> None:
     for item in value if isinstance(value, (list, tuple)) else ():
         _check_characters(item, name)
     if isinstance(value, str) and re.search("[\0\ud800-\udfff]", value):
-        raise InputError(f"{name} has a NUL or half of a surrogate pair in it; remove it.")
+        raise InputError(f"{name} contains a NUL or half of a surrogate pair; remove it.")
 
 
 def unset(value: object) -> bool:
@@ -170,4 +170,4 @@ def _conflicts(settings: Mapping[str, Any]) -> Iterator[str]:
     if settings["promotion_report_only"]:
         yield "promotion_report_only is for a role that is used without a run; a run always decides. Remove it."
     if settings["promotion_run_id"] is not None and settings["promotion_resume"]:
-        yield "promotion_run_id and promotion_resume are both set. A resume keeps the run's own id; drop one."
+        yield "promotion_run_id and promotion_resume are both set. A resume keeps the run's own id; remove one."
