@@ -77,7 +77,7 @@ def test_the_record_of_another_attempt_is_not_this_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("opened", "closed", "error", "said"),
+    ("opened", "closed", "error", "message"),
     [
         (False, False, "", "HOLD: the deciding play did not run, and no bundle was opened."),
         (True, False, "", "HOLD: the deciding play did not run; "),
@@ -86,11 +86,11 @@ def test_the_record_of_another_attempt_is_not_this_runs(tmp_path: Path) -> None:
     ids=["not-opened", "not-closed", "recorder-failed"],
 )
 def test_without_its_own_decision_a_run_holds(
-    tmp_path: Path, opened: bool, closed: bool, error: str, said: str
+    tmp_path: Path, opened: bool, closed: bool, error: str, message: str
 ) -> None:
     end = ended(bundles.make_bundle(tmp_path), opened, closed, error)
     assert not end.promotes
-    assert said in end.text
+    assert message in end.text
     assert "\nPROMOTE" not in f"\n{end.text}"
 
 

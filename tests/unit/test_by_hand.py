@@ -56,54 +56,56 @@ def pasted(command: str, repo: Path) -> str:
 
 @pytest.mark.stranger("13.2", "5 of 5 commands about verdi failed when pasted: they lacked the configuration's folder")
 def test_verdi_by_hand_has_the_environment_of_the_gate(tmp_path: Path, checkout: Path) -> None:
-    said = of(
+    message = of(
         tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env",
         aiida_vm_environment={"EXTRA": "{env:HOME}/x y"},
     )  # fmt: skip
-    printed = pasted(f"{said['verdi']} daemon start 1", checkout)
+    printed = pasted(f"{message['verdi']} daemon start 1", checkout)
     folder = f"{checkout}/.run/config"
     call = "uv run --project apps/api --group aiida verdi -p vm-psql daemon start 1"
     assert printed == f"{checkout}|{folder}|vm-psql|a b|/nonexistent/x y|1|{call}"
 
 
 def test_several_commands_of_verdi_have_that_environment_once(tmp_path: Path, checkout: Path) -> None:
-    said = of(tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env")
-    printed = pasted(f"{said['verdi_each']} 'daemon stop' 'daemon start 1'", checkout).splitlines()
-    ended, started = (pasted(f"{said['verdi']} daemon {word}", checkout) for word in ("stop", "start 1"))
+    message = of(tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env")
+    printed = pasted(f"{message['verdi_each']} 'daemon stop' 'daemon start 1'", checkout).splitlines()
+    ended, started = (pasted(f"{message['verdi']} daemon {word}", checkout) for word in ("stop", "start 1"))
     assert printed == [ended, started]
-    both = f"{said['verdi']} daemon stop ; {said['verdi']} daemon start 1"
-    assert len(f"{said['verdi_each']} 'daemon stop' 'daemon start 1'") < 0.6 * len(both)
+    both = f"{message['verdi']} daemon stop ; {message['verdi']} daemon start 1"
+    assert len(f"{message['verdi_each']} 'daemon stop' 'daemon start 1'") < 0.6 * len(both)
 
 
 def test_what_the_run_found_is_filled_in(tmp_path: Path) -> None:
-    said = of(tmp_path)
-    assert "AIIDA_PATH=/home/aiida && " in said["verdi"]
-    assert "verdi -p vm-psql" in said["verdi"]
-    assert said["computer"] == "vm-slurm"
-    assert said["kill_daemon"] == "pkill -KILL -f '[v]erdi -p vm-psql daemon (start-circus|worker)'"
+    message = of(tmp_path)
+    assert "AIIDA_PATH=/home/aiida && " in message["verdi"]
+    assert "verdi -p vm-psql" in message["verdi"]
+    assert message["computer"] == "vm-slurm"
+    assert message["kill_daemon"] == "pkill -KILL -f '[v]erdi -p vm-psql daemon (start-circus|worker)'"
 
 
 def test_a_verdi_of_the_checkout_is_found_by_what_it_starts(tmp_path: Path, checkout: Path) -> None:
-    said = of(
+    message = of(
         tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env",
         aiida_vm_verdi="apps/verdi", aiida_vm_config_dir="/srv/config",
     )  # fmt: skip
-    assert pasted(f"{said['verdi']} status", checkout).endswith("|/srv/config|vm-psql|a b||1|verdi -p vm-psql status")
+    assert pasted(f"{message['verdi']} status", checkout).endswith(
+        "|/srv/config|vm-psql|a b||1|verdi -p vm-psql status"
+    )
 
 
 def test_a_secret_of_the_environment_is_asked_for(tmp_path: Path, checkout: Path) -> None:
-    said = of(
+    message = of(
         tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env",
         aiida_vm_environment={"API_TOKEN": "s3cr3t-value"},
     )  # fmt: skip
-    assert "s3cr3t" not in str(said)
-    assert "API_TOKEN: set it first, as aiida_vm_environment does" in pasted(f"{said['verdi']} status", checkout)
+    assert "s3cr3t" not in str(message)
+    assert "API_TOKEN: set it first, as aiida_vm_environment does" in pasted(f"{message['verdi']} status", checkout)
 
 
 def test_without_a_configuration_verdi_is_not_called(tmp_path: Path, checkout: Path) -> None:
     (checkout / "ops" / "env").write_text("AIIDA_PROFILE=vm-psql\n", encoding="utf-8")
-    said = of(tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env")
-    printed = pasted(f"{said['verdi']} status", checkout)
+    message = of(tmp_path, without_gates(), aiida_vm_repo_dir=str(checkout), aiida_vm_env_file="ops/env")
+    printed = pasted(f"{message['verdi']} status", checkout)
     assert "set aiida_vm_config_dir" in printed
     assert "|" not in printed
 
@@ -112,9 +114,11 @@ def test_without_a_configuration_verdi_is_not_called(tmp_path: Path, checkout: P
 def test_the_commands_of_gate_5_are_those_that_ran(tmp_path: Path) -> None:
     trips = bundles.trips_with("contracts", "openapi", command="python tools/openapi.py --check")
     trips["contracts"] = bundles.changed(trips["contracts"], "relay", command="uv run --project apps/api pytest tests")
-    said = of(tmp_path, trips, workspace_environment={"CI": "true"})
-    assert said["export_by_hand"] == "bash -c 'cd /srv/app && export CI=true && python tools/openapi.py'"
-    assert said["relay_by_hand"] == "bash -c 'cd /srv/app && export CI=true && uv run --project apps/api pytest tests'"
+    message = of(tmp_path, trips, workspace_environment={"CI": "true"})
+    assert message["export_by_hand"] == "bash -c 'cd /srv/app && export CI=true && python tools/openapi.py'"
+    assert (
+        message["relay_by_hand"] == "bash -c 'cd /srv/app && export CI=true && uv run --project apps/api pytest tests'"
+    )
 
 
 def test_no_sentence_of_the_checklist_names_a_path_of_the_example() -> None:

@@ -56,12 +56,12 @@ def misspelt_env_file(trips: Trips) -> None:
 
 
 def no_folder_of_verdi(trips: Trips) -> None:
-    said = "aiida_vm_config_dir is not set, and neither AIIDA_PATH nor AIIDA_CONFIG_DIR is in the environment file\n"
+    message = "aiida_vm_config_dir is not set, and neither AIIDA_PATH nor AIIDA_CONFIG_DIR is in the environment file\n"
     none = {"exit": None, "output": "", "not_run": "needs config_dir, which exited 3", "duration_ns": 0}
     seen = bundles.vm_probe().replace("config_dir: /home/aiida/.aiida", "config_dir: none")
     for gate in ("vm_bootstrap", "slurm_smoke"):
         changed(trips, gate, identity={"output": seen}, identity_end={"output": seen})
-    changed(trips, "vm_bootstrap", config_dir={"exit": 3, "output": said})
+    changed(trips, "vm_bootstrap", config_dir={"exit": 3, "output": message})
     changed(trips, "vm_bootstrap", **dict.fromkeys(("profile_list", "status", "daemon_status", "versions"), none))
     changed(trips, "slurm_smoke", **dict.fromkeys(("script", "computer_test", "computer_show"), none))
     trips["slurm_smoke"]["artifacts"] = []
@@ -247,7 +247,7 @@ def test_an_unreachable_host_is_one_block(tmp_path: Path) -> None:
 
 @pytest.mark.stranger("13.8", "an unreachable VM: unknown key, wrong user, port or name all had one remedy")
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("message", "remedy"),
     [
         ("Host key verification failed.", "known_hosts"),
         ("aiida@192.0.2.1: Permission denied (publickey).", "ansible_user"),
@@ -259,18 +259,18 @@ def test_an_unreachable_host_is_one_block(tmp_path: Path) -> None:
     ids=["host-key", "user", "port", "name", "env-file", "checkout"],
 )
 def test_a_host_that_was_found_unusable_is_one_short_block_with_its_own_remedy(
-    tmp_path: Path, said: str, remedy: str
+    tmp_path: Path, message: str, remedy: str
 ) -> None:
     trips = bundles.healthy_trips()
     write_baseline(tmp_path / "baseline", bundles.known_good())
     bundle = bundles.open_bundle(tmp_path)
-    record_probe(Recorder(bundle), "aiida-vm", {"unreachable": True, "msg": said})
+    record_probe(Recorder(bundle), "aiida-vm", {"unreachable": True, "msg": message})
     bundles.record(bundle, {gate: trips[gate] for gate in ("preflight", "sqlite_smoke", "contracts")})
     found = caused(seal(bundle))
     assert set(found) == {"vm_bootstrap.host"} and len(found["vm_bootstrap.host"]) > 15
     terminal = text_of(json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8")))
     block = terminal[terminal.index("gate 3: ") :].split("\nobjection: ")[0].splitlines()
-    assert len(block) <= 8 and remedy in "\n".join(block) and said in "\n".join(block), terminal
+    assert len(block) <= 8 and remedy in "\n".join(block) and message in "\n".join(block), terminal
     assert all(len(line) < 320 for line in block)
 
 

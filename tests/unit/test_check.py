@@ -173,9 +173,9 @@ def test_without_max_age_an_old_decision_counts(bundle: Path) -> None:
 
 def test_a_sign_off_can_be_required(bundle: Path, key: Path) -> None:
     wanted = Wanted(sign_off=True, allowed_signers=key.parent / "allowed")
-    said = check(bundle, wanted).sentence.splitlines()
-    assert said[0] == "No valid decision: bob has not signed off, and a sign-off is required."
-    assert said[1:] == ["  next:          let bob run `promotion-gate sign-off` with --name and --key"]
+    message = check(bundle, wanted).sentence.splitlines()
+    assert message[0] == "No valid decision: bob has not signed off, and a sign-off is required."
+    assert message[1:] == ["  next:          let bob run `promotion-gate sign-off` with --name and --key"]
     make_signoff(bundle, "bob")
     answer = check(bundle, wanted)
     assert answer.status == 3 and "recorded, not proven" in flat(answer.sentence)
@@ -201,11 +201,14 @@ def test_a_signature_can_be_required(bundle: Path, key: Path) -> None:
     assert main(["check", str(bundle), "--require-signature"]) == 3
     sign(bundle / "SHA256SUMS", str(key))
     assert main(["check", str(bundle), "--require-signature", "--allowed-signers", allowed]) == 0
-    said = flat(check(bundle, Wanted(signature=True, allowed_signers=Path(allowed))).sentence)
-    assert "SHA256SUMS is signed by bob with the key ssh-ed25519 SHA256:" in said
+    message = flat(check(bundle, Wanted(signature=True, allowed_signers=Path(allowed))).sentence)
+    assert "SHA256SUMS is signed by bob with the key ssh-ed25519 SHA256:" in message
     for wanted in (Wanted(), Wanted(signature=True)):
-        said = flat(check(bundle, wanted).sentence)
-        assert "signed by the key ssh-ed25519 SHA256:" in said and "whose it is, only --allowed-signers can say" in said
+        message = flat(check(bundle, wanted).sentence)
+        assert (
+            "signed by the key ssh-ed25519 SHA256:" in message
+            and "whose it is, only --allowed-signers can say" in message
+        )
     (bundle / "SHA256SUMS.sig").write_text("x", encoding="utf-8")
     assert main(["check", str(bundle)]) == 3
 

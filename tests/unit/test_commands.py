@@ -33,8 +33,8 @@ def asked(capsys: Capture, *arguments: object) -> tuple[int, str, str]:
         status = main(list(map(str, arguments)))
     except SystemExit as ended:
         status = int(ended.code or 0)
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    message = capsys.readouterr()
+    return status, message.out, message.err
 
 
 # --- help and mistakes --------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_an_open_bundle_is_no_decision(healthy: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"reviewer": "alice"}, "The reviewer is the operator (alice)"),
         ({"reviewer": "ALICE"}, "The reviewer is the operator (alice)"),
@@ -133,11 +133,11 @@ def test_an_open_bundle_is_no_decision(healthy: Bundle) -> None:
         ({"collector_errors": ("disk full",)}, "The recorder met an error, so evidence may be missing: disk full"),
     ],
 )
-def test_an_objection_holds_though_every_check_passes(healthy: Bundle, fields: dict[str, Any], said: str) -> None:
+def test_an_objection_holds_though_every_check_passes(healthy: Bundle, fields: dict[str, Any], message: str) -> None:
     decision = with_index(healthy, **fields)
     assert all(item.status is Status.PASS for item in decision.gates)
     assert decision.decision == "HOLD"
-    assert any(objection.startswith(said) for objection in decision.objections)
+    assert any(objection.startswith(message) for objection in decision.objections)
 
 
 @pytest.mark.parametrize("name", bundles.healthy_trips())
@@ -162,7 +162,7 @@ def shipped() -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"check": "preflight.brnch"}, 'no check is named "preflight.brnch"; did you mean "preflight.branch"?'),
         ({"check": "vm_bootstrap.daemon"}, "the policy does not let vm_bootstrap.daemon be waived"),
@@ -180,10 +180,10 @@ def shipped() -> Policy:
         ({"reason": True}, "reason must be a string"),
     ],
 )
-def test_a_bad_waiver_is_an_input_error_that_names_it(change: dict[str, Any], said: str) -> None:
+def test_a_bad_waiver_is_an_input_error_that_names_it(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         check_waivers([WAIVER, {**WAIVER, **change}], waivable(), "alice")
-    assert str(caught.value).startswith("promotion_waivers, waiver 2: ") and said in str(caught.value)
+    assert str(caught.value).startswith("promotion_waivers, waiver 2: ") and message in str(caught.value)
 
 
 @pytest.mark.stranger("14.9", "a waiver owned by the operator, or by nobody whom people can name, counted")

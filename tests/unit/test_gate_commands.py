@@ -154,7 +154,7 @@ def test_duration_ends_with_the_command_not_with_its_pipe(marker: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "status", "said"),
+    ("run", "status", "message"),
     [
         (["no-such-command-x"], 127, "no-such-command-x: command not found\n"),
         (["./no-such-script"], 127, "./no-such-script: No such file or directory\n"),
@@ -163,9 +163,9 @@ def test_duration_ends_with_the_command_not_with_its_pipe(marker: str) -> None:
     ],
     ids=["name", "script", "not-executable", "folder"],
 )
-def test_what_cannot_be_started_is_said_as_a_shell_says_it(run: list[str], status: int, said: str) -> None:
+def test_what_cannot_be_started_is_said_as_a_shell_says_it(run: list[str], status: int, message: str) -> None:
     found = one(run)
-    assert (found["exit"], found["output"], found["not_run"]) == (status, said, None)
+    assert (found["exit"], found["output"], found["not_run"]) == (status, message, None)
 
 
 def test_a_missing_interpreter_is_said(tmp_path: Path) -> None:
@@ -712,7 +712,7 @@ def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"run": []}, "commands[0] (x): run must be"),
         ({"run": 5}, "commands[0] (x): run must be"),
@@ -722,10 +722,10 @@ def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
     ],
     ids=["empty", "number", "limit", "nan", "prefix"],
 )
-def test_bad_parameters_are_named(change: dict[str, Any], said: str) -> None:
+def test_bad_parameters_are_named(change: dict[str, Any], message: str) -> None:
     command = {"id": "x", "run": ["true"], "limit_seconds": 1.0, "prefix": None, **change}
     problem = parameters.problem_of({"commands": [command], "max_output_bytes": 2048, "secrets": None})
-    assert problem is not None and problem.startswith(said)
+    assert problem is not None and problem.startswith(message)
 
 
 def test_the_documentation_lists_exactly_the_options() -> None:
@@ -787,9 +787,9 @@ def test_through_the_real_ansible(tmp_path: Path) -> None:
             {"id": "b", "file": "a.log", "run": "echo $DB_PASSWORD; exit 3", "limit_seconds": "30"},
         ],
     }
-    status, said = ad_hoc(tmp_path, arguments)
-    assert status == 0, said
-    evidence = json.loads(said[said.index("{") : said.rindex("}") + 1])["gate_evidence"]
+    status, message = ad_hoc(tmp_path, arguments)
+    assert status == 0, message
+    evidence = json.loads(message[message.index("{") : message.rindex("}") + 1])["gate_evidence"]
     assert [(command["exit"], command["output"]) for command in evidence["commands"]] == [(0, "***\n"), (3, "***\n")]
     assert evidence["trip_ns"] > 0
 
@@ -797,10 +797,10 @@ def test_through_the_real_ansible(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_bad_parameters_through_the_real_ansible(tmp_path: Path) -> None:
     command = {"id": "a", "file": "a.log", "run": "true", "limit": 5}
-    status, said = ad_hoc(tmp_path, {"gate": "run", "commands": [command]})
+    status, message = ad_hoc(tmp_path, {"gate": "run", "commands": [command]})
     assert status != 0
-    assert "limit" in said
-    assert "Traceback" not in said
+    assert "limit" in message
+    assert "Traceback" not in message
 
 
 DRIVER = """

@@ -143,7 +143,7 @@ def test_a_row(judged: Mapping[str, CheckResult], number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "limits", "said"),
+    ("kind", "limits", "message"),
     [
         ("command_succeeds", {}, "the limit command is missing (the id of a command of its gate)"),
         ("command_succeeds", {"command": "ping", "status": 256}, "status must be a whole number from 0 to 255"),
@@ -177,18 +177,18 @@ def test_a_row(judged: Mapping[str, CheckResult], number: int) -> None:
         ("duration_within", {"command": "ping", **REGRESSION, "max_regression_percent": 501}, "from 0 to 500 percent"),
     ],
 )
-def test_what_a_checklist_may_not_say(tmp_path: Path, kind: str, limits: dict[str, Any], said: str) -> None:
+def test_what_a_checklist_may_not_say(tmp_path: Path, kind: str, limits: dict[str, Any], message: str) -> None:
     def change(data: dict[str, Any]) -> None:
         data["gates"][3]["checks"].append({**entry(0, kind, {}), "limits": limits})
 
     text = edited(change)
-    if "has no command" in said:  # the roles are asked for that where a run opens
+    if "has no command" in message:  # the roles are asked for that where a run opens
         (tmp_path / "policy.yml").write_text(text, encoding="utf-8")
         with pytest.raises(InputError) as caught:
             bundles.open_bundle(tmp_path, promotion_policy=str(tmp_path / "policy.yml"))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
     else:
-        assert said in refused(text)
+        assert message in refused(text)
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -324,13 +324,13 @@ def test_a_check_of_another_package_is_found(another_package: Callable[[str], No
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "said"),
+    ("text", "kind", "message"),
     [
         ("", "another.kind", 'there is no check "another.kind"'),
         ("import nothing_like_that", "another.kind", "another_package cannot be loaded: No module named"),
         (ANOTHERS.format(name="computer_test"), "another.kind", 'there is a check "computer_test" already'),
     ],
 )
-def test_what_a_package_may_not_do(another_package: Callable[[str], None], text: str, kind: str, said: str) -> None:
+def test_what_a_package_may_not_do(another_package: Callable[[str], None], text: str, kind: str, message: str) -> None:
     another_package(text)
-    assert said in refused(with_check(kind))
+    assert message in refused(with_check(kind))

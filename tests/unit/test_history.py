@@ -53,8 +53,8 @@ def seal(folder: Path) -> None:
 
 def asked(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     status = main(list(map(str, arguments)))
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    message = capsys.readouterr()
+    return status, message.out, message.err
 
 
 Capture = pytest.CaptureFixture[str]

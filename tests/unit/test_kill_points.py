@@ -184,16 +184,16 @@ def bundle_of(root: Path) -> Path:
 
 def sayings(bundle: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, bool]:
     """Whether each command of operators says PROMOTE, by exit status and in words."""
-    said = {}
+    message = {}
     capsys.readouterr()  # what runs printed before
     for name in COMMANDS:
         status = main([name, str(bundle)])
         printed = capsys.readouterr()
         assert "Traceback" not in printed.out + printed.err
-        said[name] = status == 0
+        message[name] = status == 0
         if status != 0:
             assert "PROMOTE" not in printed.out.rstrip().rpartition("\n")[2], f"{name} exits {status}: {printed.out}"
-    return said
+    return message
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -273,8 +273,8 @@ def test_a_first_run(every: int, start: Path, tmp_path: Path, capsys: pytest.Cap
         if not bundle.exists():
             first_run(root)  # the same run id is free: there is no half run
         else:
-            said = sayings(bundle, capsys)
-            assert said == dict.fromkeys(COMMANDS, is_sealed(bundle))
+            message = sayings(bundle, capsys)
+            assert message == dict.fromkeys(COMMANDS, is_sealed(bundle))
             finish(root, {})
         assert_like(bundle, bundle_of(uncut), seals=0)
     assert int(root.name) >= 70
@@ -371,15 +371,15 @@ def test_a_resume(
     for root in kill_points(lambda root: resume(root, again, **identity), before, tmp_path, every, first):
         assert_readable(root)
         bundle = bundle_of(root)
-        said = sayings(bundle, capsys)
+        message = sayings(bundle, capsys)
         if stands and tree(bundle) == untouched:
             # Nothing was touched yet: the earlier decision stands, and all commands agree on it.
-            assert said == dict.fromkeys(COMMANDS, True)
+            assert message == dict.fromkeys(COMMANDS, True)
             standing += 1
             resume(root, again, **identity)
         else:
             sealed_anew = is_sealed(bundle) and (not stands or read_run(bundle).index.attempt > attempts)
-            assert said == dict.fromkeys(COMMANDS, sealed_anew)
+            assert message == dict.fromkeys(COMMANDS, sealed_anew)
             assert set(finish(root, identity)) <= set(gates), "what was kept is not run again"
         assert_like(bundle, bundle_of(uncut), seals)
         assert earlier != "signed" or verify_bundle(bundle, require_signature=True).holds

@@ -159,5 +159,5 @@ def test_the_sentence_of_an_input_error_quotes_no_secret(
     request = bundles.request(tmp_path, workspace_environment="NPM_TOKEN=canary")
     monkeypatch.setattr("sys.stdin", io.StringIO(to_json(request)))
     assert main(["open"]) == 2
-    said = capsys.readouterr().err
-    assert "workspace_environment must be a mapping" in said and "canary" not in said
+    message = capsys.readouterr().err
+    assert "workspace_environment must be a mapping" in message and "canary" not in message

@@ -144,7 +144,7 @@ def test_a_role_beside_the_checklist_is_found_by_its_folder(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("gate_mien", 'did you mean "gate_mine"?'),
         ("gate_preflit", 'did you mean "gate_preflight"?'),
@@ -152,14 +152,14 @@ def test_a_role_beside_the_checklist_is_found_by_its_folder(tmp_path: Path) -> N
         ("gate_broken", "cannot be read"),
     ],
 )
-def test_a_role_that_cannot_be_used_is_an_input_error(tmp_path: Path, name: str, said: str) -> None:
+def test_a_role_that_cannot_be_used_is_an_input_error(tmp_path: Path, name: str, message: str) -> None:
     theirs = tmp_path / "theirs"
     policy = checklist(theirs, with_role(name))
     role(theirs, "gate_mine", "gate_mine_size: 3\n")
     role(theirs, "gate_odd", "odd_size: 3\n")
     role(theirs, "gate_broken", "a: [\n")
     sentence = refused(request(tmp_path / "root", policy))
-    assert said in sentence
+    assert message in sentence
     assert "odd" in name or f"{policy}, line " in sentence
     assert not list((tmp_path / "root").glob("*"))
 

@@ -64,12 +64,12 @@ def test_the_page_has_the_whole_decision(folder: Path) -> None:
     for gate in decision.gates:
         assert visible(gate.title) in shown
         for check in gate.checks:
-            for said in (check.id, check.title, check.observed, check.figure, *check.warnings):
-                assert visible(said) in shown
+            for message in (check.id, check.title, check.observed, check.figure, *check.warnings):
+                assert visible(message) in shown
     for name, digest in bundle.index.files.items():
         assert name in shown and digest in shown
-    for said in (decision.operator, decision.reviewer, str(decision.commit), str(decision.vm.fingerprint)):
-        assert said in shown
+    for message in (decision.operator, decision.reviewer, str(decision.commit), str(decision.vm.fingerprint)):
+        assert message in shown
     for digest in (decision.policy.sha256, bundle.index_sha256):
         assert digest in shown
     if decision.decision == "HOLD":
@@ -114,8 +114,8 @@ def test_the_judged_line_is_marked() -> None:
 def test_the_banner_says_how_much_was_looked_at(folder: Path, nodes: str) -> None:
     checks = sum(len(gate.checks) for gate in decide(load_bundle(folder)).gates)
     [banner] = [words(item) for item in parsed(rendered(folder)).iter("ul") if item.get("class") == "coverage"]
-    for said in (f"{checks} of {checks} checks judged", "3 of 3 runs", nodes):
-        assert said in banner
+    for message in (f"{checks} of {checks} checks judged", "3 of 3 runs", nodes):
+        assert message in banner
 
 
 def test_a_resumed_run_says_what_it_kept() -> None:
@@ -165,8 +165,8 @@ def test_what_a_host_prints_is_text(payload: str, plain_page: set[tuple[str, str
     bundle = load_bundle(bundles.closed_bundle(tmp_path, everywhere(payload, first=True)))
     decision = decide(bundle)
     people: Any = {"operator": payload, "reviewer": payload, "ticket": payload, "objections": (payload,)}
-    said: Any = {"risks": ({"risk": payload, "mitigation": payload},), "versions": {payload: payload}}
-    text = page(bundle, replace(decision, **people, **said))
+    message: Any = {"risks": ({"risk": payload, "mitigation": payload},), "versions": {payload: payload}}
+    text = page(bundle, replace(decision, **people, **message))
     assert not UNSEEN.search(text.replace("\n", ""))
     root = parsed(text)
     assert kinds(root) <= plain_page | {("mark", ""), ("mark", "title")}

@@ -72,7 +72,7 @@ def test_the_shipped_policy_uses_every_registered_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         pytest.param(
             "    summary: 01-pre", "    sumary: 01-pre", 'unknown key "sumary"; did you mean "summary"?', id="gate-key"
@@ -121,11 +121,11 @@ def test_the_shipped_policy_uses_every_registered_check() -> None:
         ),
     ],
 )
-def test_a_misspelt_name_is_named_with_its_line_and_the_nearest(old: str, new: str, said: str) -> None:
+def test_a_misspelt_name_is_named_with_its_line_and_the_nearest(old: str, new: str, message: str) -> None:
     assert old in SHIPPED
     text = SHIPPED.replace(old, new, 1)
     sentence = refused(text)
-    assert said in sentence
+    assert message in sentence
     changed = next(
         n for n, (was, now) in enumerate(zip(SHIPPED.splitlines(), text.splitlines(), strict=True), 1) if was != now
     )
@@ -209,7 +209,7 @@ def test_gates_stand_in_the_order_of_their_ids() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("checks", [], "has no checks; it could never pass"),
         ("evidence", [], "requires no evidence; nothing would prove it"),
@@ -220,14 +220,14 @@ def test_gates_stand_in_the_order_of_their_ids() -> None:
         ("evidence", [1], "evidence must hold strings only"),
     ],
 )
-def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, said: str) -> None:
+def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, message: str) -> None:
     data = copy.deepcopy(DATA)
     data["gates"][0][field] = value
-    assert said in refused(yaml.safe_dump(data))
+    assert message in refused(yaml.safe_dump(data))
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("unblock", "run {", "has a stray brace"),
         ("unblock", "run }", "has a stray brace"),
@@ -243,11 +243,11 @@ def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, said: str
         ("check", None, "check is missing"),
     ],
 )
-def test_a_check_with_a_bad_field_is_refused(field: str, value: object, said: str) -> None:
+def test_a_check_with_a_bad_field_is_refused(field: str, value: object, message: str) -> None:
     data = copy.deepcopy(DATA)
     data["gates"][0]["checks"][0][field] = value
     sentence = refused(yaml.safe_dump(data))
-    assert said in sentence or (value is None and "unblock" in sentence)
+    assert message in sentence or (value is None and "unblock" in sentence)
 
 
 @pytest.mark.parametrize("gate", bundles.GATES)
@@ -266,7 +266,7 @@ def test_gates_3_and_4_are_never_waivable(gate: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a: &x 1", "line 1, column 4: anchors and aliases"),
         ("a: *x", "line 1, column 4: anchors and aliases"),
@@ -284,8 +284,8 @@ def test_gates_3_and_4_are_never_waivable(gate: str) -> None:
         ("- " * 5000, "nested too deeply"),
     ],
 )
-def test_what_the_yaml_loader_refuses_is_named_with_line_and_column(text: str, said: str) -> None:
-    assert said in refused(text)
+def test_what_the_yaml_loader_refuses_is_named_with_line_and_column(text: str, message: str) -> None:
+    assert message in refused(text)
 
 
 @pytest.mark.stranger("14.6", "a schema 1 checklist as promotion_policy")
@@ -354,10 +354,10 @@ BAD_LIMITS = [
 @pytest.mark.stranger(
     "14.6", "a limit of a checklist that is misspelt, ill-typed, out of range, or switches its check off"
 )
-@pytest.mark.parametrize(("change", "said"), BAD_LIMITS)
-def test_a_limit_that_a_check_does_not_accept_is_an_input_error(change: Change, said: str) -> None:
+@pytest.mark.parametrize(("change", "message"), BAD_LIMITS)
+def test_a_limit_that_a_check_does_not_accept_is_an_input_error(change: Change, message: str) -> None:
     sentence = refused(edited(change))
-    assert said in sentence and re.match(r"mine\.yml, line \d+, column \d+: ", sentence)
+    assert message in sentence and re.match(r"mine\.yml, line \d+, column \d+: ", sentence)
 
 
 @pytest.mark.parametrize("value", [None, [], {}, -(10**19), 10**19, float("nan"), [[]], [None], {"a": 1}], ids=repr)
@@ -397,7 +397,7 @@ def test_every_hint_that_a_check_gives_is_declared() -> None:
     "14.6", "a name in a checklist that is not a plain file name, one of the gate's own, or used twice"
 )
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("summary", "../x.md", "is not a plain file name"),
         ("summary", "/x.md", "is not a plain file name"),
@@ -421,13 +421,13 @@ def test_every_hint_that_a_check_gives_is_declared() -> None:
         ("evidence", ["."], "is not a plain file name"),
     ],
 )  # fmt: skip
-def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, said: str) -> None:
+def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, message: str) -> None:
     sentence = refused(edited(lambda data: data["gates"][0].update({key: value})))
-    assert said in sentence and re.match(r"mine\.yml, line \d+, column \d+: ", sentence)
+    assert message in sentence and re.match(r"mine\.yml, line \d+, column \d+: ", sentence)
 
 
 @pytest.mark.parametrize(
-    ("needs", "said"),
+    ("needs", "message"),
     [
         (["preflight.nod"], 'preflight.uv needs "preflight.nod", which is not a check; did you mean "preflight.node"?'),
         (["preflight.uv"], "needs form a cycle: preflight.uv > preflight.uv."),
@@ -435,12 +435,12 @@ def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, said:
         ("preflight.node", "needs must be a list"),
     ],
 )
-def test_needs_name_checks_and_go_in_no_circle(needs: object, said: str) -> None:
+def test_needs_name_checks_and_go_in_no_circle(needs: object, message: str) -> None:
     def change(data: dict[str, Any]) -> None:
         entry_of(data, "preflight.node")["needs"] = ["preflight.uv"] if needs == ["preflight.node"] else []
         entry_of(data, "preflight.uv")["needs"] = needs
 
-    assert said in refused(edited(change))
+    assert message in refused(edited(change))
 
 
 def test_a_check_may_need_the_built_in_ones() -> None:
@@ -456,8 +456,8 @@ def test_lint_says_all_mistakes_at_once_without_a_run(tmp_path: Path, capsys: py
     path = tmp_path / "mine.yml"
     path.write_text(text, encoding="utf-8")
     assert main(["policy", "lint", str(path)]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert [line.partition("column")[0] for line in said] == [
+    message = capsys.readouterr().err.splitlines()
+    assert [line.partition("column")[0] for line in message] == [
         f"{path}, line {line_of(text, 'limts:')}, ",
         f"{path}, line {line_of(text, 'alone: 1')}, ",
     ]
@@ -500,20 +500,20 @@ def test_lint_goes_on_behind_every_mistake(tmp_path: Path) -> None:
     for old, new in wrong.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    status, said, path = lint(tmp_path, text)
+    status, message, path = lint(tmp_path, text)
     assert status == 2
     for new in wrong.values():
-        assert any(line.startswith(f"{path}, line {line_of(text, new)}, column ") for line in said), new
-    assert sum('duplicate key "alone"' in line for line in said) == 1
-    assert any("the evidence 01-preflight.log of preflight is missing" in line for line in said), "the spec's"
-    places = [int(line.partition(", line ")[2].partition(",")[0]) for line in said[:-1]]
+        assert any(line.startswith(f"{path}, line {line_of(text, new)}, column ") for line in message), new
+    assert sum('duplicate key "alone"' in line for line in message) == 1
+    assert any("the evidence 01-preflight.log of preflight is missing" in line for line in message), "the spec's"
+    places = [int(line.partition(", line ")[2].partition(",")[0]) for line in message[:-1]]
     assert places == sorted(places), "in the order of the file"
-    assert said[-1] == f"{path}: {len(places)} mistakes; a run refuses it."
+    assert message[-1] == f"{path}: {len(places)} mistakes; a run refuses it."
     for nearest in ("title", "limits", "sqlite_smoke.runs", "min_passed", "workspace", "ping", "corepack"):
-        assert sum(f'did you mean "{nearest}"?' in line for line in said) == 1, nearest
+        assert sum(f'did you mean "{nearest}"?' in line for line in message) == 1, nearest
     with pytest.raises(InputError) as caught:  # a run says the same
         read_policy(text, str(path))
-    assert str(caught.value).splitlines() == [line for line in said[:-1] if "has no command" not in line]
+    assert str(caught.value).splitlines() == [line for line in message[:-1] if "has no command" not in line]
 
 
 @pytest.mark.parametrize(
@@ -526,8 +526,8 @@ def test_lint_goes_on_behind_every_mistake(tmp_path: Path) -> None:
     ids=["unknown", "twice", "empty"],
 )
 def test_a_file_of_nothing_but_mistakes_is_told_the_first(tmp_path: Path, text: str) -> None:
-    status, said, path = lint(tmp_path, text)
-    assert status == 2 and len(said) == 101 and said[-1] == f"{path} has more mistakes; these are the first 100."
+    status, message, path = lint(tmp_path, text)
+    assert status == 2 and len(message) == 101 and message[-1] == f"{path} has more mistakes; these are the first 100."
 
 
 def test_lint_says_nothing_of_what_follows_from_a_mistake(tmp_path: Path) -> None:
@@ -537,8 +537,8 @@ def test_lint_says_nothing_of_what_follows_from_a_mistake(tmp_path: Path) -> Non
         ("gates:\n", "gats:\n"),
     ):
         assert SHIPPED.count(old) == 1
-        status, said, _ = lint(tmp_path, SHIPPED.replace(old, new))
-        assert status == 2 and len(said) == 2, said
+        status, message, _ = lint(tmp_path, SHIPPED.replace(old, new))
+        assert status == 2 and len(message) == 2, message
 
 
 OWN_COMMANDS = """
@@ -560,8 +560,10 @@ def test_lint_notes_what_can_never_fail_and_what_nobody_reads() -> None:
     gate = yaml.safe_load(OWN_COMMANDS)
     text = edited(lambda data: data["gates"][4].update(gate, role=None, evidence=["06-free.log", "06-typo.log"]))
     examined, _ = examine_policy(text, "mine.yml")
-    said = [note.sentence for note in notes(examined.policy) if "own." in note.sentence or "contracts" in note.sentence]
-    assert said == [
+    message = [
+        note.sentence for note in notes(examined.policy) if "own." in note.sentence or "contracts" in note.sentence
+    ]
+    assert message == [
         "own.free can never fail: `df -P /scratch || true` exits 0 whatever happens.",
         "own.slow can never fail: slow is killed after 30 s (limit_seconds), before it is too slow.",
         "own.count can never fail: what it counts is never below 0.",
@@ -584,13 +586,13 @@ def test_lint_reads_the_waivers_of_a_file_of_variables(tmp_path: Path) -> None:
     ]
     for waiver, expected, sentence in cases:
         vars_file.write_text(yaml.safe_dump({"promotion_waivers": [waiver]}), encoding="utf-8")
-        status, said, _ = lint(tmp_path, policy, "--waivers", str(vars_file))
-        found = [line for line in said if f"{vars_file}, line 2, column 3: " in line]
-        assert (status, len(found)) == (expected, bool(sentence)), said
+        status, message, _ = lint(tmp_path, policy, "--waivers", str(vars_file))
+        found = [line for line in message if f"{vars_file}, line 2, column 3: " in line]
+        assert (status, len(found)) == (expected, bool(sentence)), message
         assert all(sentence in line for line in found)
     vars_file.write_text("workspace_dir: /srv\n", encoding="utf-8")
-    status, said, _ = lint(tmp_path, policy, "--waivers", str(vars_file))
-    assert status == 2 and "there is no list promotion_waivers" in said[0]
+    status, message, _ = lint(tmp_path, policy, "--waivers", str(vars_file))
+    assert status == 2 and "there is no list promotion_waivers" in message[0]
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"", b"a: 1", b"schema: 2", b"x" * 2_000_000])
@@ -625,8 +627,8 @@ def test_an_id_in_ran_that_no_command_has_is_refused(
     assert main(["policy", "lint", str(path)]) == 2
     hint = '; did you mean "ping"?' if wrong == "pingg" else " (known: calculation, computer_show, "
     place = f"{path}, line {line_of(text, f'{wrong}: scontrol')}, column 11"
-    said = f'{place}: ran: the role gate_slurm_smoke has no command "{wrong}"{hint}'
-    assert capsys.readouterr().err.startswith(said)
+    message = f'{place}: ran: the role gate_slurm_smoke has no command "{wrong}"{hint}'
+    assert capsys.readouterr().err.startswith(message)
     with pytest.raises(InputError, match="has no command"):
         open_run({**bundles.request(tmp_path / "root"), "directory": str(_with_policy(tmp_path, text))})
 
@@ -709,7 +711,7 @@ def only_of_gate_1(*ids: str) -> Change:
     "14.7", "a checklist called aiida without the spec's evidence, with another role, or emptied gates"
 )
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda data: data["gates"][3].update(evidence=["04-slurm-smoke.log"]), "the evidence slurm-smoke/ of slurm"),
         (lambda data: data["gates"][0].update(role="gate_nothing"), "role of preflight must be gate_preflight"),
@@ -719,12 +721,12 @@ def only_of_gate_1(*ids: str) -> Change:
     ],
     ids=["evidence", "role", "hosts", "another-check", "emptied"],
 )
-def test_a_checklist_of_the_shipped_name_is_not_emptied(change: Change, said: str) -> None:
+def test_a_checklist_of_the_shipped_name_is_not_emptied(change: Change, message: str) -> None:
     def both(data: dict[str, Any]) -> None:
         change(data)
         without_needs(data)
 
-    assert said in refused(edited(both))
+    assert message in refused(edited(both))
 
 
 def kinds(change: Change) -> list[tuple[str, str, str, str]]:

@@ -105,7 +105,7 @@ def test_a_dependency_installation_that_nobody_configured_is_invalid(tmp_path: P
 @pytest.mark.stranger("14.4", "a command of the spec run in another folder, or with another environment")
 @pytest.mark.parametrize(("gate", "check", "command"), MEANT, ids=lambda value: getattr(value, "id", str(value)))
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"chdir": "/srv/other"}, " in /srv/other instead of /srv/app"),
         ({"environment_names": ["LC_ALL", "LD_PRELOAD", "PATH"]}, " with LD_PRELOAD, PATH in its environment"),
@@ -113,14 +113,14 @@ def test_a_dependency_installation_that_nobody_configured_is_invalid(tmp_path: P
     ids=["directory", "environment"],
 )
 def test_directory_and_environment_are_those_that_were_meant(
-    tmp_path: Path, gate: str, check: Any, command: str, fields: dict[str, Any], said: str
+    tmp_path: Path, gate: str, check: Any, command: str, fields: dict[str, Any], message: str
 ) -> None:
     found = results(tmp_path, bundles.trips_with(gate, command, **fields))[check.id]
     if check.replaceable:
         assert found.status is Status.PASS
-        assert [item.ran.endswith(said) for item in found.replaced] == [True]
+        assert [item.ran.endswith(message) for item in found.replaced] == [True]
     else:
-        assert found.status is Status.INVALID and said in found.observed
+        assert found.status is Status.INVALID and message in found.observed
 
 
 @pytest.mark.stranger("14.4", "a command of the spec run in another folder, or with another environment")

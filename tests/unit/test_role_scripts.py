@@ -153,10 +153,10 @@ def test_only_the_gate_s_own_worktree_is_put_right(tmp_path: Path) -> None:
         (folder / ".venv").mkdir()
         (folder / ".venv" / "x").write_text("x\n")
     script = ROLES / "gate_common" / "files" / "own-worktree.sh"
-    said = [
+    message = [
         subprocess.run([str(script)], cwd=at, capture_output=True, text=True, check=True).stdout for at in (repo, own)
     ]
-    assert said == ["", "restored: uv.lock\nremoved: log\n"]
+    assert message == ["", "restored: uv.lock\nremoved: log\n"]
     assert [(at / "uv.lock").read_text() for at in (repo, own)] == ["2\n", "1\n"]
     assert [(at / "log").exists() for at in (repo, own)] == [True, False]
     assert (own / ".venv" / "x").exists()

@@ -95,7 +95,7 @@ def test_strings_and_yaml_values_are_accepted(given: dict[str, Any], expected: o
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"workspace_checkout": "clone"}, 'workspace_checkout must be in_place or worktree, not "clone".'),
         ({"workspace_dir": "app"}, "workspace_dir must be an absolute path"),
@@ -132,9 +132,9 @@ def test_strings_and_yaml_values_are_accepted(given: dict[str, Any], expected: o
         ({"promotion_risks": ["disk"]}, "promotion_risks, entry 1: write a mapping with `risk` and `mitigation`"),
     ],
 )
-def test_a_bad_value_is_one_sentence_that_names_the_variable(given: dict[str, Any], said: str) -> None:
+def test_a_bad_value_is_one_sentence_that_names_the_variable(given: dict[str, Any], message: str) -> None:
     sentence = refused(**given)
-    assert sentence.startswith(said) and "\n" not in sentence
+    assert sentence.startswith(message) and "\n" not in sentence
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ B, OTHER = "b" * 40, "c" * 64
 WORKSPACE, VM = workspace_probe(), vm_probe()
 
 
-def said(root: Path, trips: bundles.Trips) -> dict[str, str]:
+def message(root: Path, trips: bundles.Trips) -> dict[str, str]:
     """What the first check of each gate says that does not pass, of a run that held."""
     decision = decide(load_bundle(bundles.closed_bundle(root, trips)))
     assert decision.decision == "HOLD"
@@ -78,7 +78,7 @@ NUMBER = {"preflight": 1, "sqlite_smoke": 2, "vm_bootstrap": 3, "slurm_smoke": 4
 def test_a_change_between_two_gates_of_a_run_holds(tmp_path: Path, gate: str, now: str, what: str) -> None:
     order = ORDER["vm" if gate in ORDER["vm"] else "workspace"]
     at = order.index(gate)
-    found = said(tmp_path, elsewhere(healthy_trips(), *order[at:], output=now))
+    found = message(tmp_path, elsewhere(healthy_trips(), *order[at:], output=now))
     assert {name for name in found if found[name].startswith("STALE")} == set(order[:at])
     for before in order[:at]:
         assert found[before].startswith(f"STALE: between gate {NUMBER[order[at - 1]]} and gate {NUMBER[gate]} ")
@@ -98,7 +98,7 @@ def test_a_change_while_a_gate_ran_holds(tmp_path: Path, gate: str, now: str, wh
     if what.startswith("files that are not tracked"):
         assert decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).decision == "PROMOTE"  # what a smoke leaves
         return
-    found = said(tmp_path, trips)
+    found = message(tmp_path, trips)
     assert what.removeprefix("tracked files changed: ") in found[gate]
     assert f"while gate {NUMBER[gate]} ran" in found[gate] or "while the gate ran" in found[gate]
 
@@ -108,7 +108,7 @@ def test_tracked_files_that_the_gate_itself_changed_are_named_once(tmp_path: Pat
     changed = bundles.dirty(WORKSPACE, "uv.lock (modified)")
     trips = elsewhere(healthy_trips(), "contracts", output=changed)
     trips["sqlite_smoke"] = bundles.changed(trips["sqlite_smoke"], "identity_end", output=changed)
-    found = said(tmp_path, trips)
+    found = message(tmp_path, trips)
     assert set(found) == {"sqlite_smoke"}
     assert "changed while the gate ran, by its own commands: uv.lock (modified)" in found["sqlite_smoke"]
 
@@ -128,7 +128,7 @@ def test_what_is_not_known_does_not_pass(tmp_path: Path, line: str, what: str) -
     text = VM.replace(line, "unknown: ").replace(
         "host_keys: ", "unknown: " if line.startswith("machine") else "host_keys: "
     )
-    found = said(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
+    found = message(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
     assert set(found) == set(ORDER["vm"])
     for sentence in found.values():
         assert f"{what}: it was not reported" in sentence or "FAIL: no Git checkout" in sentence
@@ -146,14 +146,14 @@ def test_an_end_that_is_not_known_does_not_pass(
     trips = healthy_trips()
     lost = fields is None
     trips[gate] = bundles.without(trips[gate], which) if lost else bundles.changed(trips[gate], which, **(fields or {}))
-    assert gate in said(tmp_path, trips)
+    assert gate in message(tmp_path, trips)
 
 
 def test_a_part_that_failed_is_said_with_its_reason(tmp_path: Path) -> None:
     text = VM.replace(
         "config_dir: /home/aiida/.aiida", "config_dir_error: neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set"
     )
-    found = said(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
+    found = message(tmp_path, elsewhere(healthy_trips(), *ORDER["vm"], output=text))
     assert "verdi's configuration folder: neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set" in found["vm_bootstrap"]
 
 

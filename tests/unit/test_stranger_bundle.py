@@ -259,8 +259,8 @@ def test_the_unforeseen_is_a_sentence_with_the_right_status(
     for name in ("check", "open_run", "_request"):
         monkeypatch.setattr(command, name, fails)
     assert main(arguments) == status
-    said = capsys.readouterr().err
-    assert type(error).__name__ in said and "Nothing was decided" in said and "Traceback" not in said
+    message = capsys.readouterr().err
+    assert type(error).__name__ in message and "Nothing was decided" in message and "Traceback" not in message
 
 
 @pytest.mark.stranger("16.3", "NUL, lone surrogates and endless names on the command line")
@@ -428,7 +428,7 @@ def test_check_says_what_it_is_about_and_what_it_did_not_look_at(
 ) -> None:
     index = index_of(promote)
     assert main(["check", str(promote)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    message = " ".join(capsys.readouterr().out.split())
     for part in (
         "ticket: gra-125",
         index["root_id"][:12],
@@ -437,12 +437,12 @@ def test_check_says_what_it_is_about_and_what_it_did_not_look_at(
         "--commit",
         "--vm",
     ):
-        assert part in said
+        assert part in message
     digest = index["policy"]["sha256"]
     asked = ["--ticket", "gra-125", "--policy-sha256", digest, "--max-age", "520w"]
     assert main(["check", str(promote), *asked]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "--max-age" not in said and "--ticket" not in said and "--commit" in said
+    message = " ".join(capsys.readouterr().out.split())
+    assert "--max-age" not in message and "--ticket" not in message and "--commit" in message
     assert main(["check", str(promote), "--ticket", "gra-1"]) == 3
     assert main(["check", str(promote), "--policy-sha256", "0" * 64]) == 3
     assert main(["check", str(promote), "--policy-sha256", "abc"]) == 2
@@ -497,8 +497,8 @@ def test_check_names_what_is_looser_than_the_shipped_checklist(
     with_policy(bundle, lambda policy: policy["gates"][1]["checks"][2]["limits"].update(max_regression_percent=60))
     seal(bundle)
     assert main(["check", str(bundle)]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "looser" in said and "not what this version ships" in said
+    message = " ".join(capsys.readouterr().out.split())
+    assert "looser" in message and "not what this version ships" in message
 
 
 @pytest.mark.stranger("16.9", "`check` says PROMOTE of a decision ten years old")

@@ -261,7 +261,7 @@ def test_without_a_decision_there_is_nothing_to_hand_over(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("sys.stderr.write('no repository\\n'); sys.exit(4)", "exited 4 (no repository); the decision stands."),
         ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9; the decision stands."),
@@ -269,11 +269,11 @@ def test_without_a_decision_there_is_nothing_to_hand_over(tmp_path: Path) -> Non
     ],
     ids=["fails", "killed", "escapes"],
 )
-def test_a_tool_that_fails_is_said_and_may_be_tried_again(tmp_path: Path, script: str, said: str) -> None:
+def test_a_tool_that_fails_is_said_and_may_be_tried_again(tmp_path: Path, script: str, message: str) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script))
     for _ in range(2):
         handed = handed_over(bundle)
-        assert handed.failed and said in handed.said and "\n" not in handed.said
+        assert handed.failed and message in handed.said and "\n" not in handed.said
         assert f"promotion-gate issue {bundle}" in handed.said
     assert [call[0] for call in calls(tmp_path)] == ["create", "create"]
     assert verify_bundle(bundle).holds
@@ -352,9 +352,9 @@ def test_the_tool_gets_no_input_and_no_shell(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_somebody_left_behind_does_not_hold_up_the_gate(tmp_path: Path) -> None:
     answer = run_tool(["sh", "-c", "sleep 86400 & echo $!; echo done"], tmp_path, 30)
-    pid, _, said = answer.stdout.partition("\n")
+    pid, _, message = answer.stdout.partition("\n")
     os.kill(int(pid), signal.SIGKILL)
-    assert (answer.problem, said) == ("", "done\n")
+    assert (answer.problem, message) == ("", "done\n")
 
 
 # --- the command line ---------------------------------------------------------------------------------------------
@@ -397,8 +397,8 @@ def test_a_command_that_only_the_bundle_names_is_not_run(tmp_path: Path, capsys:
     assert main(["issue", str(bundle)]) == 2
     assert main(["issue", str(bundle), "--command", "gh issue create -F {file}"]) == 2
     assert calls(tmp_path) == [] and not issue_file(bundle).exists()
-    said = capsys.readouterr().err
-    assert "yours is: none" in said and "yours is: gh issue create" in said and "{title}" in said
+    message = capsys.readouterr().err
+    assert "yours is: none" in message and "yours is: gh issue create" in message and "{title}" in message
 
 
 def test_the_operators_own_command_is_run_for_a_bundle_that_names_none(tmp_path: Path) -> None:

@@ -712,14 +712,14 @@ def test_the_decision_has_the_same_bytes_everywhere(bundle: Path, place: dict[st
 @pytest.mark.parametrize("place", [PLACES["the C locale"], {"PYTHONIOENCODING": "latin-1"}], ids=["C", "latin-1"])
 def test_a_name_that_the_locale_cannot_spell_costs_no_answer(place: dict[str, str], tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path, promotion_operator="Łukasz", promotion_reviewer="Łucja")
-    said = {}
+    message = {}
     for name in ("decide", "show", "check", "verify"):
         call = [sys.executable, "-m", "promotion_gate", name, str(bundle)]
         done = subprocess.run(call, env={**os.environ, **place}, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b""), name
-        said[name] = done.stdout
-    assert said["decide"] == (bundle / "promotion-decision.json").read_bytes()
-    assert "Łucja has not signed off" in said["check"].decode("utf-8")
+        message[name] = done.stdout
+    assert message["decide"] == (bundle / "promotion-decision.json").read_bytes()
+    assert "Łucja has not signed off" in message["check"].decode("utf-8")
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_each_component_is_read_from_what_the_vm_printed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "version"),
+    ("message", "version"),
     [
         ("postgresql: 18beta1 (Ubuntu 18~beta1-1.pgdg24.04+1)", "18beta1"),
         ("slurm: slurm-wlm 22.05.8", "22.05.8"),
@@ -69,9 +69,9 @@ def test_each_component_is_read_from_what_the_vm_printed(tmp_path: Path) -> None
         ("python: 3.14.0rc2", "3.14.0rc2"),
     ],
 )
-def test_what_a_package_adds_is_not_the_version(tmp_path: Path, said: str, version: str) -> None:
-    trips = bundles.trips_with("vm_bootstrap", "versions", output=f"{said}\n")
-    assert recorded_versions(load_bundle(bundles.closed_bundle(tmp_path, trips))) == {said.split(":")[0]: version}
+def test_what_a_package_adds_is_not_the_version(tmp_path: Path, message: str, version: str) -> None:
+    trips = bundles.trips_with("vm_bootstrap", "versions", output=f"{message}\n")
+    assert recorded_versions(load_bundle(bundles.closed_bundle(tmp_path, trips))) == {message.split(":")[0]: version}
 
 
 @pytest.mark.parametrize("how", [{"exit": 1}, {"exit": None, "timed_out": True, "signal": 9}, {"truncated": True}])
@@ -110,11 +110,11 @@ def test_outside_the_bounds_is_an_objection(tmp_path: Path, component: str) -> N
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-@pytest.mark.parametrize("said", ["", "not found"], ids=["nothing", "no-number"])
-def test_a_version_that_is_not_known_is_an_objection(tmp_path: Path, component: str, said: str) -> None:
+@pytest.mark.parametrize("message", ["", "not found"], ids=["nothing", "no-number"])
+def test_a_version_that_is_not_known_is_an_objection(tmp_path: Path, component: str, message: str) -> None:
     lines = bundles.VERSIONS.splitlines()
     others = [line for line in lines if not line.startswith(component)]
-    decision = decided(tmp_path, {component: ">=1"}, "\n".join([*others, f"{component}: {said}"]) + "\n")
+    decision = decided(tmp_path, {component: ">=1"}, "\n".join([*others, f"{component}: {message}"]) + "\n")
     assert decision.decision == "HOLD"
     assert decision.objections == (f"The policy limits {component} to >=1, but its version on the VM is not known.",)
 

@@ -44,11 +44,11 @@ COULD_NOT_WORK = [
 
 
 @pytest.mark.stranger("13.4", "a tool that could not work was FAIL, with its last line as the reason")
-@pytest.mark.parametrize(("gate", "command", "status", "said", "check", "shown"), COULD_NOT_WORK)
+@pytest.mark.parametrize(("gate", "command", "status", "message", "check", "shown"), COULD_NOT_WORK)
 def test_a_tool_that_could_not_work_is_blocked(
-    tmp_path: Path, gate: str, command: str, status: int, said: str, check: str, shown: str
+    tmp_path: Path, gate: str, command: str, status: int, message: str, check: str, shown: str
 ) -> None:
-    bundle = make_bundle(tmp_path, trips_with(gate, command, exit=status, output=output(said)))
+    bundle = make_bundle(tmp_path, trips_with(gate, command, exit=status, output=output(message)))
     found = {c.id: c for g in decide(load_bundle(bundle)).gates for c in g.checks}[check]
     assert found.status == "BLOCKED"
     assert shown in found.observed
