@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix molecule some-faults faults strangers bench bench-quick scale collection
+.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix local vm molecule faults strangers bench bench-quick scale collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -44,7 +44,17 @@ collection: $(STAMP) ## build the collection's tarball and its wheel in build/
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
-test: lint units integration molecule some-faults ## everything that CI runs
+test: lint ## everything that CI runs; what waits for a VM beside what needs the processors
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target local vm
+
+local: $(STAMP) ## what make test runs on this machine alone: unit tests, integration tests and faults
+	@$(MAKE) --no-print-directory units
+	@$(MAKE) --no-print-directory integration
+	$(PYTEST) $(SIDE_BY_SIDE) tests/faults -m 'representative and not live'
+
+vm: $(STAMP) ## what make test runs against a container VM: molecule and faults of the real services
+	@$(MAKE) --no-print-directory molecule
+	$(PYTEST) tests/faults -m 'representative and live'
 
 nightly: $(STAMP) ## all cases of all tests, the coverage, every kill point, property tests at length, megabytes, a scanner for credentials
 	$(VENV)/bin/pip install --quiet --editable '.[dev,nightly]'
@@ -84,9 +94,6 @@ test-matrix: $(STAMP) ## promote, hold, canary and a foreign folder on each supp
 
 molecule: $(STAMP) ## promotes and a hold against the container VM
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all
-
-some-faults: $(STAMP) ## a representative part of the fault matrix
-	$(PYTEST) tests/faults -m representative
 
 faults: $(STAMP) ## the whole fault matrix (over an hour, with two VMs), and docs/fault-matrix.md from it
 	rm -rf .demo/faults

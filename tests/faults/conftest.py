@@ -59,6 +59,9 @@ def grown(grown_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     grounds.pytest_collection_modifyitems(items)
+    for item in items:
+        if {"live_vm", "grown_vm", "bookworm"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.live)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
