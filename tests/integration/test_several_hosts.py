@@ -6,22 +6,34 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from copies import checkout
 from ground import GATES, Ground, Run, free_port
 
 # A partition that Slurm does not have holds gate 4 of this host alone.
 HOLDS = {"gate_slurm_smoke_partition": "nowhere"}
 
 
-def on_hosts(ground: Ground, hosts: Mapping[str, Mapping[str, Any]], *options: str, **extra: Any) -> Run:
+def on_hosts(ground: Ground, hosts: Mapping[str, Mapping[str, Any]], **extra: Any) -> Run:
     """Runs the gate with these VMs, each with variables of its own."""
     groups = ground.groups()
     vm = groups["aiida_vm"]["hosts"]["vm"]
     groups["aiida_vm"]["hosts"] = {host: {**vm, **own} for host, own in hosts.items()}
     ground.inventory(groups)
-    return ground.gate(*options, **extra)
+    return ground.gate(**extra)
+
+
+def impatient(folder: Path) -> Path:
+    """A copy of this checkout that waits a few seconds for the answer of a host."""
+    defaults = checkout(folder) / "roles" / "gate_common" / "defaults" / "main.yml"
+    text = defaults.read_text(encoding="utf-8")
+    short = text.replace("gate_common_probe_limit_seconds: 60", "gate_common_probe_limit_seconds: 25")
+    assert short != text
+    defaults.write_text(short, encoding="utf-8")
+    return folder
 
 
 def fleet(ground: Ground) -> dict[str, dict[str, Any]]:
@@ -83,20 +95,26 @@ def test_two_hosts_and_a_resume_of_what_one_of_them_needs(ground: Ground) -> Non
     assert len(list((ground.evidence / "baseline").glob("*-promote*.json"))) == 1, "one measurement, one baseline"
 
 
-def test_a_host_that_hangs_or_holds_keeps_none_of_the_others(ground: Ground, silent: int) -> None:
-    """Eight names: one hangs as it is connected to, one is not there, one is on HOLD, and one gate takes its time."""
+def test_a_host_that_hangs_or_holds_keeps_none_of_the_others(ground: Ground, silent: int, tmp_path: Path) -> None:
+    """Eight names: one hangs as it is connected to, one behind its login, one is not there, and one is on HOLD."""
+    hanging = tmp_path / "python3"
+    hanging.write_text("#!/bin/sh\nexec sleep 120\n", encoding="utf-8")
+    hanging.chmod(0o755)
     names = [f"vm-{letter}" for letter in "abcdefgh"]
     own: dict[str, dict[str, Any]] = {name: {} for name in names}
     own["vm-a"] = {"ansible_port": silent}
     own["vm-b"] = {"ansible_port": free_port()}
     own["vm-c"] = HOLDS
-    run = on_hosts(ground, own)
+    own["vm-d"] = {"ansible_python_interpreter": str(hanging)}
+    run = on_hosts(ground, own, project=impatient(tmp_path / "checkout"))
     assert run.status != 0
-    held = dict.fromkeys(("vm-a", "vm-b", "vm-c"), "HOLD")
+    held = dict.fromkeys(("vm-a", "vm-b", "vm-c", "vm-d"), "HOLD")
     assert decisions(ground) == {**dict.fromkeys(names, "PROMOTE"), **held}, run.output
-    assert "HOLD  5 of 8 hosts promote" in run.output
+    assert "HOLD  4 of 8 hosts promote" in run.output
     causes = {host: item["cause"] for host, item in fleet(ground).items()}
-    assert (causes["vm-a"], causes["vm-b"]) == ("vm_bootstrap.host BLOCKED", "vm_bootstrap.host BLOCKED")
+    assert {causes[host] for host in ("vm-a", "vm-b", "vm-d")} == {"vm_bootstrap.host BLOCKED"}
+    sealed = ground.evidence / fleet(ground)["vm-d"]["bundle"] / "promotion-decision.md"
+    assert "does not answer: a start-up file" in sealed.read_text(encoding="utf-8")
     assert causes["vm-c"] == "slurm_smoke.node FAIL"
     # What the others share with a host that cannot be used is in its bundle all the same.
     assert set(index(ground, "vm-a")["gates"]) == {"preflight", "sqlite_smoke", "contracts"}

@@ -108,6 +108,12 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "Start {host}, correct its ansible_host in the inventory, or open its port in the firewall. " + _PING,
     ),
     (
+        "silent",
+        r"Timed out after [\d.]+ second",
+        "Something on {host} does not answer: a start-up file of the shell or a file system that hangs, perhaps. Make "
+        "`ssh {host} true` return, then re-run.",
+    ),
+    (
         "no_space",
         r"No space left on device|Disk quota exceeded",
         "Free space on {host} (`df -h /tmp ~`), then re-run.",
