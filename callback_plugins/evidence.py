@@ -92,6 +92,7 @@ class CallbackModule(CallbackBase):
             if end is None:
                 return
             self._display.display(end.text, color=C.COLOR_OK if end.promotes else C.COLOR_ERROR)
+            tell(lambda watcher: watcher.ended())
         except BaseException as error:
             self._display.display(f"HOLD: the record could not be verified: {visible(str(error))}", color=C.COLOR_ERROR)
             raise SystemExit(2) from error

@@ -39,6 +39,8 @@ from promotion_gate.run.watching import WATCHERS, decides, judged_so_far, last_t
 
 _COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
 _TICK_SECONDS = 1.0
+# That a run did not decide PROMOTE is what the end says, with more.
+_VERDICT_OF, _VERDICT = "gate_decision", ("assert", "fail")
 
 
 class CallbackModule(Default):
@@ -79,6 +81,9 @@ class CallbackModule(Default):
             self._foot.close()
             self._foot = None
 
+    def ended(self) -> None:
+        self._bundle = None
+
     # --- what Ansible tells ---
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -117,7 +122,7 @@ class CallbackModule(Default):
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._progress is None:
             super().v2_runner_on_failed(result, ignore_errors)
-        elif not ignore_errors:
+        elif not ignore_errors and not _is_verdict(result.task):
             self._broken(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -128,7 +133,6 @@ class CallbackModule(Default):
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self.ending()
-        self._bundle = None  # the evidence callback says what became of it
         if self._progress is None:
             super().v2_playbook_on_stats(stats)
         else:
@@ -140,16 +144,16 @@ class CallbackModule(Default):
             self._progress.broken(_gate(entry, result.host), failure_text(result.result))
         elif self._progress:
             # A sentence each for what must be corrected first; they name commands, so they are not wrapped.
-            command = "cmd" in result.result  # its message is only that it failed
+            command = "rc" in result.result  # its message, if any, is only that it failed
             message = failure_text(result.result) if command else str(result.result.get("msg") or "no message")
             for line in message.splitlines():
                 self._say(visible(line), Tone.BAD)
 
     def _left(self) -> None:
-        """The process ends. Where it was interrupted nobody has said yet what became of the run."""
+        """The process ends. If it was interrupted, or the evidence callback failed, the decision was not shown."""
         self.ending()
         if self._bundle and is_sealed(self._bundle):
-            self._say(f"HOLD: interrupted after the seal; ask: promotion-gate check {self._bundle}", Tone.BAD)
+            self._say(f"HOLD: the decision was not shown; ask: promotion-gate check {self._bundle}", Tone.BAD)
         elif self._bundle:
             resume = "Resume it with: -e promotion_resume=latest"
             self._say(f"HOLD: interrupted; {self._bundle} is open and decides nothing. {resume}", Tone.BAD)
@@ -170,6 +174,11 @@ class CallbackModule(Default):
 
 def _gate(entry: Mapping[str, Any], host: Any) -> Gate:
     return Gate(entry["id"], entry["name"], entry["title"], host.get_name())
+
+
+def _is_verdict(task: Any) -> bool:
+    role = str(task._role.get_name() if task._role else "")
+    return role.rpartition(".")[2] == _VERDICT_OF and task.action.rpartition(".")[2] in _VERDICT
 
 
 def _quiet(name: str) -> Any:

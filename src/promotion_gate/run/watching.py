@@ -39,6 +39,9 @@ class Watcher(Protocol):
     def ending(self) -> None:
         """The run ends here and now: what is said next is the last."""
 
+    def ended(self) -> None:
+        """The evidence callback has said how the run ended."""
+
 
 WATCHERS: list[Watcher] = []
 
