@@ -109,6 +109,9 @@ def test_a_watcher_that_fails_changes_nothing() -> None:
         def ending(self) -> None:
             raise OSError
 
+        def ended(self) -> None:
+            raise RuntimeError
+
     broken = Broken()
     WATCHERS.append(broken)
     try:
