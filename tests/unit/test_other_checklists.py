@@ -175,6 +175,18 @@ def test_groups_are_asked_of_the_inventory(tmp_path: Path) -> None:
     assert 'The inventory has no group "other". Add it with one host: the host of gate 8.' in refused(asked)
 
 
+def test_two_timed_gates_of_two_hosts_that_are_this_machine_are_an_input_error(tmp_path: Path) -> None:
+    gates = [{**DISK, "alone": True}, {**with_role("gate_mine", 8, "other"), "alone": True}]
+    policy = checklist(tmp_path / "theirs", *gates, subject="nodes")
+    role(tmp_path / "theirs", "gate_mine", "gate_mine_size: 3\n")
+    asked = request(tmp_path / "root", policy, "nodes", "other")
+    for host in asked["hosts"].values():
+        host["local"] = True
+    assert "are both timed (alone), and nodes-1 and other-1 are both this machine." in refused(asked)
+    asked["hosts"]["other"]["local"] = False
+    open_run(asked)
+
+
 def test_a_variable_has_one_value_in_a_run(tmp_path: Path) -> None:
     policy = checklist(
         tmp_path / "theirs", with_role("gate_mine", 7, "nodes"), with_role("gate_mine", 8, "other"), subject="nodes"

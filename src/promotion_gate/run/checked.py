@@ -25,6 +25,7 @@ from promotion_gate.run.places import (
     places_by_name,
     places_of,
     role_mistakes,
+    timed_together,
 )
 from promotion_gate.run.plan import chosen_gates
 from promotion_gate.run.roles import Role, find_role, name_mistakes
@@ -71,6 +72,10 @@ class Given:
         kinds = {"workspace": "workspace"} if places is None else places
         found = [self._of(group) for group, kind in kinds.items() if kind == "workspace"]
         return any(host.boolean("local", False) for host in found if host)
+
+    def is_local(self, group: str) -> bool:
+        """Whether the host of a group is this machine."""
+        return group in self._hosts and self._hosts[group].boolean("local", False)
 
     def of_plan(self, places: Mapping[str, str], mistakes: Mistakes) -> dict[str, Any]:
         """The variables of the run as the hosts of a plan have them; `places` are its groups, see places_of()."""
@@ -132,6 +137,7 @@ def checked_settings(
     mistakes.add(*name_mistakes(names, roles.values(), ran=fields.has("trip")))
     if policy:
         settings.update(hosts_of(policy, fields.mapping("groups"), mistakes), places=places)
+        mistakes.add(*timed_together(policy, settings["hosts"], given.is_local))
         settings.update(_of_roles(policy, roles, given, mistakes, kept))
         settings["gate_settings"] = {gate.name: depends_on(gate, roles, places) for gate in policy.gates}
         _ask_checklist(policy, settings, mistakes)

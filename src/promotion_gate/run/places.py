@@ -6,7 +6,8 @@ is follows from the variables that the roles of its gates take; a group whose ga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from promotion_gate.base.mistakes import Mistake
@@ -98,3 +99,18 @@ def hosts_of(policy: Policy, groups: Mapping[str, Any], mistakes: Mistakes) -> d
         found[group] = str(hosts[0]) if hosts else ""
     others = [host for group, host in found.items() if group != policy.subject]
     return {"hosts": found, "workspace": found.get("workspace", next(iter(others), "")), "vm": found[policy.subject]}
+
+
+def timed_together(policy: Policy, hosts: Mapping[str, str], is_local: Callable[[str], bool]) -> Iterator[str]:
+    """A sentence for every two timed gates of different hosts that are both this machine.
+
+    Of other machines it is known once they were asked; then it is an objection.
+    """
+    timed = [gate for gate in policy.gates if gate.alone and is_local(gate.hosts)]
+    for one, two in itertools.combinations(timed, 2):
+        here, there = hosts[one.hosts], hosts[two.hosts]
+        if here != there:
+            yield (
+                f"Gate {one.id} and gate {two.id} are both timed (alone), and {here} and {there} "
+                "are both this machine. Run both on one host, or remove `alone` from one of them in the checklist."
+            )
