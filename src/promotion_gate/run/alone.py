@@ -1,7 +1,7 @@
-"""A gate role that is used alone, in another team's playbook: the same checks judge what it found, without a run.
+"""A gate role used alone, in another team's playbook: the same checks judge what it found, without a run.
 
-There is no bundle and no decision, only the findings of one gate. A check that needs more, the evidence of another gate
-or a baseline, is listed as not judged.
+There is no bundle and no decision, only the findings of one gate. A check that also needs the evidence of another gate
+or a baseline is listed as not judged.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from promotion_gate.run.places import depends_on, places_of
 from promotion_gate.run.roles import Role, find_role
 from promotion_gate.run.settings import VARIABLES, Mistakes, effective, unset
 
-# A default that the module fills in on the host: nothing is set.
+# A default that the module fills in on the host, so nothing is set here.
 _NAMED = re.compile(r"\{env:[^}]*\}")
 
 
 def judge_alone(request: object) -> dict[str, Any]:
-    """The findings of one gate as plain data.
+    """Returns the findings of one gate as plain data.
 
-    `request` is what roles/gate_common/tasks/judge.yml hands over: `role`, its name; `host`, where it ran; `variables`
-    there, by name; `trip`, the module's result; `directory`, of the playbook; `roles`, the folders of roles. Raises
-    InputError with one line per mistake, or GateError.
+    `request` comes from roles/gate_common/tasks/judge.yml: `role`, its name; `host`, where it ran; `variables` of that
+    host, by name; `trip`, the module's result; `directory`, where the playbook is; `roles`, the folders of roles.
+    Raises InputError with one line per mistake, or GateError.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     name, host = fields.text("role"), fields.text("host")
@@ -62,14 +62,14 @@ def judge_alone(request: object) -> dict[str, Any]:
 
 
 def _checklist(fields: Fields, given: Given) -> tuple[str, str]:
-    """The text and the name of the checklist: the shipped one unless promotion_policy names another."""
+    """The text and name of the checklist: the shipped one unless promotion_policy names another."""
     called = named_policy(given, None)
     shipped = None if given.first("promotion_policy") else shipped_checklist(Path(called).stem)
     return shipped or checklist_text(called, fields), called
 
 
 def _alone(whole: Policy, gate: GatePolicy) -> tuple[Policy, tuple[NotJudged, ...]]:
-    """The checklist with one gate, and its checks that need more than the evidence of that gate."""
+    """The checklist reduced to one gate, and those of its checks that need more than the evidence of that gate."""
     kinds = registered()
     checks = {check.id: check for check in gate.checks if not kinds[check.check].beyond}
     kept = tuple(
@@ -84,11 +84,11 @@ def _alone(whole: Policy, gate: GatePolicy) -> tuple[Policy, tuple[NotJudged, ..
 
 
 def _settings(policy: Policy, role: Role, given: Given, host: str, root: str) -> dict[str, Any]:
-    """The settings of a run, from the variables that the role was used with."""
+    """The settings of a run, taken from the variables that the role was used with."""
     gate, mistakes = policy.gates[0], Mistakes()
     roles, variables = {gate.name: role}, given.of_group(gate.hosts)
     places = places_of(policy, roles)
-    # Alone, all variables of a role count, also those that a run would set.
+    # When a role is used alone, all of its variables count, including those that a run would set.
     found = {setting: variables.get(name) for name, setting in role.taken.items()}
     own = {setting: value for setting, value in found.items() if not unset(value) and not _NAMED.fullmatch(str(value))}
     settings = effective({**given.of_plan(places, mistakes), **own}, None, tuple(VARIABLES), mistakes)

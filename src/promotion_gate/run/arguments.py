@@ -1,4 +1,4 @@
-"""What can be written on the command line of promotion-gate: commands, arguments, and what --help says of them."""
+"""The command line of promotion-gate: its commands, their arguments, and the help texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promotion_gate.base.names import is_path
 from promotion_gate.prove.signoff import STATEMENT
 
 Command = Callable[[argparse.Namespace], int]
-# What the plays call, with a request on standard input; no --help lists it.
+# Commands that the plays call, with a request on standard input. --help does not list them.
 INTERNAL = ("open", "baseline", "begin")
 SHELLS = ("bash", "zsh", "fish")
 BUNDLE = "the folder of a run, or a .zip of it"
@@ -72,13 +72,13 @@ _EXAMPLES: Mapping[str, Sequence[str]] = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose mistakes name the nearest command or option, and whose --help ends with examples."""
+    """A parser whose errors suggest the nearest command or option, and whose --help ends with examples."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Leaves no argument unknown: a command's parser knows its options, the one above it does not."""
+        """Rejects unknown arguments here: the parser of a command knows its options, the parser above it does not."""
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             named = [word.partition("=")[0] for word in rest if word.startswith("-")]
@@ -103,9 +103,9 @@ def _end(name: str, status: str) -> str:
 
 
 def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """The parser whose result has the function to `run`, by its name: `decide`, `policy lint`.
+    """The parser. `run` of its result names the function to run: `decide`, `policy lint`.
 
-    `reads` of the result names the arguments that are bundles which are only read.
+    `reads` of the result names the arguments that are bundles and are only read.
     """
     parser = _Parser(
         prog="promotion-gate",
@@ -130,7 +130,7 @@ def parser_of(run: Mapping[str, Command]) -> argparse.ArgumentParser:
 
 
 class _Adder:
-    """Adds a command: its name, what it does, and its exit statuses."""
+    """Adds a command with its name, a description, and its exit statuses."""
 
     def __init__(self, commands: Any, run: Mapping[str, Command], above: str = "") -> None:
         self._commands, self._run, self._above = commands, run, above
@@ -145,14 +145,14 @@ class _Adder:
 
 
 def _path(text: str) -> Path:
-    """A file or folder that is named on the command line; what can be none is a mistake of usage."""
+    """A file or folder named on the command line; a value that cannot be a path is a usage error."""
     if not is_path(text):
         raise argparse.ArgumentTypeError(f'"{harmless(text[:120])}" cannot be the name of a file or folder')
     return Path(text)
 
 
 def _folder(text: str) -> Path:
-    """The folder of a run that something is written into or beside."""
+    """The folder of a run that the command writes into or beside."""
     path = _path(text)
     if path.suffix.lower() == ".zip" and path.is_file():
         raise argparse.ArgumentTypeError(f"{harmless(text)} is an archive; unpack it first and name the folder")
@@ -165,7 +165,7 @@ def _name(text: str) -> str:
 
 
 def _one_of(command: argparse.ArgumentParser, **forms: str) -> None:
-    """Options of which at most one is given."""
+    """Options that exclude one another."""
     group = command.add_mutually_exclusive_group()
     for name, help_ in forms.items():
         group.add_argument(f"--{name}", action="store_true", help=help_)

@@ -1,6 +1,6 @@
 """The backstop: how a run ends. A run that promised a decision is a success only if its sealed record says PROMOTE.
 
-Nothing that a play computes is believed here: the record is read from disk, verified, and computed again from its
+Nothing that a play computes is trusted here: the record is read from disk, verified, and computed again from its
 evidence. PROMOTE exists only as a decision file that seal() wrote.
 """
 
@@ -22,7 +22,7 @@ from promotion_gate.report.judged_line import judged_line
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What is left to say of a run, and whether it decided PROMOTE: anything else must not look like success."""
+    """The final message of a run, and whether it decided PROMOTE: anything else must not look like success."""
 
     text: str
     promotes: bool
@@ -35,7 +35,7 @@ _claims = itertools.count()
 
 
 def claim() -> bool:
-    """Whether this is the first call in this process: of several evidence callbacks only one may record."""
+    """Whether this is the first call in this process: only one of several evidence callbacks may record."""
     return next(_claims) == 0
 
 
@@ -43,7 +43,7 @@ class Backstop:
     """Follows a run from the outside: armed, opened, closed, and whether the recorder met an error."""
 
     def __init__(self, alone: bool = True) -> None:
-        """`alone`: whether this is all that its playbook is about; else the command for a re-run is said for all."""
+        """`alone`: whether the playbook has only this run; otherwise the re-run command is printed once for all."""
         self._alone = alone
         self._armed = False
         self._bundle: Path | None = None
@@ -53,7 +53,7 @@ class Backstop:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a decision was promised and no run was opened yet."""
+        """Whether a decision was promised and no run has been opened yet."""
         return self._armed and self._bundle is None
 
     def arm(self) -> None:
@@ -84,7 +84,7 @@ class Backstop:
         return End("\n".join(said), promotes, self._bundle, decision, problem)
 
     def _decision(self) -> tuple[Decision | None, str]:
-        """What the evidence on disk gives, and why the sealed record does not stand; an empty string if it does."""
+        """The decision that the evidence on disk gives, and why the sealed record is not valid; empty if it is."""
         if self._bundle is None:
             return None, "the deciding play did not run, and no bundle was opened."
         if not self.is_closed or not (self._bundle / SUMS_FILE).is_file():
@@ -100,7 +100,7 @@ class Backstop:
 
 
 def _beside(folder: Path, decision: Decision, alone: bool) -> Beside:
-    """What readers want beside the record: the line of the evidence that speaks of each fault."""
+    """What readers want besides the record: the line of the evidence that shows each fault."""
     lines = {}
     for check in (check for gate in decision.gates for check in gate.checks):
         if check.status is not Status.PASS and check.evidence:

@@ -1,4 +1,4 @@
-"""The settings of a request, checked once and all together, before the first connection."""
+"""Checks all settings of a request at once, before the first connection."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from promotion_gate.run.settings import VARIABLES, Mistakes, effective, unset
 
 
 class Given:
-    """The variables of a request by group; those of localhost stand for a group that the inventory does not have.
+    """The variables of a request by group; localhost's are used for a group that the inventory does not have.
 
-    What cannot be evaluated does not count as missing.
+    A variable that cannot be evaluated does not count as missing.
     """
 
     def __init__(self, fields: Fields) -> None:
@@ -47,7 +47,7 @@ class Given:
         self.redactor = Redactor({secret for host in self._hosts.values() for secret in host.texts("secrets")})
         self.broken: tuple[str, ...] = ()
         self.names: list[str] = []
-        self.marked: set[str] = set()  # values that a vault or the name of their variable marks as secret
+        self.marked: set[str] = set()  # values marked as secret by a vault or by the name of their variable
 
     @property
     def groups(self) -> list[str]:
@@ -61,7 +61,7 @@ class Given:
         return self._hosts.get(group) or self._hosts.get("localhost")
 
     def first(self, name: str, groups: Iterable[str] = ()) -> Any:
-        """The value on the first host that has one; of any group, while those of the checklist are not known."""
+        """The value on the first host that has one, in any group while the groups of the checklist are unknown."""
         for group in groups or sorted(self._hosts, key=lambda group: (group != "workspace", group == "localhost")):
             if self.of_group(group).get(name) is not None:
                 return self.of_group(group)[name]
@@ -78,7 +78,7 @@ class Given:
         return group in self._hosts and self._hosts[group].boolean("local", False)
 
     def of_plan(self, places: Mapping[str, str], mistakes: Mistakes) -> dict[str, Any]:
-        """The variables of the run as the hosts of a plan have them; `places` are its groups, see places_of()."""
+        """The variables of the run as the hosts of a plan have them; `places` are its groups (see places_of())."""
         found = [host for host in map(self._of, places) if host]
         broken = {name: str(error) for host in found for name, error in host.mapping("errors").items()}
         self.broken = tuple(sorted(broken))
@@ -96,7 +96,7 @@ class Given:
 
 
 def _two_values(name: str, of_group: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence where a variable is not the same on the hosts of two groups: a run has one value of it."""
+    """A sentence for each variable that differs between the hosts of two groups: a run has one value for it."""
     found = [(group, value) for group, value in of_group.items() if not unset(value)]
     for group, value in found[1:]:
         if value != found[0][1]:
@@ -125,7 +125,7 @@ def checked_settings(
     policy = _policy(fields, given, mistakes, kept)
     roles = _roles(policy, fields, mistakes)
     places = places_of(policy, roles) if policy else places_by_name(given.groups)
-    # Without all roles nobody can say which variables they have.
+    # Unless all roles were found, it is unknown which variables they have.
     known = policy is not None and len(roles) == sum(1 for gate in policy.gates if gate.role)
     if policy:
         mistakes.add(*sentences(policy.marks, role_mistakes(policy, roles)))
@@ -153,21 +153,21 @@ def checked_settings(
 
 
 def _policy(fields: Fields, given: Given, mistakes: Mistakes, kept: Mapping[str, Any] | None) -> Policy | None:
-    """The checklist: what is asked of hosts and variables follows from it."""
+    """The checklist: it determines which hosts and variables are needed."""
     with mistakes.noting():
         return read_policy(checklist_text(named_policy(given, kept), fields), named_policy(given, kept))
     return None
 
 
 def named_policy(given: Given, kept: Mapping[str, Any] | None) -> str:
-    """promotion_policy, before all settings are checked."""
+    """The value of promotion_policy, before all settings are checked."""
     asked = given.first("promotion_policy")
     asked = (kept or {}).get("promotion_policy") if unset(asked) else asked
     return text(VARIABLES["promotion_policy"].default if unset(asked) else asked, "promotion_policy")
 
 
 def subject_of(hosts: Mapping[str, Any], directory: str) -> str:
-    """The group whose hosts get a decision each; empty for a checklist that cannot be read, which open_run() says."""
+    """The group whose hosts get a decision each; empty for an unreadable checklist, which open_run() reports."""
     fields = Fields({"hosts": hosts, "directory": directory}, "the variables of the hosts", InputError)
     with suppress(InputError):
         called = named_policy(Given(fields), None)
@@ -192,7 +192,7 @@ def _of_roles(
 
 
 def _ask_checklist(policy: Policy, settings: dict[str, Any], mistakes: Mistakes) -> None:
-    """The gates that are chosen and the checks that are waived are there."""
+    """Checks that the checklist has the chosen gates and the waived checks."""
     if settings["promotion_gates"] is not None:
         with mistakes.noting():
             settings["promotion_gates"] = chosen_gates(settings["promotion_gates"], policy)
@@ -203,7 +203,7 @@ def _ask_checklist(policy: Policy, settings: dict[str, Any], mistakes: Mistakes)
 
 
 def _check_folders(settings: dict[str, Any], has_workspace: bool, local: bool, mistakes: Mistakes) -> None:
-    """Where the evidence goes, and, where the workspace is on this machine, that it is a checkout and stays one."""
+    """Checks where the evidence goes and, for a workspace on this machine, that it is a checkout and stays one."""
     if settings["workspace_dir"] or settings["promotion_evidence_root"] or not has_workspace:
         with mistakes.noting():
             settings["promotion_evidence_root"] = str(evidence_root(settings, local))
@@ -235,7 +235,7 @@ def _check_git(folder: Path) -> None:
 
 
 def _ownership_map(policy: Policy) -> str:
-    """The application's own map of field owners that the policy names, relative to the checkout; or an empty text."""
+    """The path of the application's own ownership map that the policy names, relative to the checkout; or empty."""
     maps = [str(check.limits.get("map") or "") for check in policy.checks() if check.check == "ownership"]
     for name in maps:
         if name and (Path(name).is_absolute() or ".." in Path(name).parts):
@@ -250,7 +250,7 @@ def checklist_text(policy: str, fields: Fields) -> str:
 
 
 def for_root(given: Given) -> dict[str, Any]:
-    """What finding the evidence root of a resume needs, before the kept settings are known."""
+    """The settings needed to find the evidence root of a resume, before the kept settings are known."""
     defaults = {"promotion_evidence_root": None, "workspace_dir": "", "promotion_ticket": "gra-125"}
     found = {name: given.first(name) for name in defaults}
     return {name: text(found[name], name) if found[name] else default for name, default in defaults.items()}
@@ -279,7 +279,7 @@ def evidence_root(settings: Mapping[str, Any], workspace_local: bool) -> Path:
 
 
 def _below(path: str, folder: str) -> str:
-    """`path` relative to `folder`, or an empty text if it lies elsewhere."""
+    """`path` relative to `folder`, or an empty string if it is elsewhere."""
     if not folder or not Path(path).is_relative_to(folder):
         return ""
     return Path(path).relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""The commands `policy lint`, `policy show` and `policy diff`: they look at checklists without a run."""
+"""The commands `policy lint`, `policy show` and `policy diff`, which read checklists without a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DONE, REFUSED = 0, 2
 
 
 def lint(options: argparse.Namespace) -> int:
-    """2 if a run would refuse one of the checklists, or the waivers; notes alone are 0."""
+    """Returns 2 if a run would refuse one of the checklists or the waivers, else 0; notes do not count."""
     refused = [path for path in options.files if not _linted(path, options.waivers)]
     return REFUSED if refused else DONE
 
@@ -56,7 +56,7 @@ def _linted(path: Path, waivers: Path | None) -> bool:
 
 
 def _waivers(path: Path, policy: Policy) -> tuple[list[str], list[str]]:
-    """What a run refuses of the promotion_waivers in a file of variables, and those whose time is over."""
+    """What a run would refuse in the promotion_waivers of a variables file, and the waivers that have expired."""
     data, marks = read_yaml(policy_text(path), str(path))
     found = data.get("promotion_waivers") if isinstance(data, Mapping) else None
     if not isinstance(found, list):

@@ -9,7 +9,7 @@ from promotion_gate.run.arguments import INTERNAL
 
 
 def complete(parser: argparse.ArgumentParser) -> None:
-    """Answers the shell, which set _ARGCOMPLETE, and exits; without argcomplete there is nothing to complete."""
+    """Answers the shell, which set _ARGCOMPLETE, and exits; without argcomplete nothing is completed."""
     try:
         import argcomplete
     except ImportError:
@@ -18,7 +18,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
 
 
 def script(options: argparse.Namespace) -> int:
-    """Prints the code that a shell reads. Raises InputError if argcomplete is not installed."""
+    """Prints the code for the shell to read. Raises InputError if argcomplete is not installed."""
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError:

@@ -1,4 +1,4 @@
-"""The values of `-e`: words that Ansible would drop, and what a re-run has to be given again."""
+"""The values of `-e`: words that Ansible would drop, and values that a re-run needs again."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from promotion_gate.base.redact import Redactor
 from promotion_gate.run.settings import VARIABLES
 
 _PLAIN_VALUE = re.compile(r"[\w./:@%+,=-]*", re.ASCII)
-# A re-run gets these in another way, or must not get them again.
+# A re-run gets these by other means, or must not get them again.
 _NOT_REPEATED = {"promotion_evidence_root"} | {name for name, variable in VARIABLES.items() if not variable.kept}
 
 
 def repeated_extra_vars(entries: Iterable[object]) -> list[str]:
-    """What a re-run needs again of `-e`: what an inventory asks for, and what overrode the inventory.
+    """The values of `-e` that a re-run needs again: those that an inventory uses, and those that override it.
 
-    Raw entries as ansible-playbook takes them: `@file`, a mapping as JSON or YAML, or `name=value` pairs. A variable of
-    the gate in which a secret would be masked is left out: a resume asks for it.
+    Takes raw entries as ansible-playbook does: `@file`, a mapping as JSON or YAML, or `name=value` pairs. A variable of
+    the gate in which a secret would be masked is left out; a resume asks for it.
     """
     kept: list[str] = []
     for entry in (str(item) for item in entries):
@@ -41,7 +41,7 @@ def _mapping(entry: str) -> Mapping[str, Any]:
         data = json.loads(entry)
     except ValueError:
         try:
-            data = yaml.load(entry, yaml.BaseLoader)  # strings only: a date must come out as it was written
+            data = yaml.load(entry, yaml.BaseLoader)  # strings only: a date must come out exactly as it was written
         except yaml.YAMLError:
             return {}
     return data if isinstance(data, dict) else {}
@@ -68,9 +68,9 @@ def _repeats(name: str, value: object) -> bool:
 
 
 def stray_words(entry: str, words: Sequence[str]) -> str | None:
-    """Why an entry of `-e` does not mean what it appears to, and how to write it; or None.
+    """Why an entry of `-e` does not mean what it appears to mean, and how to write it; or None.
 
-    Ansible splits `name=value` at white space and drops what is not a pair, without a message. `words` are the words of
+    Ansible splits `name=value` at white space and silently drops what is not a pair. `words` are the words of
     `entry`.
     """
     if entry.startswith("@") or entry[:1] in ("{", "[") or all("=" in word for word in words):
@@ -93,7 +93,7 @@ def stray_words(entry: str, words: Sequence[str]) -> str | None:
 
 
 def _quoted(meant: Mapping[str, str]) -> str:
-    """The pairs for a shell, with a second pair of quotes around a value with spaces; as JSON if that is impossible."""
+    """The pairs quoted for a shell, with extra quotes around a value with spaces; as JSON if that is impossible."""
     if re.search(r"[\"'\\\\$`!{}]", "".join(meant.values())):
         return shlex.quote(json.dumps(meant))
     pairs = [f"{name}='{value}'" if " " in value else f"{name}={value}" for name, value in meant.items()]

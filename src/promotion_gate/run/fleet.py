@@ -1,7 +1,7 @@
-"""Several hosts with a decision each in one run: ordinary runs that share the gates that are not the subject's.
+"""One run with a decision for each of several hosts: ordinary runs that share the gates not about the subject.
 
-Each host of the checklist's subject has a folder of runs of its own in the evidence root, and in it the bundle that a
-run about it alone would have left. What an operator set is checked for all of them before the first one is opened.
+Each host of the checklist's subject has its own folder of runs in the evidence root, with the same bundle that a run
+about this host alone would leave. The operator's settings are checked for all of them before the first one is opened.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _UNDER_WAY = "the run is under way, or was cut off"
 
 
 def open_runs(request: object) -> dict[str, Any]:
-    """Opens a run, or one for each host of the subject: all of them or none.
+    """Opens a run, or one run for each host of the subject: all of them or none.
 
-    Returns plain data for the plays: `runs`, and what in_common() says of them. Raises InputError with one line per
+    Returns plain data for the plays: `runs`, and the result of in_common(). Raises InputError with one line per
     mistake, or GateError.
     """
     fields = Fields(request, _WHERE, InputError)
@@ -53,9 +53,9 @@ def open_runs(request: object) -> dict[str, Any]:
 
 
 def _by_host(fields: Fields, given: Given) -> dict[str, Mapping[str, Any]]:
-    """A request for each host that has a folder of its own in the evidence root; none where that is of one host alone.
+    """One request for each host with its own folder in the evidence root; none where the root is for a single host.
 
-    An evidence root that once was of several hosts stays so.
+    An evidence root that has been used for several hosts stays that way.
     """
     hosts, groups = fields.mapping("hosts"), fields.mapping("groups")
     whole = {name: fields.raw(name) for name in fields.names()}
@@ -66,7 +66,7 @@ def _by_host(fields: Fields, given: Given) -> dict[str, Mapping[str, Any]]:
                 str(host): {**whole, "groups": {**groups, group: [host]}, "hosts": {**hosts, group: of_host[host]}}
                 for host in groups[group]
             }
-    with suppress(InputError):  # said when all settings are checked
+    with suppress(InputError):  # reported when all settings are checked
         if is_fleet(evidence_root(for_root(given), given.local())):
             mine = groups.get(subject_of(hosts, fields.text("directory"))) or ()
             return {str(host): whole for host in mine if len(mine) == 1}
@@ -77,7 +77,7 @@ def _by_host(fields: Fields, given: Given) -> dict[str, Mapping[str, Any]]:
 
 
 def _checked(requests: Mapping[str, Mapping[str, Any]], given: Given) -> list[Asked]:
-    """All mistakes at once; one that is the same on each host is said once, any other with its host."""
+    """Reports all mistakes at once; one that all hosts have is reported once, any other with its host."""
     asked: list[Asked] = []
     wrong: dict[str, list[str]] = {}
     said = list(host_name_problems(list(requests)))
@@ -108,7 +108,7 @@ def _said_once(wrong: Mapping[str, Sequence[str]], hosts: int) -> Iterator[str]:
 
 
 def _not_the_same(asked: Sequence[Asked]) -> Iterator[str]:
-    """A sentence for each setting that is not about the hosts of the subject and that they do not have in common."""
+    """A sentence for each setting that is not about the subject's hosts but differs between them."""
     for name, value in asked[0].settings.items() if asked else ():
         other = next((one for one in asked[1:] if one.settings.get(name) != value), None)
         if other and not _is_own(name, asked[0]):
@@ -126,14 +126,14 @@ def _is_own(name: str, asked: Asked) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Resumed:
-    """The run that is resumed, and the hosts that have a part in it; one that has come since begins it anew."""
+    """The run to resume, and the hosts that have a part in it; a host added since then starts a new run."""
 
     root: Path
     run_id: str
     hosts: tuple[str, ...]
 
     def kept(self, host: str) -> tuple[dict[str, Any], bool]:
-        """The settings that count where nothing is set, and whether the host has a run to resume."""
+        """The settings used where nothing is set, and whether the host has a run to resume."""
         resumes = host in self.hosts
         before = newest_run(self.root / (host if resumes else self.hosts[0]), self.run_id).settings
         if not resumes:
@@ -151,7 +151,7 @@ def _resumed(given: Given, hosts: Sequence[str]) -> _Resumed | None:
     run_id = str(wanted) if wanted != "latest" or not newest else max(newest, key=_opened_at).name
     mine = [host for host in hosts if run_id in {folder.name for folder in run_folders(root / host)}]
     if not mine:
-        newest_run(newest[0].parent if newest else root / hosts[0], run_id)  # says why there is none
+        newest_run(newest[0].parent if newest else root / hosts[0], run_id)  # explains why there is none
     return _Resumed(root, run_id, tuple(mine))
 
 
@@ -165,7 +165,7 @@ def _opened_at(folder: Path) -> str:
 
 
 def _all_or_none(asked: Sequence[Asked]) -> list[dict[str, Any]]:
-    """Opens the runs under one name; until they are decided, fleet.json says that they are not."""
+    """Opens the runs under one name; fleet.json lists them as undecided until they are decided."""
     root, group = asked[0].root.parent, asked[0].settings["promotion_evidence_group"]
     for one in asked:
         make_root(one)
@@ -201,7 +201,7 @@ def _undo(run: Mapping[str, Any]) -> None:
 
 
 def _not_any_more(asked: Sequence[Asked]) -> Iterator[str]:
-    """A sentence for each host of the newest run that is not one of this run."""
+    """A sentence for each host of the newest run that is not part of this one."""
     root, now = asked[0].root.parent, {one.host for one in asked}
     with suppress(BundleError):
         for item in read_fleet(root).hosts if is_fleet(root) else ():
@@ -217,9 +217,9 @@ def _added(asked: Sequence[Asked]) -> Iterator[str]:
 
 
 def in_common(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the plays have of runs: their gates, each once, and by host what its gates are handed and its probe asks.
+    """What the plays get of the runs: their gates, each once, and by host the input of its gates and of its probe.
 
-    What is the same in all of them, the settings of the gates that they share included, is that of the first.
+    What all runs have in common, including the settings of the shared gates, is taken from the first run.
     """
     found: dict[str, Any] = {"plan": [], "handed": {}, "trips": {}, "asked": {}, "worktrees": {}}
     for run in runs:
@@ -245,10 +245,10 @@ def in_common(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def begin_runs(request: object) -> dict[str, Any]:
-    """Chooses the gates that each run of a resume re-runs; one that needs none is kept as it is.
+    """Chooses the gates that each run of a resume re-runs; a run that needs none is kept as it is.
 
-    `request` has what open_runs() returned as `plan`, and `probes`: the results of the probe, by host. Raises
-    InputError where nothing is to be re-run.
+    `request` has `plan`, as open_runs() returned it, and `probes`, the results of the probe by host. Raises InputError
+    where nothing needs to be re-run.
     """
     fields = Fields(request, _WHERE, InputError)
     plan, probes = fields.mapping("plan"), answered(fields)
@@ -269,7 +269,7 @@ def begin_runs(request: object) -> dict[str, Any]:
 
 
 def _begun(run: dict[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any]:
-    """One run of several, with its gates; one that was opened in a resume is new, and only learns what was answered."""
+    """One of several runs, with its gates; a run opened by this resume is new and only records the probes."""
     if run["gates"] is not None:
         note_probes(Path(run["bundle"]), probes)
         return run

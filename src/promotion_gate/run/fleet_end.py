@@ -1,4 +1,4 @@
-"""The end of a run about several hosts: fleet.json, a table with a line for each, and what to do about a HOLD."""
+"""The end of a run about several hosts: fleet.json, a table with one line per host, and what to do about a HOLD."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from promotion_gate.report.fleet import table_of_fleet
 from promotion_gate.run.backstop import End
 from promotion_gate.run.standing import entry_as_verified, host_entry, note_fleet
 
-# Of how many hosts on HOLD the whole end is shown; `show` has it of the others.
+# The number of hosts on HOLD whose full ending is shown; `show` prints it for the others.
 SHOWN = 3
 
 
 def end_of_fleet(root: Path, ends: Sequence[End]) -> End:
-    """Writes fleet.json, and says how the run ended: PROMOTE only if it promotes each host."""
+    """Writes fleet.json and returns how the run ended: PROMOTE only if every host is promoted."""
     decided = {end.bundle: host_entry(end.bundle, end.decision, end.problem) for end in ends if end.bundle}
     planned = [root / item.bundle for item in _planned(root)]
-    # One that was neither recorded into nor closed: the run was cut short, and does not promote.
+    # If one was neither recorded into nor closed, the run was cut short and does not promote.
     entries = [decided.get(bundle) or entry_as_verified(bundle) for bundle in dict.fromkeys([*planned, *decided])]
     problem = _noted(root, entries)
     promotes = all(end.promotes for end in ends) and len(decided) == len(entries) and not problem
@@ -34,7 +34,7 @@ def end_of_fleet(root: Path, ends: Sequence[End]) -> End:
 
 
 def _planned(root: Path) -> tuple[FleetHost, ...]:
-    """The hosts of this run in the order of the inventory, as the opening has noted them."""
+    """The hosts of this run in the order of the inventory, as noted when it was opened."""
     try:
         return read_fleet(root).hosts
     except BundleError:
@@ -42,7 +42,7 @@ def _planned(root: Path) -> tuple[FleetHost, ...]:
 
 
 def _noted(root: Path, entries: Sequence[FleetHost]) -> str:
-    """Writes fleet.json; says why that was not possible."""
+    """Writes fleet.json; returns why that was not possible."""
     try:
         group = read_run(root / entries[0].bundle).settings.get("promotion_evidence_group")
         note_fleet(root, entries, group)
@@ -52,7 +52,7 @@ def _noted(root: Path, entries: Sequence[FleetHost]) -> str:
 
 
 def _holds(ends: Sequence[End]) -> Iterator[str]:
-    """The whole end of the first hosts that do not promote; of the others the command that shows it."""
+    """The full ending for the first hosts that are not promoted; for the others, the command that shows it."""
     held = [end for end in ends if not end.promotes]
     for end in held[:SHOWN]:
         yield from (end.text, "")

@@ -1,6 +1,6 @@
 """The runs that a playbook records into: one, or one for each host that gets a decision.
 
-What goes wrong in one of them stands against that one alone, unless nobody can say whose fault it is.
+What goes wrong in one run counts against that run alone, unless it cannot be attributed to any of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
 from promotion_gate.run.probing import record_probe
 
-# Who is told that a recorder failed, beside the bundle.
+# Who is told that a recorder failed, besides the bundle.
 Report = Callable[[str, Exception], None]
 
 
 @dataclass(slots=True)
 class _Followed:
-    """One run; without a recorder its bundle stays as an earlier run has left it."""
+    """One run; without a recorder its bundle stays as an earlier run left it."""
 
     bundle: Path
     recorder: Recorder | None
@@ -50,18 +50,18 @@ class Following:
         self._runs: dict[Path, _Followed] = {}
         self._locks: dict[Path, RunLock] = {}
         self._fleet: Path | None = None
-        self._none = Backstop()  # what there is to say while no run is open
+        self._none = Backstop()  # messages from before a run is open
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a decision was promised and no run was opened yet."""
+        """Whether a decision was promised and no run has been opened yet."""
         return self._none.is_waiting and not self._runs
 
     def arm(self) -> None:
         self._none.arm()
 
     def open(self, bundle: Path, called: Mapping[str, Any], known: Iterable[str]) -> bool:
-        """Begins to record into a bundle; whether it is the first one. Raises GateError where another run is faster."""
+        """Starts recording into a bundle; returns whether it is the first. Raises GateError if another was faster."""
         first = not self._runs
         self._fleet = fleet_root_of(bundle)
         try:
@@ -69,7 +69,7 @@ class Following:
                 if root not in self._locks:
                     self._locks[root] = RunLock(root, bundle.name)
         except GateError:
-            # Somebody was faster, and nothing is to stand behind their run.
+            # Another run was faster, and nothing may be added to it.
             for opened in self._fleet.glob(f"*/{bundle.name}") if self._fleet else [bundle]:
                 abandon(opened)
             raise
@@ -77,9 +77,9 @@ class Following:
         return first
 
     def close(self, bundle: Path) -> bool:
-        """Ends the collection into a bundle; whether it was the first. One that was not opened stands as it is."""
+        """Ends collecting into a bundle; returns whether it was the first. A bundle that was not opened stays as is."""
         if not self._runs:
-            return False  # what nobody has opened here is none of ours
+            return False  # a bundle that was not opened here is not ours
         first = not any(run.backstop.is_closed for run in self._runs.values())
         run = self._runs.get(bundle) or self._follow(bundle)
         if run.recorder:
@@ -98,11 +98,11 @@ class Following:
         self._each(self._of(host), lambda recorder: recorder.event(kind, gate, host, task, message))
 
     def probe(self, host: str, result: Mapping[str, Any]) -> None:
-        """Each bundle is told of all hosts: which gates disturb one another, and who is whose alias, rests on it."""
+        """Each bundle records all hosts: they determine which gates disturb one another and which names are aliases."""
         self._each(self._recording(), lambda recorder: record_probe(recorder, host, result))
 
     def failed(self, error: str) -> None:
-        """Something went wrong that belongs to no run: it stands against all of them."""
+        """Something went wrong that belongs to no single run: it counts against all of them."""
         self._none.failed(error)
         for run in self._runs.values():
             run.backstop.failed(error)
@@ -126,7 +126,7 @@ class Following:
         return [run for run in self._runs.values() if run.records]
 
     def _of(self, host: str) -> list[_Followed]:
-        """The runs that a host has a part in; all of them for one that is in no plan, such as this machine."""
+        """The runs that a host is part of; all of them for a host that is not in any plan, such as this machine."""
         runs = self._recording()
         return [run for run in runs if host in _hosts(run)] or runs
 

@@ -1,4 +1,4 @@
-"""What the plays are handed: the gates to loop over, and the parameters of the module for what no role has.
+"""The input of the plays: the gates to loop over, and module parameters where there is no role.
 
 Paths, environments and parts of an identity are worked out here, so that no play knows a group or a gate by its name.
 """
@@ -17,11 +17,11 @@ from promotion_gate.run.roles import Role
 def for_the_plays(
     policy: Policy, settings: Mapping[str, Any], roles: Mapping[str, Role], run_id: str
 ) -> dict[str, Any]:
-    """`plan`, the gates in order, each with id, name, title, host and role (null for a gate of `commands:`).
+    """`plan` lists the gates in order, each with id, name, title, host and role (null for a gate of `commands:`).
 
-    `handed` are by gate the variables of its role, `trips` the parameters of the module for a gate without one: both
-    may hold secrets, so they are not in the plan, which is looped over. `asked` is by host what its probe asks,
-    `worktrees` of what the temporary ones are made. The wave of each gate is in the index, once the hosts were probed.
+    By gate, `handed` has the variables of its role and `trips` the module parameters of a gate without one. Both may
+    hold secrets, so they are not in the plan, which is looped over. By host, `asked` has what its probe asks and
+    `worktrees` what its temporary worktree is created from. The wave of each gate is in the index after the probes.
     """
     at = _in_worktree(settings, run_id)
     plan = [
@@ -44,7 +44,7 @@ def for_the_plays(
 
 
 def _worktrees(settings: Mapping[str, Any], run_id: str) -> dict[str, dict[str, str]]:
-    """By host the checkout of which a temporary worktree is made, and its folder."""
+    """By host, the checkout that a temporary worktree is created from, and its folder."""
     if settings["workspace_checkout"] != "worktree":
         return {}
     of = {"checkout": settings["workspace_dir"], "folder": _in_worktree(settings, run_id)["workspace_dir"]}
@@ -52,7 +52,7 @@ def _worktrees(settings: Mapping[str, Any], run_id: str) -> dict[str, dict[str, 
 
 
 def _in_worktree(settings: Mapping[str, Any], run_id: str) -> dict[str, Any]:
-    """The settings as a gate is to have them: with a temporary worktree that is its checkout."""
+    """The settings as a gate gets them: a temporary worktree, if there is one, is its checkout."""
     at = dict(settings)
     if at["workspace_checkout"] == "worktree":
         at["workspace_dir"] = f"{at['workspace_dir']}/.git/promotion-gate-{run_id}"
@@ -60,13 +60,13 @@ def _in_worktree(settings: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 
 
 def _trip(gate: GatePolicy, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the module for a gate of `commands:`."""
+    """The module parameters for a gate of `commands:`."""
     commands = [{key: value for key, value in plain(command).items() if value} for command in gate.commands]
     return {**_place(gate.hosts, [gate], gate.commands[0].file, settings), "commands": commands}
 
 
 def _asked(policy: Policy, group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the module for the probe of a group's host."""
+    """The module parameters for the probe of a group's host."""
     asked = _place(group, [gate for gate in policy.gates if gate.hosts == group], "probe.log", settings)
     if settings["places"][group] == "workspace" and settings["workspace_checkout"] == "worktree":
         # What counts is the branch's head, not the checkout.
@@ -75,7 +75,7 @@ def _asked(policy: Policy, group: str, settings: Mapping[str, Any]) -> dict[str,
 
 
 def _place(group: str, gates: Sequence[GatePolicy], file: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Where and with which environment the module runs, and what it is to tell of the host's identity."""
+    """Where and with which environment the module runs, and what it reports about the host's identity."""
     parts = [part for part in IDENTITY_PARTS if any(part in gate.identity for gate in gates)]
     identity: dict[str, Any] = {"file": file, "parts": parts}
     kind = settings["places"][group]

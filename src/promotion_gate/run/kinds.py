@@ -1,6 +1,6 @@
-"""The types of an operator's variables: each function converts a value as it was set into the value that is used.
+"""The types of an operator's variables: each function converts a value as set into the value that is used.
 
-They take the name of the variable, and raise InputError with a sentence that names it.
+They take the name of the variable and raise InputError with a sentence that names it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def boolean(value: object, name: str) -> bool:
 
 
 def side_by_side(value: object, name: str) -> bool | str:
-    """Whether hosts overlap in time: true, false, or `auto`: if they are two machines."""
+    """Whether hosts overlap in time: true, false, or `auto` (only if they are two machines)."""
     if value == "auto":
         return "auto"
     try:
@@ -104,7 +104,7 @@ def words(value: object, name: str) -> list[str]:
 
 
 def smoke_args(value: object, name: str) -> list[str]:
-    """Arguments besides those that the gate sets: a script takes the last of two, the record would name the first."""
+    """Arguments other than those the gate sets: a script uses the last of two, the record would name the first."""
     given = words(value, name)
     for word in given:
         option = word.partition("=")[0]

@@ -20,7 +20,7 @@ LOCK_FILE = ".promotion-gate.lock"
 class RunLock:
     """Holds the lock of an evidence root until the process exits (the kernel releases it, even after SIGKILL).
 
-    Forked workers hold it too, the programs that they execute do not; see orphans.
+    Forked workers hold it too; the programs that they execute do not. See orphans.
     """
 
     def __init__(self, root: Path, run_id: str) -> None:
@@ -41,7 +41,7 @@ def check_free(root: Path) -> None:
 
 
 def _locked(root: Path) -> IO[str]:
-    import fcntl  # only for a run: a machine without it can still verify and check
+    import fcntl  # only runs need it: a machine without it can still verify and check
 
     path = root / LOCK_FILE
     try:

@@ -1,7 +1,7 @@
-"""The settings as the index keeps them: without the secrets that an operator put into them.
+"""The settings as the index keeps them: without the secrets in them.
 
-A bundle goes to people who must not know them, and no decision needs them. The plays get the settings as they are; a
-resume takes what is not set again from the index, where such a value cannot be taken from.
+A bundle goes to people who must not know the secrets, and no decision needs them. The plays get the settings unmasked.
+A resume takes settings that are not set again from the index, but it cannot take a masked value from there.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.redact import MASK, Redactor, is_no_secret, is_secret_name, secrets_in
 
-KNOWN = "known_secrets"  # among the settings in memory: what known_secrets() found; never kept
+KNOWN = "known_secrets"  # in memory only: what known_secrets() found
 _PATHS = frozenset(["promotion_signing_key"])  # names a file, whatever it is called
 
 
 def known_secrets(settings: Mapping[str, Any], marked: Iterable[str] = ()) -> list[str]:
     """The secret values that an operator has set: in promotion_secrets, in an environment or in any other setting.
 
-    `marked` are those of the inventory that a vault or the name of their variable marks.
+    `marked` are the values of the inventory that a vault or the name of their variable marks as secret.
     """
     found = {*marked, *(settings.get("promotion_secrets") or ())}
     for name, value in settings.items():
@@ -48,7 +48,7 @@ def _secrets(name: str, value: Any) -> Iterator[str]:
 
 
 def masked(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which secrets stand as `***`: by name or shape, and all that are known anywhere."""
+    """A copy with secrets replaced by `***`: by name or shape, and known values wherever they appear."""
     redactor = Redactor(settings.get(KNOWN) or known_secrets(settings))
     return {
         name: value if name in _PATHS else _masked(name, value, redactor)
@@ -72,7 +72,7 @@ def _masked(name: str, value: Any, redactor: Redactor) -> Any:
 
 
 def check_not_masked(name: str, value: object) -> None:
-    """Refuses a setting of an earlier run that the index keeps without its secret. Raises InputError naming it."""
+    """Refuses a setting that the index of an earlier run has only masked. Raises InputError naming it."""
     if not _has_mask(value):
         return
     parts = [str(key) for key, item in value.items() if _has_mask(item)] if isinstance(value, Mapping) else []

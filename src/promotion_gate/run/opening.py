@@ -1,4 +1,4 @@
-"""Opens a run: checks what the operator set, makes the bundle folder, and writes the first index.
+"""Opens a run: checks what the operator set, creates the bundle folder, and writes the first index.
 
 Everything here is known on the controller before the first connection, so a mistake is an input error: one
 sentence, no bundle.
@@ -47,7 +47,7 @@ from promotion_gate.run.sharing import check_group, grant_group, share
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request whose settings are checked. `host` has a folder of its own in the evidence root, unless it is empty."""
+    """A request whose settings are checked. `host`, unless empty, has its own folder in the evidence root."""
 
     host: str
     settings: dict[str, Any]
@@ -74,7 +74,7 @@ def checked_request(
 ) -> Asked:
     """Checks what an operator set, before anything is written.
 
-    `request` is what roles/gate_common hands over: `hosts` (by group the variables of its first host: `values`,
+    `request` comes from roles/gate_common: `hosts` (by group the variables of its first host: `values`,
     `errors` of those that cannot be evaluated, `secrets`, the values to mask, and `local`, whether it is this
     machine), `groups` (lists of hosts), `inventory` (sources), `directory` (where the playbook is), `roles` (folders
     that Ansible searches for roles). `kept` are the settings of an earlier run that count where nothing is set; by
@@ -115,7 +115,7 @@ def opened(asked: Asked, moment: datetime | None = None) -> dict[str, Any]:
 
 
 def _resumed(given: Given, mistakes: Mistakes) -> dict[str, Any] | None:
-    """The settings of the run that is to be resumed; None for a new run, and where it is not found."""
+    """The settings of the run to resume; None for a new run, or if the run is not found."""
     resumed = given.first("promotion_resume")
     if resumed:
         with mistakes.noting():
@@ -126,9 +126,9 @@ def _resumed(given: Given, mistakes: Mistakes) -> dict[str, Any] | None:
 
 
 def make_root(asked: Asked) -> None:
-    """Makes the folder that the run goes into, if it is not there.
+    """Creates the folder that the run goes into, if it does not exist.
 
-    Raises InputError for one that a run must not be in or that nobody can write, GateError where a run is under way.
+    Raises InputError for a folder that must not hold a run or is not writable, GateError if a run is in progress.
     """
     root = Path(asked.settings["promotion_evidence_root"])
     if is_fleet(root.parent) and root in host_roots(root.parent):
@@ -147,7 +147,7 @@ def _writable(root: Path, group: str | None) -> None:
         share(group, *made)
         if group and not made:
             grant_group(group, root)
-        # A name that nobody can plant: others may write in there.
+        # An unpredictable name, because others may be able to write in there.
         with tempfile.NamedTemporaryFile(dir=root, prefix=UNFINISHED):
             pass
     except FileExistsError:
@@ -159,16 +159,16 @@ def _writable(root: Path, group: str | None) -> None:
 
 
 def abandon(bundle: Path) -> None:
-    """Removes a run that was opened and in which nothing will ever be recorded: it would stand as the newest one."""
+    """Removes a run that was opened but will never record anything: it would count as the newest one."""
     index = read_run(bundle).index
     if index.attempt == 1 and not index.run and index.state == "open":
         shutil.rmtree(bundle)
 
 
 def later_than_all(root: Path, there: Sequence[Look]) -> datetime:
-    """When a run that is opened now is opened: the newest run is found by that, so it is later than every other.
+    """The opening time of a run opened now. It is later than all others, because it identifies the newest run.
 
-    Within the second of another run it waits for the next one. Raises InputError where the clock went back.
+    In the same second as another run it waits for the next second. Raises InputError if the clock went back.
     """
     latest = latest_moment(there)
     now = utc_now()
@@ -224,7 +224,7 @@ def _first_index(
     kept: Mapping[str, Any],
     record: PolicyRecord,
 ) -> Index:
-    """The index of a run in which nothing was collected yet."""
+    """The index of a run in which nothing has been collected yet."""
     return Index(
         schema=INDEX_SCHEMA,
         run_id=run_id,
@@ -251,9 +251,9 @@ def _first_index(
 
 
 def _make_bundle(bundle: Path, files: Mapping[str, str]) -> None:
-    """Makes the folder of a run with its first files, all of them or none: killed at any moment, there is no half run.
+    """Creates the folder of a run with all of its first files or none: a kill never leaves half a run.
 
-    Raises InputError for a run that is there already, GateError where the folder cannot be written.
+    Raises InputError if the run already exists, GateError if the folder cannot be written.
     """
     if os.path.lexists(bundle):
         raise InputError(

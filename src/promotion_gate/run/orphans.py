@@ -1,4 +1,4 @@
-"""What a run starts stops with it, and a run stops when it loses what it cannot continue without.
+"""Whatever a run starts stops with it, and a run stops when it loses something that it cannot continue without.
 
 Ansible's workers outlive an ansible-playbook that is killed: they wait for their task, keep the run's lock (it is
 inherited, so it correctly shows that part of the run is still active) and keep the VM busy for nothing. Conversely, its
@@ -19,9 +19,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def tie_children_to_us() -> None:
-    """From here on the kernel sends TERM to every process that this one forks, at the moment that this one dies.
+    """From now on the kernel sends TERM to every process that this one forks as soon as this one dies.
 
-    A worker passes it on to its group, the connection included. Linux only; elsewhere a killed run's tasks end by
+    A worker passes it on to its group, including the connection. Linux only; elsewhere a killed run's tasks end by
     themselves.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
@@ -35,17 +35,17 @@ def tie_children_to_us() -> None:
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel was told
+        if os.getppid() != parent:  # the parent died before the kernel was told
             os._exit(1)
 
     os.register_at_fork(before=note_parent, after_in_child=tie)
 
 
 def end_with_killed_children() -> None:
-    """From here on a worker that is killed interrupts this process, as ^C does; the bundle stays open."""
+    """From now on a worker that is killed interrupts this process, as ^C does; the bundle stays open."""
 
     def look(_number: int, _frame: object) -> None:
-        # There is no public list that still has the children that ended.
+        # No public list still has the children that exited.
         for child in list(getattr(multiprocessing.process, "_children", ())):
             if child.exitcode == -signal.SIGKILL:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)

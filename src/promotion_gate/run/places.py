@@ -1,7 +1,7 @@
 """Where the gates of a checklist run: its groups, and which variables of the run are about the hosts of a group.
 
-A host is a place with a checkout in two ways: a workspace (`workspace_*`) or a VM (`aiida_vm_*`). Which of them a group
-is follows from the variables that the roles of its gates take; a group whose gates take none is just a host.
+There are two kinds of places with a checkout: a workspace (`workspace_*`) and a VM (`aiida_vm_*`). The variables that
+the roles of a group's gates take determine its kind; a group whose gates take none of them is just a host.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from promotion_gate.base.policy import GatePolicy, Policy
 from promotion_gate.run.roles import Role, command_mistakes
 from promotion_gate.run.settings import REQUIRED, VARIABLES, Mistakes
 
-# Each kind of place with the variable that names its checkout; where a role takes variables of both, the first counts.
+# Each kind of place with the variable that names its checkout; if a role takes variables of both, the first one counts.
 CHECKOUTS = {"aiida_vm": "aiida_vm_repo_dir", "workspace": "workspace_dir"}
 
 
 def places_of(policy: Policy, roles: Mapping[str, Role]) -> dict[str, str]:
-    """Each group of a checklist in order, with the kind of place that its hosts are; empty for just a host."""
+    """The groups of a checklist in order, each with the kind of place its hosts are; empty for just a host."""
     found = places_by_name(gate.hosts for gate in policy.gates)
     for group in found:
         taken = {setting for gate in policy.gates if gate.hosts == group for setting in _taken(gate, roles)}
@@ -30,7 +30,7 @@ def places_of(policy: Policy, roles: Mapping[str, Role]) -> dict[str, str]:
 
 
 def places_by_name(groups: Iterable[str]) -> dict[str, str]:
-    """What the names of groups say of them."""
+    """The kind of place of each group, judged by its name alone; empty for any other name."""
     return {group: group if group in CHECKOUTS else "" for group in groups}
 
 
@@ -39,7 +39,7 @@ def _taken(gate: GatePolicy, roles: Mapping[str, Role]) -> set[str]:
 
 
 def groups_of(name: str, places: Mapping[str, str]) -> list[str]:
-    """The groups whose hosts have a variable of the run, the one that counts first."""
+    """The groups whose hosts have a variable of the run; the one that counts comes first."""
     kind = next((kind for kind in CHECKOUTS if name.startswith(f"{kind}_")), "workspace")
     mine = [group for group in places if places[group] == kind]
     others = [group for group in places if group not in mine]
@@ -47,7 +47,7 @@ def groups_of(name: str, places: Mapping[str, str]) -> list[str]:
 
 
 def not_needed(policy: Policy | None, roles: Mapping[str, Role], places: Mapping[str, str]) -> Iterator[str]:
-    """The required variables that nothing takes; of a checklist that cannot be read, nobody knows what it takes."""
+    """The required variables that nothing takes. What an unreadable checklist takes is unknown."""
     gates = policy.gates if policy else ()
     needed = {setting for gate in gates for setting in _taken(gate, roles)}
     needed |= {CHECKOUTS[places[gate.hosts]] for gate in gates if "checkout" in gate.identity and places[gate.hosts]}
@@ -57,14 +57,14 @@ def not_needed(policy: Policy | None, roles: Mapping[str, Role], places: Mapping
 
 
 def role_mistakes(policy: Policy, roles: Mapping[str, Role]) -> Iterator[Mistake]:
-    """What of a checklist does not go with its roles; of those that are not here nothing can be said."""
+    """Where a checklist does not match its roles; roles that are not here cannot be checked."""
     yield from command_mistakes(policy, roles)
     if len(roles) == sum(1 for gate in policy.gates if gate.role):
         yield from without_checkout(policy, places_of(policy, roles))
 
 
 def without_checkout(policy: Policy, places: Mapping[str, str]) -> Iterator[Mistake]:
-    """A gate of just a host whose identity has more than the machine: nothing says where the rest of it is."""
+    """A gate of just a host that declares more identity than the machine: nothing tells where the rest is."""
     for gate in policy.gates:
         more = [part for part in gate.identity if part != "machine"]
         if more and not places[gate.hosts]:
@@ -104,7 +104,7 @@ def hosts_of(policy: Policy, groups: Mapping[str, Any], mistakes: Mistakes) -> d
 def timed_together(policy: Policy, hosts: Mapping[str, str], is_local: Callable[[str], bool]) -> Iterator[str]:
     """A sentence for every two timed gates of different hosts that are both this machine.
 
-    Of other machines it is known once they were asked; then it is an objection.
+    For other machines this is known only after the probes; then it is an objection.
     """
     timed = [gate for gate in policy.gates if gate.alone and is_local(gate.hosts)]
     for one, two in itertools.combinations(timed, 2):

@@ -1,4 +1,4 @@
-"""Which gate runs on which host and when, and what else an index has of what an operator set."""
+"""Which gate runs on which host and when, and the other fields of an index that follow from the settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from promotion_gate.judge.timing import crowded
 
 
 def chosen_gates(words: Iterable[str], policy: Policy) -> list[str]:
-    """The names of the gates that are named by number or by name, in the order of the checklist.
+    """The names of gates given by number or by name, in the order of the checklist.
 
-    Raises InputError for one that the checklist does not have.
+    Raises InputError for a gate that the checklist does not have.
     """
     known = {**{str(gate.id): gate.name for gate in policy.gates}, **{gate.name: gate.name for gate in policy.gates}}
     chosen = set()
@@ -31,9 +31,9 @@ def plan_of(policy: Policy, settings: Mapping[str, Any], probes: Mapping[str, Pr
     """The gates of a checklist in order, each with its host and its wave, as the index keeps them.
 
     Each host runs its own gates in order, all hosts side by side. Where that would disturb a gate whose timing is
-    judged, it and what its host runs before it are the first wave, and everything else on that machine is the second.
-    A host that was not probed yet may be any machine. `fleet` are the hosts of the subject, where they are several: the
-    gates of each of them run in this plan or in one of its own.
+    judged, that gate and what its host runs before it are the first wave, and everything else on that machine is the
+    second. A host that was not probed yet may be any machine. `fleet` lists the hosts of the subject if there are
+    several: the gates of each run in this plan or in the host's own plan.
     """
     hosts = {gate.hosts: settings["hosts"].get(gate.hosts, "") for gate in policy.gates}
     fleet = settings.get("fleet", ())
@@ -54,7 +54,7 @@ def plan_of(policy: Policy, settings: Mapping[str, Any], probes: Mapping[str, Pr
 def set_by_operator(
     policy: Policy, kept: Mapping[str, Any], record: PolicyRecord, probes: Mapping[str, Probe]
 ) -> dict[str, Any]:
-    """The fields of an index that follow from the settings; a resume sets them anew."""
+    """The fields of an index that follow from the settings; a resume sets them again."""
     return {
         "ticket": kept["promotion_ticket"],
         "operator": kept["promotion_operator"],

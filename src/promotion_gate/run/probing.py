@@ -1,4 +1,4 @@
-"""What a host answered when it was asked, before the first gate, what it is and whether it can be used."""
+"""The answers of the hosts when they are asked, before the first gate, who they are and whether they can be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_ANSWER, _LONGEST_PROBLEM = 20_000, 2_000
 def probe_of(result: Mapping[str, Any]) -> Probe:
     """The answer in the result of roles/gate_common/tasks/probe.yml, or why there is none.
 
-    As the index keeps it: bounded, and without what looks like a secret.
+    In the form that the index keeps: bounded, and without anything that looks like a secret.
     """
     redactor, evidence = Redactor(), result.get("gate_evidence")
     commands = evidence.get("commands") if isinstance(evidence, Mapping) else None
@@ -35,13 +35,13 @@ def probe_of(result: Mapping[str, Any]) -> Probe:
 
 
 def record_probe(recorder: Recorder, host: str, result: Mapping[str, Any]) -> None:
-    """Records what a host answered, and the plan: which gates may run at the same time depends on their machines."""
+    """Records what a host answered, and the plan: which gates may run together depends on their machines."""
     policy = _policy(recorder.folder)
     recorder.probe(host, probe_of(result), lambda settings, probes: plan_of(policy, settings, probes))
 
 
 def note_probes(folder: Path, probes: Mapping[str, Probe]) -> None:
-    """Notes what the hosts answered in a run that was opened before and into which nothing is recorded yet."""
+    """Notes what the hosts answered in a run that is already open but has nothing recorded yet."""
     index = read_index(folder)
     write_index(folder, replace(index, probes=probes, plan=plan_of(_policy(folder), index.settings, probes)))
 

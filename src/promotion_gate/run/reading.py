@@ -1,4 +1,4 @@
-"""The commands `show`, `diff` and `history`: they read sealed bundles, and write nothing."""
+"""The commands `show`, `diff` and `history`, which read sealed bundles and write nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOLDS, BROKEN = 0, 1
 
 
 def show(options: argparse.Namespace) -> int:
-    """0 for PROMOTE and 1 for HOLD, whatever part of the record is shown."""
+    """Returns 0 for PROMOTE and 1 for HOLD, whatever part of the record is shown."""
     decision = believed(options.bundle)
     record = decision.as_dict()
     whole = options.gate is None and options.check is None
@@ -47,7 +47,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _chosen(record: Mapping[str, Any], gate: str | None, check: str | None) -> Any:
-    """The gates with the checks that are asked for. Raises InputError with the nearest name."""
+    """The gates with the checks that were asked for. Raises InputError with the nearest name."""
     gates = record["gates"]
     if gate is not None:
         gates = [one for one in gates if gate in (str(one["id"]), one["name"])]
@@ -66,13 +66,13 @@ def _chosen(record: Mapping[str, Any], gate: str | None, check: str | None) -> A
 
 
 def _painted(text: str) -> str:
-    """In colour on a terminal that has some, unless NO_COLOR is set."""
+    """In colour on a terminal that supports it, unless NO_COLOR is set."""
     on = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return coloured(text) if on else text
 
 
 def diff(options: argparse.Namespace) -> int:
-    """1 if something fails in the second bundle that did not fail in the first, else 0."""
+    """Returns 1 if something fails in the second bundle that did not fail in the first, else 0."""
     before, after = (believed(bundle) for bundle in options.bundles)
     old, new = (load_bundle(bundle).policy for bundle in options.bundles)
     found = compared(before, after, differences(new, old))
@@ -81,7 +81,7 @@ def diff(options: argparse.Namespace) -> int:
 
 
 def history(options: argparse.Namespace) -> int:
-    """1 if the chain of the runs does not hold, else 0, whatever they decided."""
+    """Returns 1 if the chain of the runs does not hold, else 0, whatever they decided."""
     if options.last is not None and options.last < 1:
         raise InputError("--last must be at least 1.")
     found = overview(options.root)

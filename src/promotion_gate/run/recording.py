@@ -28,7 +28,7 @@ from promotion_gate.judge.identity import identity
 from promotion_gate.run.checked import Given, checked_settings
 from promotion_gate.run.settings import Mistakes
 
-# Three runs of one program on an idle machine differ by less.
+# Three runs of the same program on an idle machine differ by less than this.
 SPREAD_PERCENT = 25
 RUNS = ("run_1", "run_2", "run_3")
 # The checks of the gate that has these runs; a checklist may have some of them.
@@ -36,7 +36,7 @@ _OF_RUNS = ("smoke_runs", "smoke_baseline", "smoke_p95")
 
 
 def check_request(request: object) -> tuple[Fields, dict[str, Any], Policy]:
-    """Checks before the first run what recording a baseline needs. Raises InputError with one line per mistake."""
+    """Checks what recording a baseline needs, before the first run. Raises InputError with one line per mistake."""
     fields = Fields(request, "the request of record-baseline.yml", InputError)
     mistakes = Mistakes()
     given = Given(fields)
@@ -59,7 +59,7 @@ def _timed(policy: Policy) -> GatePolicy | None:
 def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     """Records what playbooks/record-baseline.yml measured.
 
-    `request` is that of roles/gate_common with `trip`, the module's result of the role gate_sqlite_smoke. Raises
+    `request` is the one of roles/gate_common with `trip`, the module's result of the role gate_sqlite_smoke. Raises
     InputError or GateError with one sentence; a run that did not succeed records nothing. Returns the file, the
     baseline, and warnings: timings of a busy machine or far apart are a poor reference.
     """
@@ -67,7 +67,7 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     trip = Fields(fields.raw("trip"), "the result of the role gate_sqlite_smoke", GateError)
     commands = {str(c.get("id")): Fields(c, "a command of the trip", GateError) for c in trip.sequence("commands")}
     gate = _timed(policy)
-    assert gate is not None  # check_request() has looked
+    assert gate is not None  # check_request() has checked it
     patterns: list[str] = next((c.limits["failure_patterns"] for c in gate.checks if c.check == "smoke_runs"), [])
     times = [_time(commands.get(name), name, patterns) for name in RUNS]
     probe = commands.get("identity")
@@ -130,7 +130,7 @@ def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
 def record_from_promote(folder: Path, bundle: Bundle, decision: Decision) -> Path | None:
     """Records the timings of a sealed PROMOTE as known-good; None for a checklist that times nothing.
 
-    Raises GateError for a HOLD, and for timings or failed runs that somebody waived: those are never known-good.
+    Raises GateError for a HOLD, and for timings or failed runs that were waived: those are never known-good.
     """
     if decision.decision != "PROMOTE":
         raise GateError("Only a PROMOTE records a baseline.")

@@ -32,7 +32,7 @@ from promotion_gate.prove.envelope import envelope_file
 from promotion_gate.run.masking import masked
 from promotion_gate.run.plan import set_by_operator
 
-# What makes a decision; the seal goes first, since nobody is to believe what it has left.
+# The files that make a decision. The seal goes first, so that nobody trusts the rest.
 REVOKED = (SUMS_FILE, DECISION_JSON, DECISION_MD, *RENDERED)
 
 
@@ -44,9 +44,9 @@ def reopen(
     gates: Collection[str],
     probes: Mapping[str, Probe],
 ) -> None:
-    """Makes the bundle an open one in which the given gates have no evidence.
+    """Opens the bundle again, without evidence of the given gates.
 
-    An attempt that was opened and in which nothing was recorded yet is opened once more, under the same number.
+    An attempt that was opened but has nothing recorded yet is opened again under the same number.
     """
     known = read_baseline_dir(Path(settings["promotion_baseline_dir"]), folder.parent, utc_now())
     baselines = baselines_to_json(known)  # before anything moves
@@ -57,7 +57,7 @@ def reopen(
     number = index.attempt if has_begun(index) else index.attempt - 1
     archive = archive_of(folder, number)
     if has_begun(index):
-        revoke(folder, archive)  # what was sealed again while the hosts were asked
+        revoke(folder, archive)  # the bundle may have been sealed again during the probes
         index = replace(index, attempts=(*index.attempts, Attempt(number, _digest_of_seal(archive))))
         for name in _inputs(folder):  # rewritten below
             write_atomically(archive / name, read_file(folder / name).data)
@@ -78,12 +78,12 @@ def reopen(
 
 
 def has_begun(index: Index) -> bool:
-    """Whether anything was recorded in the newest attempt: the recorder's first act is to note how it was called."""
+    """Whether anything was recorded in the newest attempt: the recorder first notes how the playbook was called."""
     return index.state == "closed" or bool(index.run)
 
 
 def kept_settings(before: Mapping[str, Any], settings: Mapping[str, Any], gates: Collection[str]) -> dict[str, Any]:
-    """The settings for the index. That a run is the first on its VM is true of evidence that is kept."""
+    """The settings for the index. aiida_vm_first_run keeps its value while the evidence that depends on it is kept."""
     kept = masked(settings)
     depending = {gate for gate, names in settings["gate_settings"].items() if "aiida_vm_first_run" in names}
     if not depending & set(gates):
@@ -102,7 +102,7 @@ def archive_of(folder: Path, attempt: int) -> Path:
 
 
 def revoke(folder: Path, archive: Path) -> bool:
-    """Moves the seal and the record of the decision away; whether the bundle was sealed.
+    """Moves the seal and the record of the decision away; returns whether the bundle was sealed.
 
     The first rename ends the earlier decision.
     """
@@ -121,7 +121,7 @@ def restore(folder: Path, archive: Path) -> None:
 
 
 def _revoked(folder: Path, archive: Path) -> list[tuple[Path, Path]]:
-    """What a revoked decision leaves the bundle with, and where to: its records, and the signed statement beside it."""
+    """What a revoked decision takes out of the bundle, and to where: records, and the signed statement beside it."""
     envelope = envelope_file(folder)
     return [*((folder / name, archive / name) for name in REVOKED), (envelope, archive / envelope.name)]
 
@@ -141,9 +141,9 @@ def _digest_of_seal(archive: Path) -> str:
 
 
 def _without(index: Index, gates: set[str], own: Iterable[str]) -> Index:
-    """The index without what was collected of `gates`, and of no gate if all are run again.
+    """The index without the evidence of `gates`; without any evidence if all gates are run again.
 
-    The files of the gate itself that are recorded stay; what it lacks of `own`, which the checklist reads, is added.
+    Recorded files of the promotion gate itself stay; missing ones of `own`, which the checklist reads, are added.
     """
     afresh = gates >= {planned.gate for planned in index.plan}
     files = index.recorded_files(gates)
@@ -163,7 +163,7 @@ def _without(index: Index, gates: set[str], own: Iterable[str]) -> Index:
 
 
 def _sweep(folder: Path, archive: Path, keep: set[str]) -> None:
-    """Moves everything that the open index does not name to attempts/NN/: records, seal, replaced evidence."""
+    """Moves everything that the open index does not name to attempts/NN/: records, seal and replaced evidence."""
     stay = {INDEX_FILE, POLICY_FILE, SHIPPED_POLICY_FILE, BASELINE_FILE, ATTEMPTS}
     for path in sorted(folder.iterdir()):
         if path.name in stay or path.name in keep:

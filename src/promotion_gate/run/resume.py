@@ -1,9 +1,9 @@
-"""Resume: re-run what did not pass, into the same bundle; what passed is kept while it counts.
+"""Resume: re-runs what did not pass, into the same bundle; what passed is kept while it counts.
 
-First act, before any host is connected to: the seal and the record of the decision move to attempts/NN/, and with them
-the earlier decision is gone. Once the hosts were probed, the index says `open`, and the other records and the evidence
-that is replaced follow. Killed anywhere in between, the bundle stays readable and decides nothing, and a resume ends
-it. Only where the probes leave nothing to re-run, seal and record are put back as they were.
+Before connecting to any host, a resume moves the seal and the record of the decision to attempts/NN/, which revokes the
+earlier decision. After the probes, the index says `open`, and the other records and the evidence to be replaced are
+moved too. If it is killed anywhere in between, the bundle stays readable and decides nothing, and another resume
+finishes it. Only if the probes leave nothing to re-run are seal and record put back as they were.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from promotion_gate.run.reopening import archive_of, has_begun, kept_settings, r
 
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
-    """Checks the choice of gates and revokes the decision; begin_resume() chooses, once both hosts were probed."""
+    """Checks the choice of gates and revokes the decision; begin_resume() chooses after both hosts were probed."""
     run = newest_run(root, str(settings["promotion_resume"]))
     read_baseline_dir(
         Path(settings["promotion_baseline_dir"]), root, utc_now()
-    )  # what cannot be read is said before it is needed
+    )  # reports what cannot be read before it is needed
     lock = RunLock(root, run.folder.name)
     try:
         _still_planned(run.folder, run.index.attempt)
-        # Of one that was killed while it was reopened, the seal was the first to go.
+        # If a resume was killed while reopening the bundle, the seal was the first file to go.
         revoked = has_begun(run.index) and revoke(run.folder, archive_of(run.folder, run.index.attempt))
     except OSError as error:
         raise _not_reopened(run.folder, error) from None
@@ -62,8 +62,8 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
 def begin_resume(request: object) -> dict[str, Any]:
     """Chooses the gates to re-run and reopens the bundle.
 
-    `request` has what plan_resume() returned as `plan`, and `probes`: the results of the probe, by host. Raises
-    InputError where nothing is to be re-run.
+    `request` has `plan`, as plan_resume() returned it, and `probes`, the results of the probe by host. Raises
+    InputError where nothing needs to be re-run.
     """
     fields = Fields(request, "the request of roles/gate_common", InputError)
     plan = fields.mapping("plan")
@@ -84,14 +84,14 @@ def answered(fields: Fields) -> dict[str, Probe]:
 
 
 def begun(planned: Mapping[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any] | None:
-    """A run of plan_resume() with the gates that it re-runs; None, and the run is as it was, where it needs none."""
+    """A run of plan_resume() with the gates that it re-runs; None, with the run unchanged, if it needs none."""
     plan = Fields(planned, "the plan of the resume", InputError)
     folder, settings, policy = Path(plan.text("bundle")), plan.mapping("settings"), plan.mapping("policy")
-    lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; in between the attempt tells
+    lock = RunLock(folder.parent, folder.name)  # the recorder takes it over; until then the attempt number tells
     try:
         _still_planned(folder, plan.integer("attempt"))
         if not has_begun(read_index(folder)):
-            # A resume was killed while it reopened the bundle; once that is finished, it can be judged.
+            # An earlier resume was killed while reopening the bundle. Once that is finished, the bundle can be judged.
             reopen(folder, settings, policy["text"], policy["name"], (), probes)
         checklist = load_policy(policy["text"], policy["name"])
         needed = rerun_reasons(folder, settings, checklist, sha256(policy["text"].encode()), probes)
@@ -123,7 +123,7 @@ def _chosen(needed: dict[str, str], settings: Mapping[str, Any], policy: Policy)
 
 
 def _with_preparation(reasons: dict[str, str], policy: Policy, settings: Mapping[str, Any]) -> dict[str, str]:
-    """A temporary worktree is new in each attempt: the gate that prepares it runs before any other of its host."""
+    """A temporary worktree is new in each attempt, so the gate that prepares it runs before any other on its host."""
     if settings["workspace_checkout"] != "worktree" or not settings["workspace_prepare_commands"]:
         return reasons
     again = {gate.hosts for gate in policy.gates if gate.name in reasons}
@@ -133,7 +133,7 @@ def _with_preparation(reasons: dict[str, str], policy: Policy, settings: Mapping
 
 
 def _still_planned(folder: Path, attempt: int) -> None:
-    """Somebody else may have resumed the same run, or opened the next one, while both hosts were asked."""
+    """Somebody else may have resumed the same run, or opened the next one, during the probes."""
     newest = newest_folder(folder.parent).name
     if newest != folder.name:
         raise GateError(
@@ -152,7 +152,7 @@ def rerun_reasons(
 ) -> dict[str, str]:
     """Which gates must be re-run, and why: those that would not pass if nothing was run again.
 
-    A bundle that cannot be judged any more is re-run whole, and so is one that met an error of no gate.
+    All gates are re-run if the bundle can no longer be judged or has an error that belongs to no gate.
     """
     everything = [gate.name for gate in policy.gates]
     try:
@@ -173,7 +173,7 @@ def rerun_reasons(
     passed = {gate.name: gate.status is Status.PASS for gate in decision.gates}
     why = {gate.name: _why(gate) for gate in decision.gates if not passed[gate.name]}
     reasons = {name: why.get(name, "the checklist has it now") for name in everything if not passed.get(name)}
-    # It may be evidence that was lost, and nobody can say of which gate.
+    # Evidence may have been lost, of an unknown gate.
     of_no_gate = _of_no_gate(bundle.index)
     if of_no_gate:
         return dict.fromkeys(everything, f"something went wrong that belongs to no gate ({of_no_gate.rstrip('.')})")
@@ -183,7 +183,7 @@ def rerun_reasons(
 
 
 def _of_no_gate(index: Index) -> str:
-    """The first thing that went wrong and belongs to no gate; an empty text where there is none."""
+    """The first error that belongs to no gate; an empty string if there is none."""
     events = [f"{event.task} on {event.host}: {event.message}" for event in index.events if event.gate is None]
     return next(iter([*index.collector_errors, *events]), "")
 
@@ -194,7 +194,7 @@ def _why(gate: GateResult) -> str:
 
 
 def sentence(reasons: Mapping[str, str], policy: Policy) -> str:
-    """Why which gates are run again, each reason once."""
+    """The reasons for re-running gates, each reason once with its gates."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(str(policy.gate(name).id))

@@ -1,8 +1,8 @@
-"""What the gate roles say of their variables, read from their files as data: no list of them is kept anywhere else.
+"""The variables of the gate roles, read from the roles' files as data: no list of them is kept anywhere else.
 
-A role has two kinds. What its defaults take from the run (`{{ workspace_dir }}`, say) is handed to it by the run, under
-the role's own name, and no operator sets that name: `-e` would win over what was checked. The rest are its public
-variables; they are checked by the types of its argument_specs.
+A role has two kinds. A variable whose default comes from the run (for example `{{ workspace_dir }}`) is passed by the
+run under the role's own name. Operators must not set that name, because `-e` would override what was checked. The rest
+are the role's public variables; they are checked against the types in its argument_specs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from promotion_gate.run.kinds import boolean, command, entries, environment, sec
 from promotion_gate.run.masking import check_not_masked
 from promotion_gate.run.settings import VARIABLES, Mistakes, unset
 
-# A default that is one variable of the run, with what stands for it where the role is used alone.
+# A default that is one variable of the run, with its fallback where the role is used alone.
 _TAKEN = re.compile(r"\{\{ (gate_common_run\.settings\.)?(\w+)(?: \| default\(.*\))? \}\}")
 _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 _INTERNAL = re.compile(r"__gate_|gate_(?:common|decision)_")
@@ -46,7 +46,7 @@ def _raw(value: object, name: str) -> Any:
 
 
 def _string(value: object, name: str) -> str:
-    """As it is set: with -e the role gets it with its white space, too."""
+    """The value as set: with -e the role gets it including its white space."""
     text(value, name)
     return str(value)
 
@@ -62,30 +62,30 @@ _KINDS: Mapping[str, Callable[[Any, str], Any]] = {
 }
 
 
-# Of a variable that argument_specs do not have, as its default is.
+# The kind of a variable that argument_specs does not list, from its default.
 _TYPES: Mapping[type, str] = {str: "str", int: "int", bool: "bool", list: "list", dict: "dict"}
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """`taken`: role variable to the setting of the run that it gets. `public`: role variable to its default."""
+    """`taken` maps a role variable to the setting of the run that it gets, `public` one to its default."""
 
     taken: Mapping[str, str]
     public: Mapping[str, Any]
     kinds: Mapping[str, str]
-    # The ids of its commands as regular expressions: one that is made by a template ends in anything.
+    # The ids of its commands as regular expressions: an id made by a template may end in anything.
     commands: tuple[str, ...] = ()
-    # Its folder, where Ansible would not find it by its name.
+    # Its folder, if Ansible would not find it by its name.
     called: str = ""
 
     def can_run(self, command_id: str) -> bool:
-        """Whether it has a command of that id, as far as its files say."""
+        """Whether its files show a command with that id."""
         return not self.commands or any(re.fullmatch(pattern, command_id) for pattern in self.commands)
 
     def settings(
         self, given: Mapping[str, Any], mistakes: Mistakes, kept: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Its public variables as they are set, else as the resumed run had them (`kept`), else by default, typed."""
+        """Its public variables, typed: as they are set, else from the resumed run (`kept`), else the default."""
         found = {}
         for name, default in self.public.items():
             value = given.get(name)
@@ -99,23 +99,23 @@ class Role:
         return found
 
     def depends_on(self) -> list[str]:
-        """The settings that its evidence depends on; how long a command may take is none of them."""
+        """The settings that its evidence depends on; time limits of commands are not among them."""
         shared = {name for name in self.taken.values() if name in VARIABLES}
         if "workspace_dir" in shared:
-            shared.add("workspace_checkout")  # says whether that is the checkout itself
+            shared.add("workspace_checkout")  # tells whether that is the checkout itself
         return sorted(shared | {name for name in self.public if not name.endswith("_limit_seconds")})
 
     def handed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The variables of this role with their values in a run; where nothing is set, its default stays."""
+        """The variables of this role with their values in a run; what is not set keeps its default."""
         values = {name: settings.get(setting) for name, setting in self.taken.items()}
         values.update({name: settings.get(name) for name in self.public})
         return {name: value for name, value in values.items() if value is not None}
 
 
 def find_role(name: str, folders: Iterable[Path], beside: Path | None = None) -> Role:
-    """Reads defaults and argument_specs of a role. `beside` is the folder of roles that a checklist has beside it.
+    """Reads defaults and argument_specs of a role. `beside` is the folder of roles next to a checklist.
 
-    Raises InputError where it is not found or cannot be read.
+    Raises InputError if the role is not found or cannot be read.
     """
     searched = list(dict.fromkeys(folders))
     for folder in searched:
@@ -144,7 +144,7 @@ def _read(path: Path) -> Role:
     }
     return Role(
         taken,
-        # What only Ansible can evaluate stays the role's business.
+        # What only Ansible can evaluate is left to the role.
         {name: None if "{{" in str(value) else value for name, value in names.items() if name not in taken},
         {
             name: str(options.get(name, {}).get("type") or _TYPES.get(type(value), "raw"))
@@ -157,7 +157,7 @@ def _read(path: Path) -> Role:
 
 
 def role_folders(policy: Path) -> list[Path]:
-    """Where the roles of a checklist are looked for without a run: beside it, here, in this checkout, by Ansible."""
+    """Where roles of a checklist are looked up without a run: beside it, here, in this checkout, by Ansible."""
     named = os.environ.get("ANSIBLE_ROLES_PATH", "") + os.pathsep + os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")
     beside = policy.resolve().parent
     here = [beside, beside.parent, Path.cwd(), Path(__file__).parents[3]]
@@ -168,7 +168,7 @@ def role_folders(policy: Path) -> list[Path]:
 
 
 def roles_of(policy: Policy, folders: Iterable[Path]) -> tuple[dict[str, Role], list[str]]:
-    """The role of each gate that has one, by the gate's name, and a sentence for each that is not found."""
+    """The role of each gate that has one, by the gate's name, and a sentence for each role that is not found."""
     found: dict[str, Role] = {}
     missing = []
     for gate in policy.gates:
@@ -181,7 +181,7 @@ def roles_of(policy: Policy, folders: Iterable[Path]) -> tuple[dict[str, Role], 
 
 
 def _command_ids(found: Any) -> Iterator[str]:
-    """The ids of the commands in the files of a role, also of those in templates: `'id': 'prepare_' ~ loop.index`."""
+    """The ids of the commands in a role's files, including those in templates: `'id': 'prepare_' ~ loop.index`."""
     if isinstance(found, dict):
         if "id" in found and {"run", "file"} & found.keys():
             yield re.escape(str(found["id"])) if "{{" not in str(found["id"]) else ".*"
@@ -196,7 +196,7 @@ def _command_ids(found: Any) -> Iterator[str]:
 
 
 def _named_commands(check: CheckPolicy) -> Iterator[tuple[tuple[str, str], str]]:
-    """The command ids that a check names, each with its keys: those of `ran:` and of its limits."""
+    """The command ids that a check names in `ran:` and in its limits, each with the keys that name it."""
     yield from ((("ran", command_id), command_id) for command_id in check.ran)
     known = registered().get(check.check)
     for limit in known.limits if known else ():
@@ -235,19 +235,19 @@ def _mapping(path: Path) -> dict[str, Any]:
     return dict(data or {})
 
 
-# As Ansible reads the same file: with libyaml where PyYAML has it.
+# The loader that Ansible uses for the same file: libyaml where PyYAML has it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@lru_cache(maxsize=64)  # by content: nobody changes what it returns
+@lru_cache(maxsize=64)  # cached by content: callers do not change the result
 def _parsed(text: str) -> Any:
     return yaml.load(text, _LOADER)
 
 
 def name_mistakes(defined: Iterable[str], roles: Iterable[Role], ran: bool = True) -> list[str]:
-    """One sentence for each variable with one of our prefixes that an operator may not set, or that nobody reads.
+    """One sentence for each variable with one of our prefixes that an operator may not set, or that is never read.
 
-    `ran`: a role may have registered its result; before one was run, only an operator can have set it.
+    `ran`: a role may have registered its result; before a role ran, only an operator can have set it.
     """
     known = list(roles)
     taken = {name: setting for role in known for name, setting in role.taken.items()}

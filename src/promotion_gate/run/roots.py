@@ -1,4 +1,4 @@
-"""An evidence root inside a checkout holds nothing of the application."""
+"""An evidence root inside a checkout must not contain files of the application."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ GIT_SECONDS = 60
 
 
 def check_holds_no_tracked_file(root: str, checkout: str) -> None:
-    """Raises InputError for an evidence root with tracked files in it that are no evidence.
+    """Raises InputError for an evidence root with tracked files in it that are not evidence.
 
-    What lies there would count as evidence of the gate, and not as part of the application that is judged. Runs and
-    baselines that somebody committed are evidence.
+    Files there would count as evidence of the gate instead of as part of the application that is judged. Committed
+    runs and baselines are evidence.
     """
     if not Path(root).is_relative_to(checkout):
         return
@@ -39,7 +39,7 @@ def _is_evidence(path: PurePosixPath, runs: set[str]) -> bool:
 
 
 def _tracked(checkout: str, folder: str) -> list[str]:
-    """The names that Git tracks below a folder, relative to it; none where Git cannot be asked, which gate 1 finds."""
+    """The names that Git tracks below a folder, relative to it; none if Git fails, which gate 1 finds."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     pathspec = "." if folder == "." else f":(top,literal){folder}"
     try:

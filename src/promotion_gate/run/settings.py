@@ -1,4 +1,4 @@
-"""What an operator sets: every variable of a run, its kind and its default, in one table.
+"""The settings of an operator: every variable of a run, its type and its default, in one table.
 
 A gate's own variables (`gate_<name>_*`) are in its role. Everything here is checked once, before the first connection,
 and all mistakes are reported together.
@@ -24,9 +24,9 @@ REQUIRED = object()
 
 
 class Mistakes:
-    """Collects input errors, so that an operator corrects them at once instead of one per run.
+    """Collects input errors, so that an operator can correct them all at once instead of one per run.
 
-    A sentence quotes what was set: `redactor` knows what of it is secret.
+    A sentence quotes what was set; `redactor` masks the secrets in it.
     """
 
     def __init__(self) -> None:
@@ -45,14 +45,14 @@ class Mistakes:
             self.sentences += [] if sentence in self.sentences else [sentence]
 
     def stop(self) -> None:
-        """Raises InputError with all of them, one a line, if there are any."""
+        """Raises InputError with all of them, one per line, if there are any."""
         if self.sentences:
             raise InputError("\n".join(self.sentences))
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`kept`: a resume that does not set it takes it from the run that it continues."""
+    """`kept`: a resume that does not set this takes it from the run that it continues."""
 
     kind: Callable[[Any, str], Any]
     default: Any = None
@@ -96,7 +96,7 @@ VARIABLES: Mapping[str, Variable] = {
     "promotion_issue_update_command": Variable(kinds.command),
     "promotion_issue_limit_seconds": Variable(kinds.seconds, 60),
 }
-# An empty name of a run or of gates is a mistake, usually of a script; it does not mean "none".
+# An empty name of a run or of gates is a mistake, usually in a script; it does not mean "none".
 _NEVER_EMPTY = ("promotion_run_id", "promotion_resume", "promotion_gates")
 
 
@@ -108,7 +108,7 @@ def effective(
 ) -> dict[str, Any]:
     """The settings of a run: what is given, else what the resumed run had (`kept`), else the default.
 
-    `optional` names required variables that this caller can do without; they are null then. Values from `-e` are
+    `optional` names required variables that this caller can do without; if not set they are null. Values from `-e` are
     strings and are converted. Raises InputError with one sentence per mistake, or adds them to `mistakes`, where the
     variables concerned are null.
     """
@@ -145,7 +145,7 @@ def _value(name: str, variable: Variable, value: Any, kept: Mapping[str, Any] | 
 
 
 def _check_characters(value: Any, name: str) -> None:
-    """Refuses what no argument, file name or JSON text can hold."""
+    """Refuses characters that no argument, file name or JSON text can hold."""
     for key, item in value.items() if isinstance(value, Mapping) else ():
         _check_characters(str(key), name)
         _check_characters(item, name)
@@ -160,7 +160,7 @@ def unset(value: object) -> bool:
 
 
 def _conflicts(settings: Mapping[str, Any]) -> Iterator[str]:
-    """What does not go together."""
+    """Settings that do not go together."""
     operator, reviewer = settings["promotion_operator"], settings["promotion_reviewer"]
     if reviewer and same_person(operator, reviewer):
         yield (

@@ -1,6 +1,6 @@
 """promotion_evidence_group: lets a reviewer with another account read the evidence. By default nobody else can.
 
-Everything is written for its owner alone; what a seal or a sign-off has ended is opened to the group in one place.
+Everything is written for its owner alone; what a seal or a sign-off completes is opened to the group in one place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILE_MODE, FOLDER_MODE = 0o640, 0o750
 
 def _group_id(name: str) -> int:
     try:
-        import grp  # only for a group that is named: a machine without it can still verify and check
+        import grp  # only needed if a group is set: a machine without it can still verify and check
     except ImportError:
         raise GateError(f"this machine has no groups, so nothing can be given to the group {name}.") from None
     try:
@@ -32,7 +32,7 @@ def _group_id(name: str) -> int:
 
 
 def check_group(name: str | None) -> None:
-    """Gives a trial file to the group. Raises InputError for a group that is unknown or that we may not give to."""
+    """Gives a trial file to the group. Raises InputError if the group is unknown or chgrp to it is not permitted."""
     if name is None:
         return
     group = _group_id(name)
@@ -47,7 +47,7 @@ def check_group(name: str | None) -> None:
 
 
 def share(name: str | None, *paths: Path) -> None:
-    """Lets the group read these files and enter these folders. A link, and what is right already, is left alone.
+    """Lets the group read these files and enter these folders. Links, and what is already right, are left alone.
 
     Raises GateError naming the first path that cannot be changed.
     """
@@ -69,9 +69,9 @@ def share(name: str | None, *paths: Path) -> None:
 
 
 def grant_group(name: str, root: Path) -> None:
-    """Lets the group into an evidence root that was there before. What else may be done in it stays as it is.
+    """Lets the group into an evidence root that already exists. All other permissions stay as they are.
 
-    One that belongs to somebody else is left alone: whoever made it arranged who may look into it.
+    A root that belongs to somebody else is left alone: its owner decided who may look into it.
     """
     group, found = _group_id(name), root.stat()
     everybody = found.st_mode & 0o005 == 0o005
@@ -95,7 +95,7 @@ def share_run(bundle: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """A folder and everything in it."""
+    """A folder and everything below it."""
     if folder.is_dir():
         yield folder
     for root, folders, files in os.walk(folder):

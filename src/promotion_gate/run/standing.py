@@ -1,4 +1,4 @@
-"""What fleet.json says of each host: the decision of its run, the first cause of a HOLD, and where the bundle is."""
+"""The entries of fleet.json: for each host the decision, the first cause of a HOLD, and where the bundle is."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from promotion_gate.run.sharing import share
 
 
 def first_cause(decision: Decision) -> str:
-    """The first check that did not pass for a reason of its own, else the first objection; empty for a PROMOTE."""
+    """The first check that failed by itself, else the first objection; empty for a PROMOTE."""
     checks = [check for gate in decision.gates for check in gate.checks if not check.waived and not check.cause]
     causes = [f"{check.id} {check.status}" for check in checks if check.status is not Status.PASS]
     return next(iter([*causes, *beside_gates(decision.objections), *decision.objections]), "")
 
 
 def host_entry(bundle: Path, decision: Decision | None, problem: str) -> FleetHost:
-    """The line of a host. `problem` says why its decision does not stand, or why there is none."""
+    """The entry of a host. `problem` says why its decision is not valid, or why there is none."""
     stands = decision if decision and not problem else None
     return FleetHost(
         host=bundle.parent.name,
@@ -36,13 +36,13 @@ def host_entry(bundle: Path, decision: Decision | None, problem: str) -> FleetHo
 
 
 def entry_as_verified(bundle: Path) -> FleetHost:
-    """The line of a host whose run is as an earlier one left it."""
+    """The entry of a host whose run is as an earlier one left it."""
     report = verify_bundle(bundle)
     return host_entry(bundle, report.decision, "" if report.holds else f"it does not verify: {report.problem}")
 
 
 def note_fleet(root: Path, entries: Iterable[FleetHost], group: str | None) -> None:
-    """Writes fleet.json. Raises GateError where that is not possible."""
+    """Writes fleet.json. Raises GateError if that is not possible."""
     try:
         write_fleet(root, Fleet(written_at=stamp(utc_now()), hosts=tuple(entries)))
     except OSError as error:

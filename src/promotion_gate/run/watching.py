@@ -1,6 +1,6 @@
-"""Who is told what a run does while it does it: the evidence callback tells, the view on the terminal listens.
+"""Progress of a run as it happens: the evidence callback reports it, the view on the terminal listens.
 
-What a watcher does is for the eye alone: an exception in one changes nothing of the run.
+A watcher only displays: an exception in one does not affect the run.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from promotion_gate.bundle.index import read_index
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 
-# Of how many earlier runs the time of a gate is looked for.
+# How many earlier runs are searched for the time of a gate.
 _EARLIER = 5
-# What a gate has seen for itself; other statuses may be due to a gate that has not ended yet.
+# Statuses that a gate reaches by itself; others may be due to a gate that has not finished yet.
 _SEEN = (Status.FAIL, Status.BLOCKED)
 
 
@@ -37,22 +37,22 @@ class Watcher(Protocol):
         """Everything is recorded; the decision is next."""
 
     def ending(self) -> None:
-        """The run ends here and now: what is said next is the last."""
+        """The run ends here and now: the next output is the last."""
 
     def ended(self) -> None:
-        """The evidence callback has said how the run ended."""
+        """The evidence callback has printed how the run ended."""
 
 
 WATCHERS: list[Watcher] = []
 
 
 def decides(playbook: Any) -> bool:
-    """Whether a playbook of Ansible promises a decision."""
+    """Whether a playbook promises a decision."""
     return any("promotion_gate_decides" in play.get_vars() for play in playbook.get_plays())
 
 
 def planned(task: Any) -> Mapping[str, Any] | None:
-    """The entry of the plan that a task of Ansible works for: what roles/gate_common/tasks/wave.yml loops over."""
+    """The entry of the plan that a task belongs to: the loop item of roles/gate_common/tasks/wave.yml."""
     found = task.get_vars().get("gate_common_planned")
     return found if isinstance(found, Mapping) else None
 
@@ -66,9 +66,9 @@ def tell(action: Callable[[Watcher], None]) -> None:
 
 
 def judged_so_far(folder: Path, gate: str) -> tuple[Status, CheckResult | None]:
-    """The status of a gate that has ended in a run that has not, and the check that decided it; None for a PASS.
+    """The status of a gate that has finished in a run that has not, and the check that decided it; None for a PASS.
 
-    Nothing of it is kept: the decision is made when all evidence is there.
+    It is only for display: the decision is made when all evidence is there.
     """
     bundle = load_bundle(folder)
     now = stamp(utc_now())
@@ -80,12 +80,12 @@ def judged_so_far(folder: Path, gate: str) -> tuple[Status, CheckResult | None]:
 
 
 def last_times(folder: Path) -> dict[str, float]:
-    """By gate, the seconds that it took when it was last run, in this run or the newest ones before it."""
+    """By gate, the seconds that it took when it last ran, in this run or the newest ones before it."""
     found: dict[str, float] = {}
     attempts = sorted((folder / ATTEMPTS).glob("[0-9]*"))
     earlier = [run for run in run_folders(folder.parent) if run != folder]
     for run in [folder, *reversed([*earlier[-_EARLIER:], *attempts])]:
-        with suppress(GateError):  # a run that cannot be read is not asked
+        with suppress(GateError):  # an unreadable run is skipped
             for gate, record in read_index(run).gates.items():
                 found.setdefault(gate, record.duration_ns / 1e9)
     return found
