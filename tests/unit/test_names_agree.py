@@ -40,7 +40,7 @@ PREPARE = {
     "worktree_before": "notes for worktree_restore what is not the gate's",
 }
 # What a run adds to the settings that an operator gave (run/checked.py).
-OF_THE_RUN = {"vm", "workspace", "inventory", "gate_settings", "evidence_max_age_seconds"}
+OF_THE_RUN = {"vm", "workspace", "fleet", "inventory", "gate_settings", "evidence_max_age_seconds"}
 
 
 # --- what the code says -------------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ def test_the_unforeseen_is_a_sentence_with_the_right_status(
         raise error
 
     monkeypatch.setattr(believed, "is_sealed", fails)
-    for name in ("check", "open_run", "_request"):
+    for name in ("check", "open_runs", "_request"):
         monkeypatch.setattr(command, name, fails)
     assert main(arguments) == status
     message = capsys.readouterr().err

@@ -62,7 +62,7 @@ def test_a_run_with_it_is_sealed_as_hold(tmp_path: Path, where: str) -> None:
     recorder.close()
     decision = decide(load_bundle(bundle))
     assert decision.decision == "HOLD"
-    assert any("showed a secret" in sentence for sentence in decision.objections)
+    assert any("contained a secret" in sentence for sentence in decision.objections)
     invalid = [check.id for gate in decision.gates for check in gate.checks if check.status == "INVALID"]
     assert invalid, "the evidence of it is not judged"
     seal(bundle)

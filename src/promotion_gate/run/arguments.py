@@ -254,7 +254,7 @@ def _add_acting(add: _Adder) -> None:
 def _add_policy(add: _Adder) -> None:
     lint = add(
         "lint",
-        "report everything that a run would refuse, with file, line and column, and checks that can never fail",
+        "report all that a run would refuse, with file, line and column, and checks that can never fail",
         "0 a run would accept all of them, 2 it would not",
     )
     lint.add_argument("files", type=_path, nargs="+", metavar="FILE", help="a checklist, such as policies/aiida.yml")
