@@ -1,4 +1,4 @@
-"""What to do about a bundle that does not verify, in one sentence each."""
+"""What to do about a bundle that does not verify, one sentence for each case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from promotion_gate.base.errors import BundleError
 from promotion_gate.base.names import INDEX_FILE, SIGNATURE_FILE
 from promotion_gate.bundle.history import read_run
 
-# What a file manager, an editor or an unpacker leaves in a folder that somebody looked into.
+# Files that a file manager, an editor or an unpacker leaves in a folder that somebody opened.
 _LITTER = re.compile(r"(.*/)?(\.DS_Store|\._[^/]*|Thumbs\.db|desktop\.ini|\.directory|[^/]*~|\.[^/]*\.sw[a-p])")
 
 COPY_AGAIN = "copy the bundle again from where it was sealed; if this is the original, run the gate again"
@@ -19,7 +19,7 @@ SIGN = f"ask who sealed it for {SIGNATURE_FILE}"
 
 
 def for_names(extra: Sequence[str], missing: Sequence[str], links: Sequence[str]) -> str:
-    """About files that SHA256SUMS does not name, that are not there, or that are links."""
+    """Advice about files that SHA256SUMS does not name, that are missing, or that are links."""
     if links or missing:
         return COPY_AGAIN
     if not extra:
@@ -33,7 +33,7 @@ def for_names(extra: Sequence[str], missing: Sequence[str], links: Sequence[str]
 
 
 def for_folder(folder: Path) -> str:
-    """About a folder whose index, policy or baseline cannot be used."""
+    """Advice about a folder whose index, policy or baseline cannot be used."""
     if not (folder / INDEX_FILE).is_file():
         return "name the folder of a run: <evidence root>/<run id>"
     try:
@@ -46,6 +46,6 @@ def for_folder(folder: Path) -> str:
 
 
 def for_seal(folder: Path) -> str:
-    """About a folder without a SHA256SUMS that can be used."""
+    """Advice about a folder without a usable SHA256SUMS."""
     here = for_folder(folder)
     return here if here.startswith(("name", "rename")) else "finish the run with a resume, which seals it"

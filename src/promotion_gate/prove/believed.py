@@ -1,4 +1,4 @@
-"""The decision of a sealed bundle, which is verified before anything in it is believed."""
+"""Reads the decision of a sealed bundle, which is verified before anything in it is trusted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from promotion_gate.prove.verify import verify_bundle
 
 
 def believed(bundle: Path, lost: bool = False) -> Decision:
-    """The decision of a sealed bundle, which is verified before anything in it is believed.
+    """The decision of a sealed bundle, which is verified before anything in it is trusted.
 
-    With `lost` a HOLD counts although something of its earlier attempts is gone, as it is sealed all the same.
+    With `lost` a HOLD counts even if files of its earlier attempts are missing, because it is sealed in that case too.
     """
     if not is_sealed(bundle):
         if not os.path.lexists(bundle / INDEX_FILE):

@@ -1,4 +1,4 @@
-"""check: may this decision be acted on today? The one place that looks at the clock after the seal."""
+"""check: may this decision be acted on today? The only place that looks at the clock after the seal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the decision must be about, and what it must carry; None and False ask for nothing."""
+    """What the decision must be about, and what it must come with; None and False require nothing."""
 
     commit: str | None = None
     vm: str | None = None
@@ -44,7 +44,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The exit status of `promotion-gate check`, the sentence that says why, and what else is to know, by name."""
+    """The exit status of `promotion-gate check`, the sentence that explains it, and further facts by name."""
 
     status: int
     head: str
@@ -52,12 +52,12 @@ class Answer:
 
     @property
     def sentence(self) -> str:
-        """All of it, a line each; what came from a bundle is made harmless."""
+        """The whole answer as lines; text from a bundle is made harmless."""
         return "\n".join([visible(self.head), *(line for name, text in self.facts for line in _lines(name, text))])
 
 
 def _lines(name: str, text: str) -> list[str]:
-    """One fact; its further lines stand below its first. A next step is a command, so it is not wrapped."""
+    """One fact, its further lines indented below the first. A next step is a command, so it is not wrapped."""
     begin, blank = f"  {name + ':':<15}", " " * 17
     if name == NEXT:
         return [begin + visible(text)]
@@ -65,11 +65,10 @@ def _lines(name: str, text: str) -> list[str]:
 
 
 def find_bundle(bundle: str, root: Path | None) -> Path:
-    """The bundle that is meant: a folder, or `latest` of an evidence root.
+    """The bundle to check: a folder, or `latest` of an evidence root.
 
-    Raises InputError for a question that cannot be asked, BundleError where the root is of several hosts, where the
-    newest run is a link or the chain of runs does not hold: an older decision must not speak for one that was put out
-    of sight.
+    Raises InputError for arguments that cannot be used, BundleError if the root is one of several hosts, the newest run
+    is a link, or the chain of runs does not hold: an older decision must not replace one that was hidden.
     """
     if bundle != LATEST:
         if root is not None:
@@ -89,7 +88,7 @@ def find_bundle(bundle: str, root: Path | None) -> Path:
 
 
 def check(bundle: Path, wanted: Wanted, now: datetime | None = None, named: Path | None = None) -> Answer:
-    """Answers for one bundle, `named` as the asker did. Raises InputError for what cannot be asked (usage)."""
+    """Answers for one bundle, `named` as the caller named it. Raises InputError for a usage error."""
     moment = now or utc_now()
     age = parse_duration(wanted.max_age, "--max-age") if wanted.max_age is not None else None
     if wanted.commit is not None and not _COMMIT.fullmatch(wanted.commit):
@@ -129,7 +128,7 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None, named: Path
 
 
 def _question(decision: Decision, wanted: Wanted, age: timedelta | None) -> str:
-    """How to ask again, for those who act on the answer."""
+    """The command that asks again, for those who act on the answer."""
     options = [] if wanted.commit else [f"--commit {(decision.commit or '')[:12]}"]
     options += [] if age else ["--max-age 24h"]
     return f"ask again with what your promotion rests on{', such as ' * bool(options)}{' '.join(options)}"
@@ -147,13 +146,13 @@ def _about(decision: Decision, checklist: str) -> tuple[tuple[str, str], ...]:
 
 
 def _causes(decision: Decision) -> list[str]:
-    """The checks to unblock: those that did not pass for a reason of their own."""
+    """The checks to unblock: those that failed by themselves."""
     checks = [check for gate in decision.gates for check in gate.checks]
     return [f"{c.id} ({c.status})" for c in checks if c.status is not Status.PASS and not c.waived and not c.cause]
 
 
 def _not_looked_at(wanted: Wanted, age: timedelta | None, signed: bool) -> list[str]:
-    """What nobody asked for, or what could not be seen, so that nobody takes it as checked."""
+    """What was not asked for or could not be seen, so that nobody assumes it was checked."""
     unsigned = wanted.allowed_signers is not None and not signed
     questions = {
         "its age (--max-age)": age,
@@ -211,13 +210,13 @@ def _reasons(decision: Decision) -> Iterator[str]:
 
 
 def _waived(decision: Decision) -> str:
-    """The waived checks with what they really are: a PROMOTE with them is not quite one without."""
+    """The waived checks with their real status: a PROMOTE with waivers is weaker than one without."""
     waived = [f"{check.id} is {check.status}" for gate in decision.gates for check in gate.checks if check.waived]
     return ", ".join(waived)
 
 
 def _sign_off(bundle: Path, decision: Decision, wanted: Wanted) -> tuple[str, str]:
-    """How the sign-off is said, and why the decision does not count where a proven one is required."""
+    """The sign-off in words, and why the decision does not count if a proven one is required."""
     try:
         found = read_signoff(bundle, decision, wanted.allowed_signers)
     except InputError:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def known_to(record: Any, computed: Any) -> Any:
-    """What was computed, without the fields that a record of another version lacks."""
+    """The computed decision without the fields that a record of another version lacks."""
     if isinstance(record, Mapping) and isinstance(computed, Mapping):
         return {key: known_to(record[key], value) for key, value in computed.items() if key in record}
     if isinstance(record, list) and isinstance(computed, list) and len(record) == len(computed):

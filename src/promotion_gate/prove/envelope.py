@@ -1,8 +1,9 @@
 """The signed statement: promotion-decision.intoto.json in a DSSE envelope, beside the bundle.
 
-`<run id>.intoto.dsse.json`. DSSE v1 leaves open what a signature is. Here it is the SSH signature of the
-pre-authentication encoding (PROTOCOL.sshsig, namespace promotion-gate), armored as ssh-keygen writes it, and `keyid` is
-the fingerprint that `ssh-keygen -l` shows: the key that signs SHA256SUMS signs this as well, from a file or the agent.
+The file is `<run id>.intoto.dsse.json`. DSSE v1 does not define the signature format. Here it is the SSH signature of
+the pre-authentication encoding (PROTOCOL.sshsig, namespace promotion-gate), armored as ssh-keygen writes it, and
+`keyid` is the fingerprint that `ssh-keygen -l` shows: the key that signs SHA256SUMS, from a file or the agent, signs
+this as well.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class EnvelopeSignature:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What `<run id>.intoto.dsse.json` holds; payload and signatures in base64."""
+    """The content of `<run id>.intoto.dsse.json`; payload and signatures in base64."""
 
     payloadType: Literal["application/vnd.in-toto+json"]
     payload: str
@@ -45,12 +46,12 @@ def envelope_file(bundle: Path) -> Path:
 
 
 def encoded(payload: bytes) -> bytes:
-    """What is signed: the pre-authentication encoding (PAE) of DSSE v1."""
+    """The bytes that are signed: the pre-authentication encoding (PAE) of DSSE v1."""
     return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
 
 
 def write_envelope(bundle: Path, key: str) -> None:
-    """Signs the statement of a sealed bundle. Raises GateError where it cannot be signed or written."""
+    """Signs the statement of a sealed bundle. Raises GateError if it cannot be signed or written."""
     payload = read_file(bundle / STATEMENT).data
     armored = signature_of(encoded(payload), key)
     signature = EnvelopeSignature(parse_signature(armored).fingerprint, _text(armored))
@@ -61,7 +62,7 @@ def write_envelope(bundle: Path, key: str) -> None:
 
 
 def envelope_finding(bundle: Path, allowed_signers: Path | None = None) -> Finding | None:
-    """Whether the envelope beside a bundle is over the bundle's statement, and by whom; None where there is none."""
+    """Whether the envelope beside a bundle is over the bundle's statement, and who signed; None without one."""
     path = envelope_file(bundle)
     content = read_file(path)
     if content.problem == "is missing":
@@ -91,7 +92,7 @@ def _read(data: bytes) -> Envelope:
 
 
 def _signed(item: EnvelopeSignature, payload: bytes, allowed_signers: Path | None) -> str:
-    """By whom one of its signatures is, in words."""
+    """Who made one of its signatures, in words."""
     armored = _bytes(item.sig)
     with tempfile.TemporaryDirectory(prefix="promotion-gate-") as folder:
         signature = Path(folder) / "sig"

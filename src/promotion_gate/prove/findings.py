@@ -1,4 +1,4 @@
-"""What verify found, as a report for people and for programs."""
+"""The findings of verify, as a report for people and for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNSIGNED = "there is none"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked: what, whether it holds, what was found; and what to do where it does not hold."""
+    """One thing that was checked: its name, whether it holds, what was found, and what to do if it does not hold."""
 
     name: str
     holds: bool
@@ -36,18 +36,18 @@ class Printed:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What verify found. `decision` is what the evidence gives, None where that cannot be said."""
+    """The result of verify. `decision` is what the evidence gives, None if that cannot be determined."""
 
     bundle: str
     findings: tuple[Finding, ...]
     decision: Decision | None = None
     signer: str | None = None
-    # How old the checklist lets a decision become before `check` calls it none; None where it does not say.
+    # The age after which `check` no longer accepts a decision; None if the checklist sets no limit.
     max_age: str | None = None
 
     @property
     def checklist(self) -> str:
-        """What verify found of the checklist; empty where it came to no finding."""
+        """The finding about the checklist; empty if there is none."""
         return next((finding.found for finding in self.findings if finding.name == "checklist"), "")
 
     @property
@@ -55,7 +55,7 @@ class Report:
         return self.holds_but("")
 
     def holds_but(self, name: str) -> bool:
-        """Whether all findings hold, that one left out."""
+        """Whether all findings except this one hold."""
         return bool(self.findings) and all(finding.holds or finding.name == name for finding in self.findings)
 
     @property
@@ -66,12 +66,12 @@ class Report:
 
     @property
     def advice(self) -> str:
-        """What to do about that finding, in a sentence; empty where there is nothing particular to do."""
+        """What to do about that finding, as one sentence; empty if there is nothing particular to do."""
         return next((finding.advice for finding in self.findings if not finding.holds), "")
 
     @property
     def signed(self) -> str:
-        """By whom SHA256SUMS is signed, in words; empty where it is not, or where that does not hold."""
+        """Who signed SHA256SUMS, in words; empty if it is not signed or the signature does not hold."""
         found = next((f for f in self.findings if f.name == "signature" and f.holds), None)
         return "" if found is None or found.found.startswith(UNSIGNED) else found.found
 

@@ -1,4 +1,4 @@
-"""seal(): the one function that writes a decision. It decides, renders, and last writes SHA256SUMS."""
+"""seal(): the only function that writes a decision. It decides, renders, and finally writes SHA256SUMS."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from promotion_gate.report.render import render
 def seal(folder: Path) -> Decision:
     """Decides a closed bundle and writes the decision into it.
 
-    Raises BundleError for a bundle that cannot be decided, that verify would refuse, or that is sealed already, and
-    GateError if a file cannot be written or signed; in each case there is no seal, which is not a decision.
+    Raises BundleError for a bundle that cannot be decided, that verify would refuse, or that is already sealed, and
+    GateError if a file cannot be written or signed. In each case there is no seal, and so no decision.
     """
     if os.path.lexists(folder / SUMS_FILE):
         raise BundleError(
@@ -46,11 +46,11 @@ def seal(folder: Path) -> Decision:
         rendered = _write_records(folder, bundle, decision)
         sums = checksums(folder, decision, foreign(list_files(folder), bundle, rendered))
         problem = attempts_problem(folder, parse_sums(sums.encode())[0], bundle)
-        # What is lost of an earlier attempt never costs a HOLD its record; verify names it.
+        # Files lost from an earlier attempt never cost a HOLD its record; verify names them.
         if problem and decision.decision == "PROMOTE":
             raise BundleError(f"{folder} cannot be sealed: {problem}.")
         if key:
-            # Before the seal: what was to be signed is never seen sealed and unsigned.
+            # Before the seal, so that a bundle that must be signed is never sealed but unsigned.
             write_atomically(folder / SIGNATURE_FILE, signature_of(sums.encode(), str(key)))
         write_atomically(folder / SUMS_FILE, sums)
     except OSError as error:
@@ -70,7 +70,7 @@ def _write_records(folder: Path, bundle: Bundle, decision: Decision) -> Collecti
 
 
 def foreign(names: Iterable[str], bundle: Bundle, rendered: Collection[str]) -> list[str]:
-    """The names in a bundle that nobody accounts for: no evidence of the index, not rendered, not the gate's own."""
+    """The unaccounted names in a bundle: not evidence of the index, not rendered, and not the gate's own."""
     own = {INDEX_FILE, POLICY_FILE, BASELINE_FILE, SUMS_FILE, SIGNATURE_FILE, *rendered, *bundle.index.files}
     if bundle.shipped:
         own.add(SHIPPED_POLICY_FILE)
@@ -78,11 +78,10 @@ def foreign(names: Iterable[str], bundle: Bundle, rendered: Collection[str]) -> 
 
 
 def checksums(folder: Path, decision: Decision, strangers: Collection[str] = ()) -> str:
-    """The text of SHA256SUMS: every file but itself and its signature, in the format of sha256sum.
+    """The text of SHA256SUMS: every file except itself and its signature, in the format of sha256sum.
 
-    What is not a regular file cannot be listed, and `strangers` are no part of the bundle: a HOLD is sealed without
-    them (`verify` finds them), a PROMOTE is not. Raises BundleError for that, and for a name that the format cannot
-    hold.
+    Only regular files can be listed, and `strangers` are not part of the bundle. A HOLD is sealed without such files
+    (`verify` finds them); for a PROMOTE they raise BundleError, as does a name that the format cannot hold.
     """
     lines = []
     for name in list_files(folder):

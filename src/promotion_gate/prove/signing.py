@@ -1,4 +1,4 @@
-"""SSH signatures, with what operators have: `ssh-keygen -Y` (OpenSSH 8.1 and newer), namespace promotion-gate."""
+"""SSH signatures with a tool operators have: `ssh-keygen -Y` (OpenSSH 8.1 and newer), namespace promotion-gate."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _reason(result: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def check_signing_key(key: str | None) -> None:
-    """Signs a trial text. Raises InputError for a key that cannot be used without asking."""
+    """Signs a test string. Raises InputError for a key that cannot be used without a prompt."""
     if key is None:
         return
     try:
@@ -84,7 +84,7 @@ def signature_of(data: bytes, key: str) -> bytes:
 def parse_signature(armored: bytes) -> Signature:
     """Reads an SSH signature in its one canonical encoding (OpenSSH's PROTOCOL.sshsig, armour as ssh-keygen writes it).
 
-    Raises GateError for anything else: other line lengths, bits or bytes that mean nothing, another namespace.
+    Raises GateError for anything else: other line lengths, meaningless bits or bytes, another namespace.
     """
     if not armored.startswith(_BEGIN) or not armored.endswith(_END):
         raise GateError("it is not an SSH signature as ssh-keygen writes it")
@@ -109,7 +109,7 @@ def parse_signature(armored: bytes) -> Signature:
 
 
 def _strings(data: bytes, count: int, whole: bool = True) -> list[bytes]:
-    """`count` strings of the SSH wire format, each with its length before it; with nothing after them if `whole`."""
+    """Reads `count` length-prefixed strings of the SSH wire format; if `whole`, nothing may follow them."""
     found = []
     for _ in range(count):
         size = int.from_bytes(data[:4], "big")
@@ -123,7 +123,7 @@ def _strings(data: bytes, count: int, whole: bool = True) -> list[bytes]:
 
 
 def check_allowed_signers(path: Path | None) -> None:
-    """Raises InputError for an allowed_signers file that is asked for and cannot be read."""
+    """Raises InputError for an allowed_signers file that was given but cannot be read."""
     if path is not None and not (path.is_file() and os.access(path, os.R_OK)):
         raise InputError(f"The allowed_signers file {path} cannot be read; name one in the format of ssh-keygen(1).")
 
@@ -131,8 +131,8 @@ def check_allowed_signers(path: Path | None) -> None:
 def verify(data: bytes, signature: Path, allowed_signers: Path, identity: str | None = None) -> str:
     """Verifies a signature and returns the principal that signed.
 
-    With `identity` only a key that the file lists for this principal counts. Raises InputError without an
-    allowed_signers file, GateError with the reason if the signature does not verify.
+    With `identity`, only a key that the file lists for this principal counts. Raises InputError without an
+    allowed_signers file, and GateError with the reason if the signature does not verify.
     """
     check_allowed_signers(allowed_signers)
     reason = f"its key is not in {allowed_signers}"
@@ -146,7 +146,7 @@ def verify(data: bytes, signature: Path, allowed_signers: Path, identity: str | 
 
 
 def _principals(signature: Path, allowed_signers: Path) -> list[str]:
-    """The principals that the allowed_signers file lists with the signature's key; a line of it can name several."""
+    """The principals that the allowed_signers file lists for the signature's key; one line can name several."""
     found = _keygen(["-Y", "find-principals", "-f", str(allowed_signers), "-s", str(signature)])
     if found.returncode != 0:
         return []
@@ -155,7 +155,7 @@ def _principals(signature: Path, allowed_signers: Path) -> list[str]:
 
 
 def check_signature_form(signature: Path, data: bytes) -> None:
-    """Checks that a signature is over `data`, whoever signed. Raises GateError."""
+    """Checks that a signature is over `data`, whoever made it. Raises GateError."""
     words = ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(signature)]
     result = _keygen(words, stdin=data)
     if result.returncode != 0:

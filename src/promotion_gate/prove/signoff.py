@@ -1,8 +1,8 @@
 """Sign-off: the reviewer named in the record states that they reviewed it, bound to one seal.
 
-`<run id>.signoff.json` is beside the bundle, its SSH signature in `<run id>.signoff.json.sig`: so it can be
-checked with ssh-keygen alone, and the sealed bundle never changes. A re-run seals it again; an earlier sign-off is void
-then.
+`<run id>.signoff.json` is beside the bundle, with its SSH signature in `<run id>.signoff.json.sig`, so it can be
+checked with ssh-keygen alone and the sealed bundle never changes. A re-run seals the bundle again, which voids an
+earlier sign-off.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATEMENT = "I have reviewed the evidence and this decision."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOffRecord:
-    """What `<run id>.signoff.json` holds."""
+    """The content of `<run id>.signoff.json`."""
 
     schema: Literal[1] = 1
     run_id: str
@@ -56,15 +56,15 @@ def signoff_file(bundle: Path) -> Path:
 
 
 def void_from_now(bundle: Path) -> str:
-    """What a resume reports about the sign-off of the seal that it replaces; empty if there is none."""
+    """The message of a resume about the sign-off of the seal that it replaces; empty if there is none."""
     return " The sign-off of this run is void from now on." if signoff_file(bundle).is_file() else ""
 
 
 def make_signoff(bundle: Path, name: str, key: str | None = None, statement: str = STATEMENT) -> Path:
-    """Writes the sign-off of a bundle beside it, signed where a key is given.
+    """Writes the sign-off of a bundle beside it, signed if a key is given.
 
     Raises InputError for a name that is not the record's reviewer, BundleError for a bundle that does not verify,
-    GateError where it cannot be written or signed; then there is no sign-off.
+    GateError if it cannot be written or signed; then there is no sign-off.
     """
     report = verify_bundle(bundle)
     if report.decision is None or not report.holds:
@@ -110,10 +110,10 @@ def _check_name(name: str, decision: Decision) -> None:
 
 
 def read_signoff(bundle: Path, decision: Decision, allowed_signers: Path | None = None) -> SignOff | None:
-    """The sign-off of a bundle, or None where there is none.
+    """The sign-off of a bundle, or None if there is none.
 
-    Raises BundleError for one that is void (of another seal), of another run or person, or cannot be read, and
-    GateError for a signature that does not hold.
+    Raises BundleError for a sign-off that is void (of another seal), belongs to another run or person, or cannot be
+    read, and GateError for a signature that does not hold.
     """
     path = signoff_file(bundle)
     content = read_file(path)
@@ -148,7 +148,7 @@ def _check_belongs(record: SignOffRecord, path: Path, bundle: Path, decision: De
 
 
 def _proof(path: Path, data: bytes, reviewer: str, allowed_signers: Path | None) -> tuple[bool, str]:
-    """Whether the sign-off is proven to be the reviewer's, and how that is said."""
+    """Whether the sign-off is proven to be the reviewer's, and that in words."""
     signature = _signature_file(path)
     armored = read_file(signature)
     if armored.problem == "is missing":

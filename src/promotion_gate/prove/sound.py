@@ -1,7 +1,7 @@
 """What must hold for a bundle before it can be decided.
 
-seal() checks it before it writes a decision and verify checks it afterwards, with the same functions: what verify would
-refuse is never sealed.
+seal() checks this before it writes a decision and verify checks it afterwards, with the same functions: a bundle that
+verify would refuse is never sealed.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from promotion_gate.bundle.load import Bundle, load_bundle
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)", re.ASCII)
 _ARCHIVED_SEAL = re.compile(rf"{ATTEMPTS}/[^/]*/{SUMS_FILE}")
-# 50,000 names of the usual length.
+# Room for 50,000 names of the usual length.
 MAX_SUMS_BYTES = 8 * 1024 * 1024
 _SHOWN = 5
 
 
 def shown(names: list[str]) -> str:
-    """The first few, and how many more there are."""
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
 def load_sound(folder: Path) -> Bundle:
-    """The bundle, if the index makes sense and no baseline is younger than the decision.
+    """The bundle, if the index is consistent and no baseline is newer than the decision.
 
-    Raises BundleError naming what does not. An open bundle may be sound; it only has no decision yet.
+    Raises BundleError naming the problem. An open bundle may be sound too; it just has no decision yet.
     """
     bundle = load_bundle(folder)
     found = [f"{INDEX_FILE}: {problem}" for problem in contradictions(bundle.index)]
@@ -62,7 +62,7 @@ def _from_the_future(bundle: Bundle) -> Iterator[str]:
 
 
 def contradictions(index: Index) -> Iterator[str]:
-    """What a schema cannot express: times are valid and in order, and settings and record agree."""
+    """Checks what a schema cannot express: times are valid and in order, and settings and record agree."""
     opened, evaluated = parse_stamp(index.opened_at), parse_stamp(index.evaluated_at or "")
     if opened is None:
         yield f'opened_at is "{index.opened_at}", which is not a time'
@@ -98,7 +98,7 @@ def contradictions(index: Index) -> Iterator[str]:
 def attempts_problem(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> str:
     """What is wrong with the earlier attempts, or an empty string.
 
-    Every seal that a resume replaced is there as the index names it, no other, and so is what each of them names.
+    Exactly the replaced seals that the index names must be there, and so must the files that each of them names.
     """
     named = {f"{ATTEMPTS}/{item.number:02d}/{SUMS_FILE}": item.sha256 for item in bundle.index.attempts if item.sha256}
     there = {name: digest for name, digest in sums.items() if _ARCHIVED_SEAL.fullmatch(name)}
@@ -111,7 +111,7 @@ def attempts_problem(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> s
 
 
 def _places(sums: Mapping[str, str]) -> dict[tuple[str, str], float]:
-    """For each name and digest the newest archive that has it; the bundle itself is newer than every archive."""
+    """For each name and digest, the newest archive that has it; the bundle itself is newer than every archive."""
     places: dict[tuple[str, str], float] = dict.fromkeys(sums.items(), math.inf)
     for place, digest in sums.items():
         number = archived_by(place)
@@ -122,10 +122,10 @@ def _places(sums: Mapping[str, str]) -> dict[tuple[str, str], float]:
 
 
 def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> Iterator[str]:
-    """What an earlier seal names and the bundle does not have any more as it was sealed then.
+    """What an earlier seal names but the bundle no longer has as it was sealed then.
 
     A file stays where it is until a resume replaces it, so it is in the bundle or in an archive from that attempt on.
-    An attempt that was cut off has no seal, and so nothing that could be held against its archive.
+    An attempt that was cut off has no seal, so there is nothing to compare its archive with.
     """
     entries, problem = parse_sums(read_file(folder / seal, MAX_SUMS_BYTES).data)
     if problem:
@@ -137,10 +137,10 @@ def _lost(folder: Path, places: Mapping[tuple[str, str], float], seal: str) -> I
 
 
 def parse_sums(data: bytes) -> tuple[dict[str, str], str]:
-    """As read_sums(), from the bytes of the file.
+    """Like read_sums(), from the bytes of the file.
 
     The grammar is strict: lines of 64 lower-case hex digits, two spaces and a name, sorted by the bytes of the
-    name, each once, LF at the end of every line.
+    name, no name twice, and LF at the end of every line.
     """
     try:
         text = data.decode("utf-8")

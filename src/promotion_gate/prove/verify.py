@@ -1,6 +1,6 @@
 """verify: does the decision of a bundle follow from its evidence, and is everything as it was sealed?
 
-Needs the bundle alone: no network, no VM, no Ansible. A bundle comes from anywhere, so nothing in it is trusted and
+Needs only the bundle: no network, no VM, no Ansible. A bundle can come from anywhere, so nothing in it is trusted, and
 whatever is wrong with it is a finding, never a traceback.
 """
 
@@ -69,7 +69,7 @@ def verify_bundle(folder: Path, require_signature: bool = False, allowed_signers
 
 
 def read_sums(folder: Path) -> tuple[dict[str, str], str]:
-    """The names and digests of a bundle's SHA256SUMS, and what is wrong with it (an empty text if nothing)."""
+    """The names and digests of a bundle's SHA256SUMS, and what is wrong with it (empty if nothing is)."""
     content = read_file(folder / SUMS_FILE, MAX_SUMS_BYTES)
     if content.problem:
         return {}, f"{SUMS_FILE} {content.problem}; the bundle is not sealed"
@@ -77,7 +77,7 @@ def read_sums(folder: Path) -> tuple[dict[str, str], str]:
 
 
 def _names(folder: Path, sums: Mapping[str, str]) -> Finding:
-    """SHA256SUMS names exactly the files that are there. A link counts as a file that it does not name."""
+    """Whether SHA256SUMS names exactly the files that are there. A link counts as a file that it does not name."""
     try:
         there = set(list_files(folder)) - {SUMS_FILE, SIGNATURE_FILE}
     except OSError as error:
@@ -114,7 +114,7 @@ def _digests(folder: Path, sums: Mapping[str, str]) -> Finding:
 def signature_finding(
     folder: Path, required: bool = False, allowed_signers: Path | None = None
 ) -> tuple[Finding, str | None]:
-    """The signature of SHA256SUMS: whether there is one, in its canonical encoding, over this file, and by whom."""
+    """The signature of SHA256SUMS: whether it exists, is canonically encoded and over this file, and who signed."""
     path = folder / SIGNATURE_FILE
     armored, data = read_file(path), read_file(folder / SUMS_FILE)
     if armored.problem == "is missing":
@@ -134,24 +134,24 @@ def signature_finding(
 
 
 def _envelope(folder: Path, allowed_signers: Path | None) -> list[Finding]:
-    """The signed statement beside a bundle; nobody has to have one."""
+    """The signed statement beside a bundle, which is optional."""
     found = envelope_finding(folder, allowed_signers)
     return [found] if found else []
 
 
 def _to_be_signed(index: Index | None) -> bool:
-    """Whether a run was to be signed: then a seal without a signature has lost it."""
+    """Whether a run had to be signed; then a seal without a signature has lost it."""
     return index is not None and bool(index.settings.get("promotion_signing_key"))
 
 
 def _load(folder: Path) -> tuple[Bundle | None, Finding]:
-    """Index, policy and baseline, and whether they make sense."""
+    """Loads index, policy and baseline, and checks that they are consistent."""
     name = "index, policy, baseline"
     try:
         bundle = load_sound(folder)
     except GateError as error:
         return None, Finding(name, False, str(error), advice.for_folder(folder))
-    except Exception as error:  # the bundle is untrusted: what no parser foresaw is a finding, not a traceback
+    except Exception as error:  # the bundle is untrusted: an error that no parser expects is a finding, not a traceback
         return None, Finding(name, False, f"they cannot be read ({type(error).__name__}: {error})")
     index = bundle.index
     if index.state != "closed":
@@ -162,9 +162,10 @@ def _load(folder: Path) -> tuple[Bundle | None, Finding]:
 
 
 def _checklist(bundle: Bundle) -> Finding:
-    """The policy against what this version ships under its name; the bundle's own policy-shipped.yml may be anybody's.
+    """Compares the policy with what this version ships under its name; the bundle's policy-shipped.yml may be forged.
 
-    The spec's checks are the spec's in every version: a policy that has its name and not its checks does not verify.
+    The spec's checks are the same in every version: a policy with the spec's name but without its checks does not
+    verify.
     """
     policy, today = bundle.policy, shipped_policy(bundle.policy.name)
     if today is None:
@@ -181,7 +182,7 @@ def _checklist(bundle: Bundle) -> Finding:
 
 
 def _recompute(folder: Path, sums: Mapping[str, str], bundle: Bundle) -> tuple[Decision | None, list[Finding]]:
-    """Decides again from the evidence and compares with the records: field by field, then byte by byte."""
+    """Decides again from the evidence and compares the result with the records: field by field, then byte by byte."""
     try:
         decision = decide(bundle)
         rendered = render(bundle, decision)
@@ -200,7 +201,7 @@ def _fields(folder: Path, decision: Decision, version: str) -> Finding:
     except BundleError as error:
         return Finding("decision", False, str(error))
     computed = decision.as_dict()
-    if version != __version__ and isinstance(record, Mapping):  # fields are added, and the record may be older
+    if version != __version__ and isinstance(record, Mapping):  # newer versions add fields, and the record may be older
         computed = known_to(record, computed)
     different = list(differences(record, computed))
     found = "; ".join(different[:_SHOWN]) or f"{decision.decision} follows from the evidence, field by field"
@@ -208,7 +209,7 @@ def _fields(folder: Path, decision: Decision, version: str) -> Finding:
 
 
 def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str], version: str) -> Finding:
-    """The rendered files. What another version wrote has to be there; its words are its own."""
+    """The rendered files. Those of another version must exist, but their wording may differ."""
     same = version == __version__
     bad = [f"{name} is neither evidence of the index nor rendered" for name in strangers if name != FOLLOW_UP]
     for name, text in rendered.items():
@@ -227,7 +228,7 @@ def _records(folder: Path, rendered: Mapping[str, str], strangers: list[str], ve
 
 
 def verify_history(root: Path, require_signature: bool = False, allowed_signers: Path | None = None) -> Report:
-    """Checks the chain of an evidence root, and seal and signature of every run; the evidence is not judged again.
+    """Checks the chain of an evidence root and the seal and signature of every run, without judging evidence again.
 
     Raises InputError only for an allowed_signers file that is not there.
     """
@@ -254,11 +255,11 @@ def verify_history(root: Path, require_signature: bool = False, allowed_signers:
 
 
 def chain_problems(root: Path, found: tuple[list[Link], list[str]] | None = None) -> Iterator[str]:
-    """What speaks against the chain of an evidence root: links, strays, and seal, index and record of each run."""
+    """What is wrong with the chain of an evidence root: links, strays, and seal, index and record of each run."""
     yield from broken_links(root, found)
     for folder in run_folders(root):
         if read_file(folder / SUMS_FILE, MAX_SUMS_BYTES).problem == "is missing":
-            continue  # open or cut off: it decides nothing
+            continue  # open or cut off: it has no decision
         sums, problem = read_sums(folder)
         if problem:
             yield f"{folder.name}: {problem}."
@@ -269,7 +270,7 @@ def chain_problems(root: Path, found: tuple[list[Link], list[str]] | None = None
 
 
 def _recorded_decision(folder: Path) -> str:
-    """What the record of a run says; that it is as it was sealed is asked beside this."""
+    """What the record of a run says; whether it is as it was sealed is checked separately."""
     try:
         return str(read_json(folder / DECISION_JSON)["decision"])[:20]
     except (BundleError, KeyError, TypeError):
@@ -277,7 +278,7 @@ def _recorded_decision(folder: Path) -> str:
 
 
 def _sealed(folder: Path, required: bool, allowed_signers: Path | None) -> Finding:
-    """Seal and signature of one run; a run that was cut off has neither, which is no fault of the chain."""
+    """Seal and signature of one run; a run that was cut off has neither, which does not break the chain."""
     if read_file(folder / SUMS_FILE).problem == "is missing":
         return Finding(folder.name, True, "not sealed: it is open or was cut off, and decides nothing")
     sums, problem = read_sums(folder)

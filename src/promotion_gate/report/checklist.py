@@ -1,4 +1,4 @@
-"""A checklist as people read it: gates, checks, limits, remedies; and what another one of it changes."""
+"""A checklist for people: gates, checks, limits and remedies; and what another version of it changes."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def _markdown(policy: Policy, units: Units) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """In a table even a bar in a code span ends the cell."""
+    """In a table, even a bar inside a code span ends the cell."""
     return text.replace("|", "\\|")
 
 
 def _frame(policy: Policy) -> Iterator[tuple[str, str]]:
-    """What holds for all gates."""
+    """The lines that apply to all gates."""
     yield "decides about", f"each host of the group {policy.subject}"
     bounds = [f"{name} {wanted}" for name, wanted in policy.supported_versions.items()]
     yield "supported versions", "; ".join(bounds) or "any"
@@ -93,7 +93,7 @@ def _marks(check: CheckPolicy) -> str:
 
 
 def _value(value: Any, unit: str) -> list[str]:
-    """The lines of one limit: of a list, an entry each."""
+    """The lines of one limit: one per entry for a list."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [str(item) for item in value] or ["none"]
     shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
@@ -101,7 +101,7 @@ def _value(value: Any, unit: str) -> list[str]:
 
 
 def _remedies(check: CheckPolicy) -> Iterator[tuple[str, str]]:
-    """What to do, by the hint of the check; the general one last."""
+    """What to do, by the hint of the check, with the general advice last."""
     yield from sorted(check.unblock.items(), key=lambda item: item[0] == "default")
 
 
@@ -110,7 +110,7 @@ def _when(hint: str) -> str:
 
 
 def text_of_differences(found: Sequence[Difference]) -> Iterator[str]:
-    """What another checklist changes, one line each: looser ones first, they are what a reviewer looks for."""
+    """What another checklist changes, one line each. Looser ones come first: a reviewer looks for them."""
     order = ("looser", "dropped", "changed", "added", "tighter")
     for item in sorted(found, key=lambda item: order.index(item.kind)):
         yield f"{item.kind:<8} {visible(_difference(item))}"

@@ -1,4 +1,4 @@
-"""What is different between the decisions of two bundles: checks, limits, and what they are about."""
+"""The differences between the decisions of two bundles: checks, limits, and what they are about."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDER = ("newly failing", "still failing", "fixed", "added", "dropped", "change
 
 @dataclass(frozen=True, slots=True)
 class CheckChange:
-    """One check in both bundles: its status and its figure, else what was observed; empty where it is not there."""
+    """One check in both bundles: its status, and its figure or what was observed; empty where a bundle lacks it."""
 
     id: str
     before: str
@@ -26,7 +26,7 @@ class CheckChange:
 
     @property
     def kind(self) -> str:
-        """`still failing`: it passes in neither. `changed`: it passes in both, with another figure."""
+        """`still failing`: it passes in neither bundle. `changed`: it passes in both, with another figure."""
         if not self.before or not self.after:
             return "dropped" if self.before else "added"
         passes = (self.before == "PASS", self.after == "PASS")
@@ -37,7 +37,7 @@ class CheckChange:
 
 @dataclass(frozen=True, slots=True)
 class BundleDifference:
-    """Two decisions side by side. `moved` is what they are about: the old and the new value by name."""
+    """Two decisions side by side. `moved` is what changed about their subject: old and new value by name."""
 
     before: Decision
     after: Decision
@@ -47,11 +47,11 @@ class BundleDifference:
 
     @property
     def worse(self) -> bool:
-        """Whether something fails that passed, or was not there."""
+        """Whether something fails that passed before or did not exist."""
         return any(c.kind == "newly failing" or (c.kind == "added" and c.after != "PASS") for c in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """As `diff --json` prints it."""
+        """The output of `diff --json`."""
         return {
             "before": {"run_id": self.before.run_id, "decision": self.before.decision},
             "after": {"run_id": self.after.run_id, "decision": self.after.decision},
@@ -62,7 +62,7 @@ class BundleDifference:
 
 
 def compared(before: Decision, after: Decision, limits: Sequence[Difference]) -> BundleDifference:
-    """`limits`: how the checklist of the second differs from that of the first."""
+    """`limits`: how the checklist of the second bundle differs from that of the first."""
     old, new = ({check.id: check for gate in one.gates for check in gate.checks} for one in (before, after))
     checks = [
         CheckChange(name, _status(old.get(name)), _status(new.get(name)), _seen(old.get(name)), _seen(new.get(name)))
@@ -91,7 +91,7 @@ def _seen(check: CheckResult | None) -> str:
 
 
 def text_of_difference(found: BundleDifference) -> Iterator[str]:
-    """For a terminal: what fails now comes first."""
+    """Lines for a terminal: what fails now comes first."""
     for letter, one in (("A", found.before), ("B", found.after)):
         yield f"{letter}  {visible(one.run_id)}  {one.decision:<7}  decided {one.decided_at}"
     for name, (old, new) in found.moved.items():

@@ -16,8 +16,8 @@ COLUMNS = 80
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What the end says beside the record: where the bundle is, the line of an evidence file that each check judged,
-    what became of the follow-up issue, and whether the command for a re-run is to be said here."""
+    """What the ending shows besides the record: where the bundle is, the evidence line that each check judged, what
+    became of the follow-up issue, and whether to print the re-run command here."""
 
     bundle: str
     lines: Mapping[str, int] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Beside:
 
 
 def ending(record: Mapping[str, Any], beside: Beside) -> str:
-    """A promotion-decision.json as the last lines of its run; what came from a host or a tool is made harmless."""
+    """A promotion-decision.json as the last lines of its run; text from a host or a tool is made harmless."""
     return "\n".join(map(harmless, _lines(record, beside)))
 
 
@@ -43,7 +43,7 @@ def _lines(record: Mapping[str, Any], beside: Beside) -> Iterator[str]:
     if record["decision"] == "PROMOTE":
         yield f"verify:   promotion-gate verify {beside.bundle}"
     elif beside.again:
-        yield f"re-run:   {record['rerun_command']}"  # to the letter, it is pasted
+        yield f"re-run:   {record['rerun_command']}"  # verbatim, to be pasted
 
 
 def _attempt(record: Mapping[str, Any]) -> str:
@@ -59,7 +59,7 @@ def _table(gates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _figures(checks: Sequence[Mapping[str, Any]], room: int) -> str:
-    """The numbers that decided a gate, as many as there is room for; of a gate that did not pass, how many checks."""
+    """The numbers that decided a gate, as many as fit; if it did not pass, how many of its checks did not."""
     failed = sum(1 for check in checks if check["status"] != "PASS")
     if failed:
         return f"{failed} of {len(checks)} checks did not pass"

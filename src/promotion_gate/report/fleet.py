@@ -1,4 +1,4 @@
-"""The table of a run about several hosts: a line for each."""
+"""The table of a run about several hosts, one line per host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NONE = "none"
 
 
 def table_of_fleet(entries: Sequence[FleetHost]) -> Iterator[str]:
-    """How many hosts promote, and of each its decision, the first cause of a HOLD, and its bundle below."""
+    """How many hosts are promoted, and for each its decision, the first cause of a HOLD, and its bundle below."""
     promoted = sum(1 for entry in entries if entry.decision == "PROMOTE")
     word = "PROMOTE" if promoted == len(entries) else "HOLD"
     yield f"{word}  {promoted} of {len(entries)} hosts promote"

@@ -1,4 +1,4 @@
-"""The history of an evidence root as lines for a terminal, and as one page."""
+"""The history of an evidence root, as lines for a terminal and as one page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_BARS = 60
 
 
 def text_of_history(history: History, last: int | None = None) -> Iterator[str]:
-    """A line for each run, oldest first, and what they come to; with `last` only the newest."""
+    """A line for each run, oldest first, and a summary; with `last` only the newest runs."""
     shown = history.runs[-last:] if last else history.runs
     width = max([16, *(len(visible(row.run_id)) for row in shown)])
     yield f"{'Run':<{width}}  {'Decision':<8}  {'Gates':>8}  {'Smoke':>8}  Why"
@@ -42,7 +42,7 @@ def _sums(history: History) -> Iterator[str]:
 
 
 def _why(row: Row) -> str:
-    """Why it is HOLD or no decision, shortly; of a PROMOTE nothing but that it took several attempts."""
+    """A short reason for a HOLD or a missing decision; for a PROMOTE only whether it took several attempts."""
     parts = [row.note] if row.note else []
     parts += [", ".join(row.causes[:3]) + (f" and {len(row.causes) - 3} more" if len(row.causes) > 3 else "")]
     parts += [f"{row.objections} objection{'s' if row.objections > 1 else ''}"] if row.objections else []
@@ -55,12 +55,12 @@ def _often(rows: Sequence[Row]) -> list[tuple[str, int]]:
 
 
 def _slowest(row: Row) -> float | None:
-    """With three runs the slowest is their p95, which is what gate 2 judges."""
+    """The slowest smoke run: of three runs it is the p95, which gate 2 judges."""
     return max(row.smoke_ns) / 1e9 if row.smoke_ns else None
 
 
 def smoke_times(rows: Sequence[Row]) -> list[float]:
-    """The slowest smoke of each run that has one, oldest first, in seconds."""
+    """The slowest smoke of each run that has one, in seconds, oldest first."""
     return [seconds for row in rows if (seconds := _slowest(row)) is not None]
 
 
@@ -76,7 +76,7 @@ def _sparkline(times: Sequence[float]) -> str:
 
 
 def page_of_history(history: History) -> str:
-    """One self-contained HTML page, the newest run first; everything from a bundle is escaped."""
+    """One self-contained HTML page, newest run first; everything from a bundle is escaped."""
     rows = [
         {"run": row, "why": visible(_why(row)), "took": _seconds(row.seconds), "smoke": _seconds(_slowest(row))}
         for row in reversed(history.runs)
@@ -88,7 +88,7 @@ def page_of_history(history: History) -> str:
 
 
 def _points(times: Sequence[float]) -> str:
-    """The line of an SVG of 600 by 100: time goes up, runs go right."""
+    """The line of an SVG of 600 by 100: times on the vertical axis, runs on the horizontal one."""
     low, high = min(times, default=0.0), max(times, default=0.0)
     step = 600 / max(1, len(times) - 1)
     return " ".join(

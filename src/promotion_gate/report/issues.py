@@ -1,4 +1,4 @@
-"""What `<run id>.issue.json` beside a bundle says: which issue is open, and what the team's tool answered."""
+"""The content of `<run id>.issue.json` beside a bundle: which issue is open, and what the team's tool answered."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from promotion_gate.base.names import ATTEMPTS, DECISION_JSON
 from promotion_gate.base.typed import Number, Stamp, plain, read
 from promotion_gate.report.render import marker
 
-# When a record was decided: moments of one second are told apart by run and attempt.
+# When a record was decided; within one second, run and attempt distinguish records.
 Moment = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What became of the issue, as one sentence; empty where no command is set. `failed`: the tool did not do it."""
+    """What became of the issue, as one sentence; empty if no command is set. `failed`: the tool failed."""
 
     said: str = ""
     failed: bool = False
@@ -45,13 +45,13 @@ class Record:
 
     @property
     def title(self) -> str:
-        """The same for each run of a ticket on a VM: the issue stays one issue."""
+        """The same for each run of a ticket on a VM, so there is only one issue."""
         return f"Promotion gate HOLD: {visible(self.ticket)} on {visible(self.vm)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """An issue that a run has created; `name` is what the tool answered, None where that names nothing."""
+    """An issue that a run created; `name` is the tool's answer, None if that does not name an issue."""
 
     created: Moment
     name: str | None
@@ -78,7 +78,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueRecord:
-    """What `<run id>.issue.json` holds."""
+    """The content of `<run id>.issue.json`."""
 
     schema: Literal[1] = 1
     run_id: str
@@ -117,7 +117,7 @@ def written(bundle: Path, record: Record, issue: str | None, calls: tuple[Call, 
 
 
 def said_of(bundle: Path, attempt: object) -> str:
-    """What was said of the issue of this attempt; empty where nothing was. Never raises."""
+    """The message about the issue of this attempt; empty if there was none. Never raises."""
     try:
         record = _read(issue_file(bundle))
     except GateError:
@@ -149,7 +149,7 @@ def calls_of(bundle: Path) -> tuple[Call, ...]:
 
 
 def open_issue(root: Path, record: Record) -> Issue | None:
-    """The newest issue of this ticket and VM that no PROMOTE has settled before this record.
+    """The newest issue of this ticket and VM that no PROMOTE settled before this record.
 
     Raises BundleError for an *.issue.json that cannot be read: an issue may be open, and it must not be opened twice.
     """
@@ -169,7 +169,7 @@ def _created(path: Path, record: Record) -> Iterator[Issue]:
 
 
 def _promoted(root: Path, record: Record) -> Iterator[Moment]:
-    """When this ticket and VM was promoted, in earlier attempts too: a later re-run does not open an issue again."""
+    """When this ticket and VM was promoted, including in earlier attempts: a later re-run does not reopen an issue."""
     for pattern in (f"*/{DECISION_JSON}", f"*/{ATTEMPTS}/*/{DECISION_JSON}"):
         for path in root.glob(pattern):
             try:

@@ -1,17 +1,17 @@
-"""Which line of a transcript a finding speaks of: evidence is named with the line to look at."""
+"""Finds the line of a transcript that a finding is about, so that evidence is named with the line to look at."""
 
 from __future__ import annotations
 
 import re
 
-# What distinguishes a line: words, numbers, paths, names of nodes and services.
+# What identifies a line: words, numbers, paths, names of nodes and services.
 _WORDS = re.compile(r"[A-Za-z0-9_./@-]{2,}")
 
 
 def judged_line(observed: str, transcript: str) -> int | None:
-    """The number, from 1, of the line that has most words in common with what was observed; None if none has two.
+    """The number, from 1, of the line that shares the most words with what was observed; None if no line shares two.
 
-    The first of equals. A help for readers: nothing is decided by it.
+    Among equals, the first line. It only helps readers; no decision depends on it.
     """
     wanted = _words(observed)
     enough = min(2, len(wanted))

@@ -1,7 +1,7 @@
-"""The gates that run and wait, as lines that stay at the foot of a terminal while everything else scrolls above them.
+"""The running and waiting gates, as lines that stay at the foot of a terminal while everything else scrolls above.
 
 The cursor is never hidden and no mode of the terminal is changed, so there is nothing to restore, however a run ends.
-Nothing here raises: a terminal or a library that does something unforeseen costs the block, not the run.
+Nothing here raises: if a terminal or a library does something unexpected, the block is lost, not the run.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, TextIO
 from promotion_gate.base.escape import visible
 from promotion_gate.report.progress import Row
 
-# No wider than plain lines: what is narrower than a window that is made smaller is not wrapped by it.
+# No wider than plain lines, so that a window that is made smaller does not wrap them.
 MIN_COLUMNS, MAX_COLUMNS, MIN_ROWS = 60, 80, 10
-# What a host needs, so that its name, bar and times can be read; hosts stand side by side where there is room.
+# The columns that a host needs for its name, bar and times; hosts are shown side by side if there is room.
 _HOST_COLUMNS = 38
 
 
 def wanted(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether somebody looks at a terminal that can do it, and has not asked for plain text."""
+    """Whether the output is a terminal that supports this and plain text was not requested."""
     plain = environment.get("NO_COLOR") or environment.get("CI") or environment.get("TERM", "dumb") == "dumb"
     try:
         if plain or not stream.isatty() or not (stream.encoding or "").lower().startswith("utf"):
@@ -32,7 +32,7 @@ def wanted(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def drawn(rows: Sequence[Row], elapsed: float, columns: int) -> list[str]:
-    """The block: a line for the run, and below it for each host its gates, with bars against their last times."""
+    """The block: a line for the run, and below it the gates of each host, with bars relative to their last times."""
     from rich.console import Console
     from rich.table import Table
 
@@ -67,7 +67,7 @@ def _host(name: str, rows: Sequence[Row]) -> Any:
         if row.seconds is None:
             table.add_row(Text(f"  {row.name}", style="dim"), Text("waits", style="dim"), Text(usually, style="dim"))
         else:
-            # Without a last time the bar stays empty; one that moves would say nothing.
+            # Without a last time the bar stays empty; a moving one would mean nothing.
             bar = ProgressBar(total=row.last or 1.0, completed=min(row.seconds, row.last) if row.last else 0.0)
             took = f"{row.seconds:.0f} of {usually}" if usually else f"{row.seconds:.0f} s"
             table.add_row(Text(f"{row.id} {row.name}"), bar, Text(took))
@@ -75,7 +75,7 @@ def _host(name: str, rows: Sequence[Row]) -> Any:
 
 
 class Foot:
-    """Lines at the foot of a terminal. What is written to its streams meanwhile stands above them, never torn.
+    """Lines at the foot of a terminal. Output to its streams in the meantime appears above them, never interleaved.
 
     `lock` is the one under which others write to these streams.
     """
@@ -83,15 +83,15 @@ class Foot:
     def __init__(self, out: TextIO, other: TextIO, lock: AbstractContextManager[Any]) -> None:
         self._out, self._lock, self._pid = out, lock, os.getpid()
         self._write = out.write
-        self._shown = 0  # lines that stand there
+        self._shown = 0  # lines on the screen now
         self._lines: Sequence[str] = ()
-        self._at_start = True  # of a line; else somebody asks for something
+        self._at_start = True  # of a line; otherwise a prompt may be waiting
         self._streams = [stream for stream in dict.fromkeys((out, other)) if stream.isatty()]
         for stream in self._streams:
             stream.write = self._above(stream.write, stream.flush)  # type: ignore[method-assign]
 
     def show(self, lines: Callable[[int], Sequence[str]]) -> bool:
-        """Replaces what stands there by what `lines` makes for so many columns; whether that went well."""
+        """Replaces the block by what `lines` returns for the number of columns; returns whether that worked."""
         try:
             with self._lock:
                 if not self._streams:  # closed
@@ -108,7 +108,7 @@ class Foot:
             return False
 
     def close(self) -> None:
-        """Takes the lines away; what is written from now on goes to the streams as before."""
+        """Removes the lines; from now on output goes to the streams as before."""
         try:
             with self._lock:
                 self._lines = ()
@@ -140,7 +140,7 @@ class Foot:
             self._lines = ()
 
     def _erase(self) -> None:
-        """An interruption in here leaves lines that nobody wants; it never takes away a line of somebody else."""
+        """If interrupted in here, lines of the block may remain; it never removes anybody else's lines."""
         up, self._shown = self._shown, 0
         if up:
             self._write(f"\r\x1b[{up}A\x1b[J")

@@ -1,4 +1,4 @@
-"""The decision for machines: JUnit XML, CTRF, and an in-toto statement. Like every record, made of the bundle alone."""
+"""The decision for machines: JUnit XML, CTRF and an in-toto statement. Made from the bundle alone like every record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 def machine_files(bundle: Bundle, decision: Decision) -> dict[str, str]:
-    """Each of them by its name in the bundle."""
+    """Each of these files by its name in the bundle."""
     found = suites(decision)
     return {
         JUNIT: _junit(bundle, decision, found),
@@ -32,7 +32,7 @@ def machine_files(bundle: Bundle, decision: Decision) -> dict[str, str]:
 
 
 def _junit(bundle: Bundle, decision: Decision, found: tuple[Suite, ...]) -> str:
-    """A test case for each check: a cause is a failure, what did not pass because of it is skipped and names it."""
+    """A test case for each check: a cause is a failure; a consequence of it is skipped and names it."""
     root = xml.Element("testsuites", {"name": f"{TOOL} {decision.run_id}: {decision.decision}", **_counts(*found)})
     for suite in found:
         record = bundle.index.gates.get(suite.name) if suite.gate else None
@@ -80,7 +80,7 @@ def _in_full(check: CheckResult) -> str:
 
 
 def _ctrf(bundle: Bundle, decision: Decision, found: tuple[Suite, ...]) -> dict[str, Any]:
-    """Judging takes no time, so a test's duration is 0; how long a gate took stands in `extra`."""
+    """Judging takes no time, so a test's duration is 0; how long a gate took is in `extra`."""
     start, stop = epoch(bundle.index.opened_at) * 1000, epoch(decision.decided_at) * 1000
     summary = {str(outcome): sum(suite.count(outcome) for suite in found) for outcome in Outcome}
     environment = {"commit": decision.commit, "branchName": decision.branch, "testEnvironment": decision.vm.name}
@@ -134,7 +134,7 @@ def _ctrf_test(suite: Suite, test: Test) -> dict[str, Any]:
 
 
 def statement(bundle: Bundle, decision: Decision) -> dict[str, Any]:
-    """An in-toto Statement v1 with a test-result v0.1: what was tested, by which inputs, and how it ended."""
+    """An in-toto Statement v1 with a test-result v0.1: what was tested, with which inputs, and the result."""
     tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
     for gate in decision.gates:
         for check in gate.checks:
@@ -157,7 +157,7 @@ def statement(bundle: Bundle, decision: Decision) -> dict[str, Any]:
 
 
 def _subjects(bundle: Bundle, decision: Decision) -> list[dict[str, Any]]:
-    """The commit and the VM; where neither is known the run itself, as a statement must be about something."""
+    """The commit and the VM; if neither is known, the run itself, because a statement must have a subject."""
     found = []
     if decision.commit:
         found.append({"name": "commit", "digest": {"gitCommit": decision.commit}})

@@ -1,4 +1,4 @@
-"""What test reports make of a decision: each check passed, failed or was skipped, and a HOLD has something failed."""
+"""A decision in the terms of test reports: each check passed, failed or was skipped, and a HOLD has a failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OBJECTIONS, NOT_JUDGED = "objections", "not_judged"
 
 
 class Outcome(StrEnum):
-    """As test reports call it."""
+    """The status as test reports name it."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One line of a test report. `message` is empty for what passed; `check` is None for what is not a check."""
+    """One line of a test report. `message` is empty if it passed; `check` is None if it is not a check."""
 
     id: str
     title: str
@@ -31,7 +31,7 @@ class Test:
 
     @property
     def status(self) -> str:
-        """The gate's own word for it."""
+        """The gate's own status."""
         if self.check is not None:
             return str(self.check.status)
         return "objection" if self.outcome is Outcome.FAILED else "not judged"
@@ -39,7 +39,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """The tests of one gate; `gate` is None for what stands against the promotion beside the gates."""
+    """The tests of one gate; `gate` is None for objections that belong to no gate."""
 
     name: str
     title: str
@@ -51,7 +51,7 @@ class Suite:
 
 
 def suites(decision: Decision) -> tuple[Suite, ...]:
-    """All tests of a decision. Whoever counts failures alone must see a HOLD, too: it has at least one."""
+    """All tests of a decision. A HOLD has at least one failure, so that those who only count failures see it."""
     found = [Suite(gate.name, gate.title, tuple(map(_test, gate.checks)), gate) for gate in decision.gates]
     if decision.not_judged:
         skipped = (Test(item.id, item.title, Outcome.SKIPPED, visible(item.reason)) for item in decision.not_judged)
@@ -69,7 +69,7 @@ def suites(decision: Decision) -> tuple[Suite, ...]:
 
 
 def by_cause(decision: Decision) -> dict[str, list[CheckResult]]:
-    """By the id of a cause the checks that did not pass because of it."""
+    """By the id of a cause, the checks that did not pass because of it."""
     found: dict[str, list[CheckResult]] = {}
     for check in (check for gate in decision.gates for check in gate.checks if check.cause):
         found.setdefault(str(check.cause), []).append(check)

@@ -1,6 +1,6 @@
-"""report.html: the decision as one page to forward. It needs no network and no script, and is made of the bundle alone.
+"""report.html: the decision as one page to forward. It needs no network or script, and is made from the bundle alone.
 
-Whatever a template prints is escaped twice over: for HTML by Jinja, and before that what a reader would not see.
+Whatever a template prints is escaped twice: first what a reader would not see, then HTML, by Jinja.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from promotion_gate.report.pictures import bar, smoke, timelines
 from promotion_gate.report.transcripts import anchors, transcripts
 
 MAX_BYTES = 900_000
-# What the list of files takes beside their text, and the end of the page.
+# The space that the list of files needs besides their text, and the end of the page.
 _ROOM_OF_A_FILE, _ROOM_OF_THE_END = 600, 1000
-# More of one value is for the record: it would push everything else off the page.
+# Longer values are only in the record: they would push everything else off the page.
 MAX_TEXT = 4000
 
 
@@ -41,7 +41,7 @@ class Coverage:
 
 
 def page(bundle: Bundle, decision: Decision) -> str:
-    """The page. Transcripts take the room that the rest leaves; those beyond it are named by digest."""
+    """The page. Transcripts fill the remaining space; those that do not fit are named by digest."""
     environment = _environment()
     files = anchors(bundle)
     rest: str = environment.get_template("report.html.j2").render(_view(bundle, decision, files))
@@ -67,7 +67,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _finalize(value: object) -> object:
-    """What every expression of a template goes through: a value is one line, bounded, with nothing invisible in it."""
+    """Applied to every expression of a template: a value becomes one bounded line with nothing invisible in it."""
     if isinstance(value, Markup | int | float):
         return value
     text = visible(value)
@@ -86,12 +86,12 @@ def _marked_up(text: str) -> Markup:
 
 
 def _exact(text: str) -> Markup:
-    """A command that is pasted: its blanks stay."""
+    """A command to be pasted: its spaces stay."""
     return escape(harmless(text.replace("\n", " ")))
 
 
 def _link(name: str) -> Markup:
-    """A file of the bundle as a relative address: never a scheme, whatever its name."""
+    """A file of the bundle as a relative URL: never a scheme, whatever its name."""
     return Markup("./") + quote(name)
 
 
@@ -137,7 +137,7 @@ def _view(bundle: Bundle, decision: Decision, files: dict[str, str]) -> dict[str
 
 
 def _reason(decision: Decision, causes: list[CheckResult]) -> str:
-    """Why, in one sentence."""
+    """The reason in one sentence."""
     if decision.decision == "PROMOTE":
         return f"All {len(decision.gates)} gates passed, and nothing else stands against the promotion."
     failed = [str(gate.id) for gate in decision.gates if gate.status is not Status.PASS]
@@ -160,7 +160,7 @@ def _coverage(decision: Decision) -> Coverage:
 
 
 def _days_left(waiver: JudgedWaiver, decision: Decision) -> int | None:
-    """From the decision on; None for a date that cannot be read, which counts for nothing."""
+    """Days from the decision to the expiry date; None for an unreadable date, which has no effect."""
     try:
         return (date.fromisoformat(waiver["expires"][:10]) - date.fromisoformat(decision.decided_at[:10])).days
     except ValueError:
@@ -168,7 +168,7 @@ def _days_left(waiver: JudgedWaiver, decision: Decision) -> int | None:
 
 
 def _masks(decision: Decision) -> list[tuple[str, int, int]]:
-    """By rule: how often it masked something, and in how many files."""
+    """By rule: how often it masked something and in how many files."""
     found: dict[str, list[int]] = {}
     for mask in decision.masks:
         found.setdefault(mask.rule, []).append(mask.count)

@@ -1,6 +1,6 @@
-"""What the page draws: bars of measured numbers and the timeline of commands, as positions in a strip 1000 wide.
+"""The drawings of the page: bars of measured numbers and the timeline of commands, as positions in a strip 1000 wide.
 
-The strips stretch with the page and hold no text, so that labels stay readable on a narrow screen.
+The strips stretch with the page and contain no text, so that labels stay readable on a narrow screen.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from promotion_gate.bundle.index import Command, GateRecord, Index
 from promotion_gate.bundle.load import Bundle
 
 WIDTH = 1000
-# Enough for any gate of ours; of a run with more, the commands that took longest are drawn.
+# Enough for any of our gates; in a run with more, only the commands that took longest are drawn.
 MAX_DRAWN = 200
 MAX_HISTORY = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One rectangle of a strip. `kind` picks its colour, `note` is shown where a reader points at it."""
+    """One rectangle of a strip. `kind` picks its colour, `note` is its tooltip."""
 
     left: int
     width: int
@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """One line of a picture: a label before it, a value behind it."""
+    """One line of a picture, with a label before it and a value after it."""
 
     label: str
     value: str
@@ -51,7 +51,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """Timed runs against the known-good median and the limit. Each of those is None where it is not known."""
+    """Timed runs against the known-good median and the limit, each of which is None if unknown."""
 
     runs: tuple[Strip, ...]
     history: tuple[Strip, ...]
@@ -60,7 +60,7 @@ class Smoke:
 
 
 def bar(check: CheckResult) -> Strip | None:
-    """A measured number against its limit; None for a check that measured none."""
+    """A measured number against its limit; None for a check without a measurement."""
     measured = check.details.get("measured")
     most, least = check.details.get("at_most"), check.details.get("at_least")
     limit = most if most is not None else least
@@ -115,7 +115,7 @@ def smoke(bundle: Bundle, checks: Iterable[CheckResult]) -> Smoke | None:
 
 
 def timelines(index: Index, decision: Decision) -> tuple[Timeline, ...]:
-    """One for each attempt that the evidence comes from: between two of them there may be days."""
+    """One for each attempt that the evidence comes from: days may pass between two of them."""
     records = [(gate.id, gate.name, index.gates[gate.name]) for gate in decision.gates if gate.name in index.gates]
     return tuple(
         _timeline(index, attempt, [item for item in records if item[2].attempt == attempt])

@@ -1,4 +1,4 @@
-"""What a run does, as lines for a terminal: one as each gate starts and ends, and one every 30 s while it runs."""
+"""Progress of a run as lines for a terminal: one when a gate starts or finishes, and one every 30 s while it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What is shown of a gate of the plan."""
+    """What is shown for a gate of the plan."""
 
     id: int
     name: str
@@ -31,7 +31,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A gate that runs or waits: the seconds since it started (None for one that waits), and those of its last run."""
+    """A gate that runs or waits: the seconds since it started (None while it waits), and those of its last run."""
 
     host: str
     name: str
@@ -48,7 +48,7 @@ class _Running:
 
 
 class Progress:
-    """Tells of gates through `say`. `clock` gives seconds; the first line is at 0.0 s."""
+    """Reports gates through `say`. `clock` returns seconds; the first line is at 0.0 s."""
 
     def __init__(self, say: Callable[[str, Tone], None], clock: Callable[[], float]) -> None:
         self._say, self._clock = say, clock
@@ -63,7 +63,7 @@ class Progress:
         return self._clock() - self._began
 
     def rows(self) -> list[Row]:
-        """The gates that run, then those that wait."""
+        """The running gates, then the waiting ones."""
         now = self._clock()
         running = [
             Row(host, name, entry.gate.id, now - entry.since, self._last.get(name))
@@ -72,17 +72,17 @@ class Progress:
         return running + [Row(host, name, None, None, self._last.get(name)) for host, name in list(self._waiting)]
 
     def wait_for(self, gates: Iterable[tuple[str, str]]) -> None:
-        """Host and gate of what is to run."""
+        """Host and gate of everything that will run."""
         self._waiting |= dict.fromkeys(gates)
 
     def opened(self, run_id: str, attempt: int, last: Mapping[str, float], fleet: Collection[str] = ()) -> None:
-        """`last`: by gate, the seconds that it took last time; `fleet`: the hosts that it decides about, if several."""
+        """`last`: by gate, the seconds that it took last time; `fleet`: the hosts to decide about, if several."""
         self._last, self._fleet = last, fleet
         again = f", attempt {attempt}" if attempt > 1 else ""
         self._line(f"run {run_id}{again} is open")
 
     def step(self, text: str) -> None:
-        """What the run does between the gates."""
+        """Reports what the run does between the gates."""
         self._line(text)
 
     def started(self, gate: Gate) -> None:
@@ -96,7 +96,7 @@ class Progress:
             self._line(f"gate {gate.id} starts on {gate.host}: {gate.title}{usually}")
 
     def ended(self, name: str, host: str, status: str, reason: str = "") -> None:
-        """The evidence of a gate is on disk; `reason` says in one sentence what did not pass."""
+        """The evidence of a gate is on disk; `reason` is one sentence about what did not pass."""
         running = self._running.pop((host, name), None)
         if running:
             taken = self._clock() - running.since
@@ -109,13 +109,13 @@ class Progress:
                 self._note(f"this run will decide HOLD{of_one}; gates that do not rest on it still run", Tone.BAD)
 
     def broken(self, gate: Gate, message: str) -> None:
-        """Something happened instead of a result: a task failed, or the host was not reached."""
+        """Something happened instead of a result: a task failed, or the host was unreachable."""
         self._running.pop((gate.host, gate.name), None)
         self._waiting.pop((gate.host, gate.name), None)
         self._line(f"gate {gate.id} did not run to its end on {gate.host}: {message}", Tone.BAD)
 
     def tick(self) -> None:
-        """To be called now and then: says what still runs, at most every 30 s of each gate."""
+        """Call this periodically: reports what is still running, at most every 30 s for each gate."""
         now = self._clock()
         for running in list(self._running.values()):
             if now - running.told >= STILL_SECONDS:

@@ -21,24 +21,24 @@ from promotion_gate.report.machines import machine_files
 from promotion_gate.report.outcomes import by_cause
 from promotion_gate.report.page import page
 
-# An underscore within a word is one: snake_case stays readable.
+# An underscore inside a word is literal, so snake_case stays readable.
 _MARKDOWN = re.compile(r"([\\`*{}\[\]<>#|~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-_BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link without any brackets
-# What a tracker makes a call to somebody or a link to another issue of: @name, #12, GH-12.
+_BARE_LINK = re.compile(r"(https?|ftp|www)([:.])", re.I | re.ASCII)  # what GitHub makes a link even without brackets
+# What a tracker turns into a mention or a link to another issue: @name, #12, GH-12.
 _CALL = re.compile(r"([@#]++|\bGH-(?=[0-9]))", re.I | re.ASCII)
 MAX_LINKS = 3
 _BLANKS = re.compile(r"\s+")
 _LINE_END = re.compile(r"[ \t]*[\r\n]+[ \t]*")
-_LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what begins a list, or underlines a heading
+_LIST = re.compile(r"^([0-9]{1,9}(?=[.)](?: |$))|(?=[-+=]))")  # what starts a list or underlines a heading
 
 
 def md(text: object) -> str:
-    """Text as Markdown shows it to the letter: what a VM prints is data, never a link, a heading, HTML or a mention."""
+    """Text that Markdown shows verbatim: what a VM prints is data, never a link, a heading, HTML or a mention."""
     return _LIST.sub(r"\1\\", _plain(visible(text)))
 
 
 def _plain(text: str) -> str:
-    # Every second piece is a sign; what comes next begins the piece behind it.
+    # Every second piece is a sign; the character after it starts the next piece.
     pieces = _CALL.split(text)
     return "".join(
         _sign(piece, pieces[number + 1][:1]) if number % 2 else _escaped(piece) for number, piece in enumerate(pieces)
@@ -50,7 +50,7 @@ def _escaped(text: str) -> str:
 
 
 def _sign(sign: str, behind: str) -> str:
-    """A sign that would call somebody stands as code: a tracker looks for it in the text as shown, backslash or not."""
+    """A sign that would mention somebody becomes code: trackers find it in the shown text, backslash or not."""
     if sign.endswith("-"):
         return f"{sign[:-1]}`-`"
     calls = behind not in ("", " ") if "@" in sign else behind.isascii() and behind.isdigit()
@@ -58,7 +58,7 @@ def _sign(sign: str, behind: str) -> str:
 
 
 def code(text: object) -> str:
-    """Text as a code span, to the letter, whatever back quotes are in it."""
+    """Text as a code span, verbatim, whatever back quotes it contains."""
     shown = visible(text)
     quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     blank = " " if shown.startswith("`") or shown.endswith("`") else ""
@@ -66,13 +66,13 @@ def code(text: object) -> str:
 
 
 def cell(text: object) -> str:
-    """Text as code in a table; a `|` would end the cell, in code as well, so text with one is escaped."""
+    """Text as code in a table; a `|` would end the cell even in code, so text with one is escaped."""
     return code(text) if "|" not in str(text) else md(text)
 
 
 def told(text: object) -> str:
-    """A sentence of ours that may quote a host: plain words stay as they are, back-quoted parts are code, and what
-    would need escapes is code as a whole."""
+    """One of our sentences that may quote a host: plain words stay as they are, back-quoted parts become code, and
+    text that would need escapes becomes code as a whole."""
     if "`" in str(text):
         return sentence(text)
     plain = md(text)
@@ -80,27 +80,27 @@ def told(text: object) -> str:
 
 
 def linked(names: Sequence[str]) -> str:
-    """Evidence files as links to them, from a page that lies beside them; the first of many."""
+    """Links to evidence files, from a page beside them; if there are many, only the first ones."""
     links = [f"[{cell(_short(name))}](./{quote(name)})" for name in names[:MAX_LINKS]]
     more = f" and {len(names) - MAX_LINKS} more" if len(names) > MAX_LINKS else ""
     return f"{', '.join(links)}{more}"
 
 
 def _short(name: str) -> str:
-    """A name deep in a folder by its ends."""
+    """A long path, shortened to its beginning and end."""
     first, *between, last = name.split("/") if "/" in name else ("", name)
     return f"{first}/.../{last}" if between else name
 
 
 def fenced(text: object) -> str:
-    """A command as a fenced block: to the letter, whatever blanks and back quotes are in it."""
+    """A command as a fenced block: verbatim, whatever spaces and back quotes it contains."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", str(text))), default=0))
     shown = "".join(part if part in ("\n", "\t") else harmless(part) for part in re.split("([\n\t])", str(text)))
     return f"{fence}\n{shown}\n{fence}"
 
 
 def sentence(text: object) -> str:
-    """An unblock sentence: its back-quoted commands stay code, to the letter; the rest is escaped."""
+    """An unblock sentence: its back-quoted commands stay code, verbatim; the rest is escaped."""
     parts = str(text).strip().split("`")
     if len(parts) % 2 == 0:
         return md(text)
@@ -112,13 +112,13 @@ def _command(text: str) -> str:
 
 
 def _prose(text: str, behind_command: bool) -> str:
-    """A part of a sentence; the blanks at its ends stay."""
+    """A part of a sentence; the spaces at its ends stay."""
     shown = _plain(harmless(_BLANKS.sub(" ", text)))
-    return f" {shown}" if behind_command and shown.startswith("`") else shown  # else two back quotes would be one sign
+    return f" {shown}" if behind_command and shown.startswith("`") else shown  # else two back quotes would merge into one sign
 
 
 def marker(ticket: str, vm: str) -> str:
-    """The first line of a follow-up issue, the same for each run of a ticket on a VM: a tracker can look for it."""
+    """The first line of a follow-up issue, the same for each run of a ticket on a VM: trackers can search for it."""
     return f"<!-- promotion-gate: ticket={quote(ticket, safe='')} vm={quote(vm, safe='')} -->"
 
 
@@ -152,7 +152,7 @@ def _environment() -> jinja2.Environment:
 
 
 def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
-    """Every rendered file of a bundle by its name. follow-up-issue.md only on HOLD."""
+    """Every rendered file of a bundle by its name; follow-up-issue.md only on HOLD."""
     environment = _environment()
     told = _told(decision)
     waived = [check for gate in decision.gates for check in gate.checks if check.waived]
@@ -175,7 +175,7 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
                 marker=marker(decision.ticket, decision.vm.name or "unknown"),
                 failing=[gate for gate in decision.gates if gate.status is not Status.PASS],
                 waived=waived,
-                objections=beside_gates(decision.objections),  # that a gate did not pass stands with its checks
+                objections=beside_gates(decision.objections),  # a gate that did not pass is listed with its checks
                 evidence=_evidence(bundle, decision),
                 **told,
             )
@@ -184,13 +184,13 @@ def render(bundle: Bundle, decision: Decision) -> dict[str, str]:
 
 
 def job_summary(decision: Decision) -> str:
-    """The decision as a section of a larger Markdown page: the summary of a CI job, say."""
+    """The decision as a section of a larger Markdown page, for example the summary of a CI job."""
     template = _environment().get_template("job-summary.md.j2")
     return _tidy(template.render(decision=decision, objections=beside_gates(decision.objections), **_told(decision)))
 
 
 def _told(decision: Decision) -> dict[str, Any]:
-    """What the macros of the templates look up: checks by id, and by cause what did not pass because of it."""
+    """What the macros of the templates look up: checks by id, and by cause its consequences."""
     causes = {check.id: check for gate in decision.gates for check in gate.checks}
     replaced = [check for check in causes.values() if check.replaced]
     return {"causes": causes, "followers": by_cause(decision), "replaced": replaced}
@@ -236,7 +236,7 @@ def _summary(
 
 
 def _timing(gate: GateResult, before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, Any] | None:
-    """What the timing table shows, from the details of the checks of a gate that timed runs; None for another gate."""
+    """The content of the timing table, from the check details of a gate with timed runs; None for other gates."""
     merged: dict[str, Any] = {}
     for check in gate.checks:
         merged.update(check.details)
@@ -264,5 +264,5 @@ def _notes(environment: jinja2.Environment, policy: GatePolicy, gate: GateResult
 
 
 def _tidy(text: str) -> str:
-    """No more than one empty line in a row, one newline at the end."""
+    """At most one empty line in a row, and one newline at the end."""
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

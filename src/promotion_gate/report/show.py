@@ -17,9 +17,9 @@ _WAIVER_HINTS = {
 
 
 def text_of(record: Mapping[str, Any], issue: str = "") -> str:
-    """A promotion-decision.json as lines for a terminal; what came from a VM or a tool is made harmless.
+    """A promotion-decision.json as lines for a terminal; text from a VM or a tool is made harmless.
 
-    `issue` is what was said of the follow-up issue.
+    `issue` is the message about the follow-up issue.
     """
     said = [f"issue:   {visible(issue)}"] if issue else []
     return "\n".join(harmless(line) for line in [*_lines(record), *said])
@@ -31,7 +31,7 @@ _COLOURS = {"PASS": _GREEN, "PROMOTE": _GREEN, "FAIL": _RED, "HOLD": _RED}
 
 
 def coloured(text: str) -> str:
-    """The status at the begin of our own lines in colour; what comes from a VM stands behind it, and stays as it is."""
+    """Colours the status at the start of our own lines; text from a VM comes after it and stays as it is."""
     return "\n".join(
         _STATUS.sub(lambda found: f"{found[1]}{_COLOURS.get(found[2], _YELLOW)}{found[2]}\x1b[0m", line)
         for line in text.split("\n")
@@ -39,7 +39,7 @@ def coloured(text: str) -> str:
 
 
 def text_of_checks(chosen: Mapping[str, Any]) -> str:
-    """Gates with all of their checks that are given, the passed ones, too."""
+    """Gates with all of the given checks, including the passed ones."""
     return "\n".join(harmless(line) for gate in chosen["gates"] for line in _gate(gate))
 
 
@@ -98,11 +98,11 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{record['decision']}  run {visible(record['run_id'])}, decided {record['decided_at']}"
     if record["decision"] == "HOLD":
-        yield f"re-run:  {record['rerun_command']}"  # to the letter, it is pasted
+        yield f"re-run:  {record['rerun_command']}"  # verbatim, to be pasted
 
 
 def blocks_of(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What is shown of a gate: by the first check of each reason and remedy the checks that have both in common."""
+    """What is shown for a gate: checks with the same reason and remedy, grouped under the first of them."""
     found: dict[tuple[object, ...], list[str]] = {}
     for check in checks:
         if check["status"] != "PASS" and not check.get("cause"):
@@ -113,7 +113,7 @@ def blocks_of(checks: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def followers_of(record: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By cause, what did not pass because of it; of a host that cannot be used only how many checks of which gate."""
+    """By cause, its consequences; for an unusable host only how many checks of which gate."""
     found: dict[str, list[str]] = {}
     for gate in record["gates"]:
         caused = [check for check in gate["checks"] if check.get("cause")]
@@ -126,7 +126,7 @@ def followers_of(record: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def against_shipped(record: Mapping[str, Any]) -> Iterator[str]:
-    """One line where the checklist is not as it was shipped."""
+    """One line if the checklist is not as it was shipped."""
     changes = record.get("policy_differences") or ()
     if changes:
         named = "; ".join(f"{item['kind']} {item['what']}" for item in changes)
@@ -134,6 +134,6 @@ def against_shipped(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def waiver_line(waiver: Mapping[str, Any]) -> str:
-    """What became of a waiver, and what that asks for."""
+    """What became of a waiver, and what to do about it."""
     what = f"{waiver['check']}, by {waiver['owner']} until {waiver['expires']} ({waiver['ticket']}): {waiver['reason']}"
     return f"{waiver['state']}{_WAIVER_HINTS.get(waiver['state'], '')}: {what}"

@@ -1,4 +1,4 @@
-"""Runs a tool of the team's own that must not be able to hold up the gate: no input, a time limit, bounded output."""
+"""Runs one of the team's own tools so that it cannot hold up the gate: no input, a time limit, bounded output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GRACE_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a tool left. `problem` says why it did not do its work, and is empty if it exited 0 in time."""
+    """The result of a tool. `problem` says why it failed; it is empty if the tool exited 0 in time."""
 
     problem: str
     exit: int | None = None
@@ -33,7 +33,7 @@ class Answer:
 
 
 class _Reader(threading.Thread):
-    """Keeps the head of what a stream delivers and reads the rest away, so that the tool is never held up."""
+    """Keeps the head of a stream and discards the rest, so that the tool never blocks on output."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -50,7 +50,7 @@ class _Reader(threading.Thread):
                 self.truncated = self.truncated or len(chunk) > room
 
     def text(self) -> str:
-        """The head as text; after a cut without its last line, in which half of a secret could stand."""
+        """The head as text; if it was cut, without its last line, which could contain half a secret."""
         text = bytes(self._kept).decode("utf-8", "replace")
         return text.rpartition("\n")[0] if self.truncated else text
 
@@ -58,8 +58,8 @@ class _Reader(threading.Thread):
 def run_tool(words: Sequence[str], directory: Path, limit_seconds: int) -> Answer:
     """Runs a command without a shell, in its own session. Never raises for what the tool does.
 
-    On the time limit the whole process group is ended. Output is redacted; the secrets of our own environment, which
-    the tool inherits, are masked wherever they stand.
+    When the time limit is reached, the whole process group is killed. Output is redacted; secrets from our own
+    environment, which the tool inherits, are masked wherever they appear.
     """
     started = time.monotonic()
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
@@ -80,7 +80,7 @@ def run_tool(words: Sequence[str], directory: Path, limit_seconds: int) -> Answe
             _end_group(process)
     status = process.wait()
     for reader in readers:
-        reader.join(_GRACE_SECONDS)  # somebody that the tool left behind may hold the stream open
+        reader.join(_GRACE_SECONDS)  # a process that the tool left behind may hold the stream open
     redactor = Redactor(value for _, value in secrets_of(os.environ))
     stdout, stderr = (redactor.text(reader.text()) for reader in readers)
     problem = "" if in_time else f"timed out after {limit_seconds} s and was killed"
@@ -98,7 +98,7 @@ def run_tool(words: Sequence[str], directory: Path, limit_seconds: int) -> Answe
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Waits for the end, and leaves the process to be reaped: until then its group's number is nobody else's."""
+    """Waits for the exit without reaping the process: until it is reaped, its group id cannot be reused."""
     deadline = time.monotonic() + seconds
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         if time.monotonic() > deadline:

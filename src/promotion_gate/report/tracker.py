@@ -1,6 +1,6 @@
 """Hands follow-up-issue.md to the team's own tool: once per ticket and VM while that issue is open.
 
-The decision is sealed before and stays what it is, whatever the tool does. What it answered stands beside the
+The decision is sealed before that and does not change, whatever the tool does. The tool's answer is kept beside the
 bundle, in `<run id>.issue.json`. An issue is open until a later PROMOTE of the same ticket and VM.
 """
 
@@ -41,7 +41,7 @@ PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {CREATE: _WORDS, UPDATE: (*_WORDS,
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _URL = re.compile(r"https?://[^\s<>\"']+")
 MAX_ISSUE_LENGTH = 300
-DEFAULT_SECONDS, MAX_SECONDS = 60, 86_400  # as the settings bound promotion_issue_limit_seconds
+DEFAULT_SECONDS, MAX_SECONDS = 60, 86_400  # the maximum that the settings allow for promotion_issue_limit_seconds
 
 
 # --- what an operator set -----------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def check_issue_commands(settings: Mapping[str, Any]) -> None:
 
 
 def _words(command: object) -> list[str]:
-    """The words of a command. Raises InputError for one that is none: a bundle's may be anything."""
+    """The words of a command. Raises InputError if it is not a command: a bundle's may be anything."""
     try:
         words = shlex.split(command) if isinstance(command, str) else command or ()
     except ValueError as error:
@@ -80,8 +80,9 @@ def _words(command: object) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The operator's own commands, and where they run. A bundle may come from a stranger: what it names is never run,
-    and no tool is started in a folder that it names, as git and its like run what such a folder configures."""
+    """The operator's own commands, and where they run. A bundle may come from a stranger: commands that it names are
+    never run, and no tool is started in a folder that it names, because git and similar tools run what a folder
+    configures."""
 
     create: str | Sequence[str] | None = None
     update: str | Sequence[str] | None = None
@@ -94,8 +95,8 @@ class Commands:
 def hand_over(bundle: Path, commands: Commands) -> Handed:
     """Creates or updates the issue of a sealed HOLD with the operator's commands.
 
-    Raises BundleError for a bundle without a sealed decision, InputError where the bundle names another command than
-    the operator.
+    Raises BundleError for a bundle without a sealed decision, and InputError if the bundle names a different command
+    than the operator.
     """
     record, index = record_of(bundle), read_run(bundle).index
     if not is_sealed(bundle):
@@ -201,7 +202,7 @@ def _run(
 
 
 def _named(answer: Answer) -> str | None:
-    """What names the issue: the URL in the last line that the tool printed to its output, else that whole line."""
+    """The name of the issue: the URL in the last line of the tool's stdout, else that whole line."""
     lines = answer.stdout.split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     url = _URL.search(last)

@@ -1,4 +1,4 @@
-"""The evidence on the page: each file folded in, the judged line marked, as much of it as there is room for."""
+"""The evidence on the page: each file in a fold with the judged line marked, as much as there is room for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from promotion_gate.report.judged_line import judged_line
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One evidence file. `html` is None where it is not shown: `why` says so, and the digest stands for it."""
+    """One evidence file. If not shown, `html` is None, `why` gives the reason, and its digest is listed."""
 
     anchor: str
     name: str
@@ -31,7 +31,7 @@ def anchors(bundle: Bundle) -> dict[str, str]:
 
 
 def transcripts(bundle: Bundle, decision: Decision, room: int) -> list[Transcript]:
-    """All evidence files in the order of their names, `room` bytes of them shown: what explains a failure first."""
+    """All evidence files sorted by name, with `room` bytes of them shown; what explains a failure has priority."""
     judged = _judged(decision)
     found = {}
     for name in sorted(bundle.index.files, key=lambda name: (name not in judged, name)):
@@ -45,7 +45,7 @@ def transcripts(bundle: Bundle, decision: Decision, room: int) -> list[Transcrip
 
 
 def _judged(decision: Decision) -> dict[str, dict[str, str]]:
-    """By evidence file what the checks that did not pass observed, by their ids. A folder names no line."""
+    """By evidence file, what its failed checks observed, by check id. A folder has no lines to mark."""
     found: dict[str, dict[str, str]] = {}
     for gate in decision.gates:
         for check in gate.checks:
