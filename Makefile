@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 	@$(VENV)/bin/pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## start the container VM and run the gate against it
+demo: $(STAMP) ## start a container VM with the real services and run the gate against it
 	@$(VENV)/bin/python -m demo run
 
 demo-down: ## remove the container VMs, their image and .demo/
@@ -44,32 +44,32 @@ collection: $(STAMP) ## build the collection's tarball and its wheel in build/
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
-test: lint ## everything that CI runs; what waits for a VM beside what needs the processors
+test: lint ## everything that CI runs: lint, then make local and make vm side by side
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target local vm
 
-local: $(STAMP) ## what make test runs on this machine alone: unit tests, integration tests and faults
+local: $(STAMP) ## the part of make test without a VM: unit tests, integration tests, some faults
 	@$(MAKE) --no-print-directory units
 	@$(MAKE) --no-print-directory integration
 	$(PYTEST) $(SIDE_BY_SIDE) tests/faults -m 'representative and not live'
 
-vm: $(STAMP) ## what make test runs against a container VM: molecule and faults of the real services
+vm: $(STAMP) ## the part of make test with a container VM: molecule, some faults of the real services
 	@$(MAKE) --no-print-directory molecule
 	$(PYTEST) tests/faults -m 'representative and live'
 
-nightly: $(STAMP) ## all cases of all tests, the coverage, every kill point, property tests at length, megabytes, a scanner for credentials
+nightly: $(STAMP) ## in full what make test samples: all cases, coverage, every kill point, long property tests, a credential scanner
 	$(VENV)/bin/pip install --quiet --editable '.[dev,nightly]'
 	$(PYTEST) $(SIDE_BY_SIDE) --cov tests/unit
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit -m 'nightly or hypothesis' --hypothesis-profile=nightly
 	$(VENV)/bin/python benchmarks/linear.py
 
-bench: $(STAMP) ## how long a run takes against the same commands typed by hand, and docs/benchmark.md from it
+bench: $(STAMP) ## compare a run with the same commands typed by hand, and write the result into docs/benchmark.md
 	$(VENV)/bin/python benchmarks/against_the_shell.py --write
 
-scale: $(STAMP) ## how time and memory grow with commands, output, files and runs, into docs/benchmark.md
+scale: $(STAMP) ## measure how time and memory grow with the input, and write the result into docs/benchmark.md
 	$(VENV)/bin/python benchmarks/scale.py --write
 
-bench-quick: $(STAMP) ## three rounds of it, and which ratios differ from docs/benchmark.md
+bench-quick: $(STAMP) ## three rounds of make bench, and which ratios differ from docs/benchmark.md
 	$(VENV)/bin/python benchmarks/against_the_shell.py --rounds 3 --compare
 
 lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
@@ -80,25 +80,25 @@ lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint
 	$(VENV)/bin/yamllint --strict .
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/ansible-lint --offline
 
-unit: $(STAMP) ## every quick unit test, and of those with many cases one case in five
+unit: $(STAMP) ## the quick unit tests; tests with many cases run one case in five
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit --one-in 5 -m 'not slow and not nightly'
 
-units: $(STAMP) ## every unit test, the slow ones too, and of those with many cases one case in three
+units: $(STAMP) ## all unit tests, slow ones included; tests with many cases run one case in three
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit --one-in 3
 
-integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; of tests with many cases every second case
+integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; tests with many cases run every second case
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration --one-in 2
 
-test-matrix: $(STAMP) ## promote, hold, canary and a foreign folder on each supported ansible-core, on their own container VM
+test-matrix: $(STAMP) ## the main integration tests on each supported ansible-core, in a container VM of its own (20 minutes)
 	@$(VENV)/bin/python -m demo matrix
 
-molecule: $(STAMP) ## promotes and a hold against the container VM
+molecule: $(STAMP) ## molecule's scenarios against a container VM: PROMOTEs and a HOLD
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/molecule test --all
 
-faults: $(STAMP) ## the whole fault matrix (over an hour, with two VMs), and docs/fault-matrix.md from it
+faults: $(STAMP) ## the whole fault matrix (over an hour, with two VMs), written to docs/fault-matrix.md
 	rm -rf .demo/faults
 	$(PYTEST) tests/faults --numprocesses 2 --fault-matrix docs/fault-matrix.md
 	$(MAKE) --no-print-directory strangers
 
-strangers: $(STAMP) ## the tests of faults that strangers found, and their section of docs/fault-matrix.md
+strangers: $(STAMP) ## the tests of faults that people outside found, written to their section of docs/fault-matrix.md
 	$(PYTEST) tests -m stranger --strangers docs/fault-matrix.md

@@ -75,7 +75,14 @@ def deciding(folder: Path, size: int) -> Callable[[], object]:
 
     bundle = bundles.open_bundle(folder)
     bundles.record(bundle, many_commands(folder, size))
-    return lambda: (seal(bundle), verify_bundle(bundle))
+
+    def call() -> None:
+        seal(bundle)
+        report = verify_bundle(bundle)
+        if not report.holds:
+            raise SystemExit(f"it does not verify: {report.problem}")
+
+    return call
 
 
 def events(folder: Path, size: int) -> Callable[[], object]:
