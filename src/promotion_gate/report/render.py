@@ -114,7 +114,7 @@ def _command(text: str) -> str:
 def _prose(text: str, behind_command: bool) -> str:
     """A part of a sentence; the spaces at its ends stay."""
     shown = _plain(harmless(_BLANKS.sub(" ", text)))
-    return f" {shown}" if behind_command and shown.startswith("`") else shown  # else two back quotes would merge into one sign
+    return f" {shown}" if behind_command and shown.startswith("`") else shown  # else two back quotes would be one sign
 
 
 def marker(ticket: str, vm: str) -> str:
