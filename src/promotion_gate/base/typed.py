@@ -68,9 +68,8 @@ class Length:
 
 
 Whole = Annotated[int, Number(0)]
-Stamp = Annotated[
-    str, Text("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", "a time in UTC such as 2026-11-23T23:35:14Z")
-]
+STAMP = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+Stamp = Annotated[str, Text(STAMP, "a time in UTC such as 2026-11-23T23:35:14Z")]
 Sha256 = Annotated[str, Text("[0-9a-f]{64}", "a SHA-256 in lower-case hex digits")]
 OptionalSha256 = Annotated[str, Text("([0-9a-f]{64})?", "a SHA-256 in lower-case hex digits, or empty")]
 Name = Annotated[

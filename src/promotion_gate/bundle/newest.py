@@ -17,10 +17,11 @@ from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import read_json
 from promotion_gate.base.names import INDEX_FILE
 from promotion_gate.base.times import stamp
+from promotion_gate.base.typed import STAMP
 from promotion_gate.bundle.history import Run, check_no_link, read_run, run_folders, seals
 from promotion_gate.bundle.index import Previous
 
-_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+_STAMP = re.compile(STAMP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,12 @@ def envelope_finding(bundle: Path, allowed_signers: Path | None = None) -> Findi
         if content.problem:
             raise GateError(f"it {content.problem}")
         envelope = _read(content.data)
-        if _bytes(envelope.payload) != read_file(bundle / STATEMENT).data:
+        payload = _bytes(envelope.payload)
+        if payload != read_file(bundle / STATEMENT).data:
             raise GateError(f"its statement is not the {STATEMENT} of this bundle")
         if not envelope.signatures:
             raise GateError("it is not signed")
-        said = " and ".join(_signed(item, _bytes(envelope.payload), allowed_signers) for item in envelope.signatures)
+        said = " and ".join(_signed(item, encoded(payload), allowed_signers) for item in envelope.signatures)
     except GateError as error:
         step = f"do not use {path.name}; without it the bundle counts as before"
         return Finding("envelope", False, f"{path.name}: {error}", step)
@@ -91,19 +92,19 @@ def _read(data: bytes) -> Envelope:
         raise GateError(str(error).rstrip(".")) from None
 
 
-def _signed(item: EnvelopeSignature, payload: bytes, allowed_signers: Path | None) -> str:
-    """Who made one of its signatures, in words."""
+def _signed(item: EnvelopeSignature, data: bytes, allowed_signers: Path | None) -> str:
+    """Who made one of its signatures, which is over `data`, in words."""
     armored = _bytes(item.sig)
     with tempfile.TemporaryDirectory(prefix="promotion-gate-") as folder:
         signature = Path(folder) / "sig"
         signature.write_bytes(armored)
-        found = check_signature(encoded(payload), signature, armored)
+        found = check_signature(data, signature, armored)
         if found.fingerprint != item.keyid:
             raise GateError(f"its signature is by the key {found.fingerprint}, not by its keyid")
         key = f"the key {found.key_type} {found.fingerprint}"
         if allowed_signers is None:
             return f"by {key}"
-        return f"by {verify(encoded(payload), signature, allowed_signers)} with {key}"
+        return f"by {verify(data, signature, allowed_signers)} with {key}"
 
 
 def _text(data: bytes) -> str:

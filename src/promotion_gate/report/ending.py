@@ -9,9 +9,8 @@ from typing import Any
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.base.model import beside_gates
 from promotion_gate.base.times import took
+from promotion_gate.report.progress import COLUMNS
 from promotion_gate.report.show import against_shipped, blocks_of, followers_of, waiver_line
-
-COLUMNS = 80
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from promotion_gate.base.escape import harmless, visible
 from promotion_gate.bundle.fleet import FleetHost
+from promotion_gate.report.progress import COLUMNS
 
-COLUMNS = 80
 _NONE = "none"
 
 

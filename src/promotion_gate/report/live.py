@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
 from promotion_gate.base.escape import visible
-from promotion_gate.report.progress import Row
+from promotion_gate.report.progress import COLUMNS, Row
 
 # No wider than plain lines, so that a window that is made smaller does not wrap them.
-MIN_COLUMNS, MAX_COLUMNS, MIN_ROWS = 60, 80, 10
+MIN_COLUMNS, MIN_ROWS = 60, 10
 # The columns that a host needs for its name, bar and times; hosts are shown side by side if there is room.
 _HOST_COLUMNS = 38
 
@@ -26,7 +26,7 @@ def wanted(stream: TextIO, environment: Mapping[str, str]) -> bool:
     try:
         if plain or not stream.isatty() or not (stream.encoding or "").lower().startswith("utf"):
             return False
-        return os.get_terminal_size(stream.fileno()).columns >= MIN_COLUMNS and bool(drawn([], 0.0, 80))
+        return os.get_terminal_size(stream.fileno()).columns >= MIN_COLUMNS and bool(drawn([], 0.0, COLUMNS))
     except Exception:  # no size, no descriptor, no rich
         return False
 
@@ -98,7 +98,7 @@ class Foot:
                     return False
                 size = os.get_terminal_size(self._out.fileno())
                 fits = size.columns >= MIN_COLUMNS and size.lines >= MIN_ROWS
-                made = list(lines(min(size.columns, MAX_COLUMNS) - 1)) if fits else []
+                made = list(lines(min(size.columns, COLUMNS) - 1)) if fits else []
                 self._lines = made if len(made) <= size.lines - 2 else [*made[: size.lines - 3], "  ..."]
                 self._erase()
                 self._draw()
