@@ -94,8 +94,8 @@ class TableWriter:
             terminalreporter.write_line(f"{self._path} is left as it was, because not all tests passed:")
             terminalreporter.write_line("\n".join(bad))
             return
-        said = f"The gate was at commit {_commit()}, the VM ran {_versions()}."
-        text = matrix.render(matrix.rows(), said, len(ended))
+        versions = f"The gate was at commit {_commit()}, the VM ran {_versions()}."
+        text = matrix.render(matrix.rows(), versions, len(ended))
         kept = strangers.section_of(self._path.read_text(encoding="utf-8")) if self._path.exists() else ""
         self._path.write_text(text + kept, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - a script of the table stands on one line
+# ruff: noqa: E501 - a script of the table is one line
 """What is broken on the VM, one fault per entry: as data, so that adding one is adding an entry."""
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Fault:
     status: str
     says: str = ""
     also: tuple[str, ...] = ()
-    mended_by: str = BY_COMMANDS
+    repaired_by: str = BY_COMMANDS
     restore: str = ""
     when: str = BEFORE
     extra: dict[str, Any] = field(default_factory=dict)
@@ -109,14 +109,14 @@ SERVICES = (
     Fault(
         "wrong broker password",
         BROKER_PASSWORD.format("some-other-password"),
-        "vm_bootstrap.broker", "FAIL", also=BROKER, mended_by=BY_A_PERSON,
+        "vm_bootstrap.broker", "FAIL", also=BROKER, repaired_by=BY_A_PERSON,
         restore=BROKER_PASSWORD.format('"$AIIDA_RABBITMQ_PASSWORD"') + "; " + verdi("daemon restart"),
     ),
     Fault(
         "wrong vhost",
         verdi('profile configure-rabbitmq "$AIIDA_PROFILE" -n -f --broker-virtual-host nowhere')
         + " && " + verdi("daemon restart || true"),
-        "vm_bootstrap.broker", "FAIL", also=BROKER, mended_by=BY_A_PERSON,
+        "vm_bootstrap.broker", "FAIL", also=BROKER, repaired_by=BY_A_PERSON,
         restore=verdi('profile configure-rabbitmq "$AIIDA_PROFILE" -n -f --broker-virtual-host "$AIIDA_RABBITMQ_VHOST"')
         + " && " + verdi("daemon restart"),
     ),
@@ -141,7 +141,7 @@ SERVICES = (
     Fault(
         "wrong database password",
         ALTER_PASSWORD.format("some-other-password"),
-        "vm_bootstrap.storage", "FAIL", also=STORAGE, mended_by=BY_A_PERSON,
+        "vm_bootstrap.storage", "FAIL", also=STORAGE, repaired_by=BY_A_PERSON,
         restore=ALTER_PASSWORD.format("$AIIDA_DB_PASSWORD") + "; " + verdi("daemon restart"),
     ),
 )  # fmt: skip
@@ -182,13 +182,13 @@ AIIDA = (
     Fault(
         "env file missing",
         "mv /home/aiida/app/ops/aiida-vm/aiida-vm.env /home/aiida/app/ops/aiida-vm/aiida-vm.env.away",
-        "vm_bootstrap.env_file", "BLOCKED", says="there is no such file", also=VERDI_CHECKS, mended_by=BY_A_PERSON,
+        "vm_bootstrap.env_file", "BLOCKED", says="there is no such file", also=VERDI_CHECKS, repaired_by=BY_A_PERSON,
         restore="mv /home/aiida/app/ops/aiida-vm/aiida-vm.env.away /home/aiida/app/ops/aiida-vm/aiida-vm.env",
     ),
     Fault(
         "env file of another profile",
         "sed -i.away 's/^AIIDA_PROFILE=.*/AIIDA_PROFILE=another/' /home/aiida/app/ops/aiida-vm/aiida-vm.env",
-        "vm_bootstrap.env_file", "FAIL", says="another", also=VERDI_CHECKS, mended_by=BY_A_PERSON,
+        "vm_bootstrap.env_file", "FAIL", says="another", also=VERDI_CHECKS, repaired_by=BY_A_PERSON,
         restore="cd /home/aiida/app/ops/aiida-vm && cp -p aiida-vm.env.away aiida-vm.env && rm aiida-vm.env.away",
         extra={"aiida_vm_profile": "vm-psql"},
     ),
@@ -307,7 +307,7 @@ MACHINE = (
     Fault(
         "full file system for the artifacts (the script exits 0 with empty logs)",
         SMALL_TMP.format(more_kb=20000) + "; " + FILL_WHEN.format(path="/tmp/promotion-gate-*/slurm-smoke"),
-        "slurm_smoke.artifacts", "MISSING", also=("slurm_smoke.*",), mended_by=BY_A_PERSON,
+        "slurm_smoke.artifacts", "MISSING", also=("slurm_smoke.*",), repaired_by=BY_A_PERSON,
         restore=FREE_TMP, when=IN_GATE_4,
     ),
     Fault(
@@ -315,25 +315,25 @@ MACHINE = (
         # Again and again, because others free what they had there.
         SMALL_TMP.format(more_kb=100) + "; nohup bash -c 'while sleep 0.1; do cat /dev/zero >>/tmp/filler; done' "
         ">/dev/null 2>&1 </dev/null & sleep 2; df /tmp",
-        "vm_bootstrap.checkout", "BLOCKED", says="No space left on device", also=VERDI_CHECKS, mended_by=BY_A_PERSON,
+        "vm_bootstrap.checkout", "BLOCKED", says="No space left on device", also=VERDI_CHECKS, repaired_by=BY_A_PERSON,
         restore=FREE_TMP,
     ),
     Fault(
         "sshd stopped before gate 3",
         SSH_GONE,
-        "vm_bootstrap.checkout", "BLOCKED", says="could not be reached", also=VERDI_CHECKS, mended_by=BY_A_PERSON,
+        "vm_bootstrap.checkout", "BLOCKED", says="could not be reached", also=VERDI_CHECKS, repaired_by=BY_A_PERSON,
         restore="systemctl start ssh",
     ),
     Fault(
         "sshd stopped in the middle of gate 4",
         "sleep 3; " + SSH_GONE,
-        "slurm_smoke.script", "BLOCKED", says="could not be reached", also=SLURM, mended_by=BY_A_PERSON,
+        "slurm_smoke.script", "BLOCKED", says="could not be reached", also=SLURM, repaired_by=BY_A_PERSON,
         restore="systemctl start ssh", when=IN_GATE_4,
     ),
     Fault(
         "a command that never ends, whose children ignore TERM",
         STUBBORN,
-        "slurm_smoke.node", "BLOCKED", says="timed out after", also=SLURM, mended_by=BY_A_PERSON,
+        "slurm_smoke.node", "BLOCKED", says="timed out after", also=SLURM, repaired_by=BY_A_PERSON,
         restore=f"{NOTHING_LEFT} && rm /usr/local/bin/sinf[o]",
         extra={"gate_slurm_smoke_query_limit_seconds": 5},
     ),

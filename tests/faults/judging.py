@@ -17,21 +17,21 @@ MOST_RESUMES = 3
 
 
 def judge(live: LiveVm, fault: Fault, held: Run, restore: Callable[[], object], table: str = "vm") -> None:
-    """Records the row, mends the VM, resumes, and only then says what was wrong with the gate.
+    """Records the row, repairs the VM, resumes, and only then reports what was wrong with the gate.
 
-    Where commands mend, nothing else is put back before the resume, so that it is they who did it.
+    Where the commands repair it, nothing else is put back before the resume: a PROMOTE is then their doing.
     """
     outcomes.record(table, fault.name, held, fault.check)
     failing = held.failing() if held.decision else []
     named = held.check(fault.check) if fault.check in failing else None
-    if named and fault.mended_by == BY_COMMANDS:
-        mended, said = follow(live, fault, held)
+    if named and fault.repaired_by == BY_COMMANDS:
+        repaired, transcript = follow(live, fault, held)
         restore()
     else:
         restore()
-        mended, said = live.resume(**fault.extra), []
-    promoted = mended.word == "PROMOTE" and mended.status == 0
-    outcomes.record(table, fault.name, held, fault.check, unblocked=fault.mended_by if promoted else NOT_TRIED)
+        repaired, transcript = live.resume(**fault.extra), []
+    promoted = repaired.word == "PROMOTE" and repaired.status == 0
+    outcomes.record(table, fault.name, held, fault.check, unblocked=fault.repaired_by if promoted else NOT_TRIED)
 
     assert held.status == 2, held.output
     assert held.word == "HOLD", held.output
@@ -41,29 +41,29 @@ def judge(live: LiveVm, fault: Fault, held: Run, restore: Callable[[], object], 
     expected = (fault.check, *fault.also, "*.host")
     others = [name for name in failing if not any(fnmatch(name, pattern) for pattern in expected)]
     assert others == [], [(name, held.check(name)["observed"]) for name in others]
-    assert promoted, "\n".join([*said, mended.output])
+    assert promoted, "\n".join([*transcript, repaired.output])
 
 
 def follow(live: LiveVm, fault: Fault, held: Run) -> tuple[Run, list[str]]:
-    """Pastes every command of the sentences about the VM into a login shell there, and resumes; what is said then, too.
+    """Pastes every command of the sentences about the VM there, and resumes; also returns what they printed.
 
     Each must exit 0, and none may break what worked before. A sentence may have no command: a cluster that is busy with
     what the fault left wants a re-run and nothing else.
     """
-    said, run = [], held
+    transcript, run = [], held
     for _ in range(MOST_RESUMES):
         broken = set(run.failing())
         on_vm = [name for name in run.failing() if name.startswith(("vm_bootstrap.", "slurm_smoke."))]
         for command in (c for name in on_vm for c in commands_of(str(run.check(name)["unblock"]))):
             done = live.shell(command)
-            said.append(f"$ {command}\n{done.stdout}{done.stderr}")
-            assert done.returncode == 0, "\n".join(said)
+            transcript.append(f"$ {command}\n{done.stdout}{done.stderr}")
+            assert done.returncode == 0, "\n".join(transcript)
         run = live.resume(**fault.extra)
         if run.status == 0 or run.decision is None:
             break
         worse = [name for name in run.failing() if name not in broken]
-        assert not worse, "\n".join([*said, run.output])
-    return run, said
+        assert not worse, "\n".join([*transcript, run.output])
+    return run, transcript
 
 
 def waited_once(held: Run) -> None:

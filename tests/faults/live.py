@@ -196,7 +196,7 @@ class LiveVm:
 
 
 # What may be left by a fault: stopped services, a broken node or partition, full disks, odd programs.
-# A pattern with brackets in it does not match the script that it stands in.
+# A pattern with brackets in it does not match the script that contains it.
 HEAL = """
 rm -f /usr/local/bin/sinfo
 pkill -f '/dev/zer[o]'; rm -f /tmp/filler; mount -o remount,size=50% /tmp; systemctl start ssh
@@ -221,7 +221,7 @@ true
 
 
 def commands_of(unblock: str) -> list[str]:
-    """The commands of an unblock sentence: what stands in back quotes, as it stands."""
+    """The commands of an unblock sentence: the text between back quotes, unchanged."""
     return re.findall(r"`([^`]+)`", unblock)
 
 

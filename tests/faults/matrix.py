@@ -1,6 +1,6 @@
 """The rows of the fault matrix and the table made of them.
 
-A row is written before its test asserts anything, so that a false PROMOTE stands in the table and is counted.
+A row is written before its test asserts anything, so that a false PROMOTE is listed and counted.
 """
 
 from __future__ import annotations
@@ -53,26 +53,26 @@ class Row:
 
 
 def row_of(
-    part: str, fault: str, wanted: str, decision: Mapping[str, Any] | None, check_id: str = "", said: str = ""
+    part: str, fault: str, wanted: str, decision: Mapping[str, Any] | None, check_id: str = "", message: str = ""
 ) -> Row:
     """The row of a run: what its record says of `check_id`, or of the first check that did not pass.
 
-    `decision` is promotion-decision.json, None where there is none; then `said` is what the operator was told.
+    `decision` is promotion-decision.json, None where there is none; then `message` is what the operator was told.
     """
     if decision is None:
-        return Row(part, fault, wanted, "none", "-", "-", "no decision", portable(said))
+        return Row(part, fault, wanted, "none", "-", "-", "no decision", portable(message))
     gates = [dict(gate) for gate in decision["gates"]]
     failing = [(gate, check) for gate in gates for check in gate["checks"] if check["status"] != "PASS"]
     if wanted == "PROMOTE":  # what holds a healthy VM is its time only if nothing else does
         failing.sort(key=lambda item: item[1]["id"] == TIME_CHECK)
     named = [(gate, check) for gate, check in failing if check["id"] == check_id] or failing[:1]
-    if named and not said:
+    if named and not message:
         gate, check = named[0]
         return Row(
             part, fault, wanted, decision["decision"], str(gate["id"]), check["id"], check["status"],
             portable(check["observed"]),
         )  # fmt: skip
-    objection = said or next(iter(decision["objections"]), "")
+    objection = message or next(iter(decision["objections"]), "")
     gate_id = "6" if objection else "-"
     return Row(part, fault, wanted, decision["decision"], gate_id, "-", decision["decision"], portable(objection))
 
@@ -140,7 +140,7 @@ def _head(found: Sequence[Row], versions: str, tests: int) -> Iterator[str]:
     yield ""
     yield "Each fault is injected by itself; its row is written from the record of the run, before a test judges it."
     yield "On the VM the whole gate runs; on the workspace and the controller the gates that a fault touches re-run in"
-    yield f"a promoted run. `make faults` makes this page anew, and only if every test of it passed. {versions}"
+    yield f"a promoted run. `make faults` rewrites this page, and only if every test passed. {versions}"
     yield ""
     yield "| Count | |"
     yield "| --- | --- |"
@@ -151,11 +151,11 @@ def _head(found: Sequence[Row], versions: str, tests: int) -> Iterator[str]:
     yield f"| **false HOLD** | **{_count(row.decision != 'PROMOTE' and not row.for_time for row in healthy)}** |"
     yield f"| HOLD of a healthy VM for time alone (a loaded machine) | {_count(row.for_time for row in healthy)} |"
     yield (
-        f"| faults of the VM that the commands of the unblock sentence mended, run as they stand "
+        f"| faults of the VM that the commands of the unblock sentence repaired, pasted as printed "
         f"| {_count(row.unblocked == BY_COMMANDS for row in tried)} of {len(tried)} |"
     )
     by_a_person = _count(row.unblocked == BY_A_PERSON for row in tried)
-    yield f"| faults of the VM that a person mended (who knows a password, or reaches the machine) | {by_a_person} |"
+    yield f"| faults of the VM repaired by a person (who knows a password, or has access) | {by_a_person} |"
 
 
 def _count(values: Iterable[bool]) -> int:
@@ -167,15 +167,15 @@ def _tables(found: Sequence[Row]) -> Iterator[str]:
         mine = [row for row in found if row.part == part]
         if not mine:
             continue
-        mended = part in PASTED
+        pasted = part in PASTED
         yield ""
         yield f"## {title}"
         yield ""
-        yield "| Fault | Decision | Gate | Check | Status | Sentence |" + (" Mended by |" if mended else "")
-        yield "| --- | --- | --- | --- | --- | --- |" + (" --- |" if mended else "")
+        yield "| Fault | Decision | Gate | Check | Status | Sentence |" + (" Repaired by |" if pasted else "")
+        yield "| --- | --- | --- | --- | --- | --- |" + (" --- |" if pasted else "")
         for row in mine:
             cells = [row.fault, row.decision, row.gate, row.check, row.status, row.sentence]
-            cells += [row.unblocked] if mended else []
+            cells += [row.unblocked] if pasted else []
             yield "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 

@@ -29,8 +29,8 @@ def record(
     decision = None if kept else run.decision
     row = matrix.row_of(part, fault, wanted, decision, check_id, "" if decision else told(run.output))
     values = {field: getattr(row, field) for field in ("gate", "check", "status", "sentence")}
-    said = "PROMOTE" if run.status == 0 else "none" if row.decision == "PROMOTE" else row.decision
-    matrix.record(matrix.Row(part, fault, wanted, said, **values, unblocked=unblocked))
+    outcome = "PROMOTE" if run.status == 0 else "none" if row.decision == "PROMOTE" else row.decision
+    matrix.record(matrix.Row(part, fault, wanted, outcome, **values, unblocked=unblocked))
     return run
 
 

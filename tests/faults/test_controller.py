@@ -356,9 +356,9 @@ def test_a_disk_that_fills_in_the_middle_holds_until_there_is_room(ground: Groun
     assert "No space left on device" in run.words, run.output
     (disk / "fill").unlink()
     ground.hook("bootstrap", "")
-    mended = ground.gate(promotion_resume="latest")
-    assert mended.status == 0, mended.output
-    assert mended.output.count("PROMOTE  run ") == 1
+    repaired = ground.gate(promotion_resume="latest")
+    assert repaired.status == 0, repaired.output
+    assert repaired.output.count("PROMOTE  run ") == 1
 
 
 def test_a_disk_that_fills_while_the_decision_is_written_leaves_none(
@@ -425,9 +425,9 @@ def test_a_run_that_is_cut_off_is_no_decision_and_is_resumed(
     wait_until(lambda: not _running(seconds), "the command has ended")
 
     ground.hook("generate", "")
-    mended = ground.gate(promotion_resume="latest")
-    assert mended.status == 0, mended.output
-    assert mended.bundle == run.bundle
+    repaired = ground.gate(promotion_resume="latest")
+    assert repaired.status == 0, repaired.output
+    assert repaired.bundle == run.bundle
 
 
 def _running(word: str) -> list[str]:

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - a script of the table stands on one line
+# ruff: noqa: E501 - a script of the table is one line
 """Unusual but healthy VMs must promote: a false HOLD costs a team its trust in the gate."""
 
 from __future__ import annotations

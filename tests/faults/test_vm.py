@@ -1,4 +1,4 @@
-"""Each fault of the VM ends in HOLD with the right check named; mended as its sentence says, a resume promotes."""
+"""Each fault of the VM ends in HOLD with the right check named; repaired as its sentence says, a resume promotes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matrix import BY_A_PERSON, BY_COMMANDS
 from demo import podman
 
 PAUSED = Fault("VM paused in mid-gate (no answer, connection open)", "", "slurm_smoke.script", "BLOCKED",
-               says="could not be reached", also=("slurm_smoke.*",), mended_by=BY_A_PERSON)  # fmt: skip
+               says="could not be reached", also=("slurm_smoke.*",), repaired_by=BY_A_PERSON)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ PAUSED = Fault("VM paused in mid-gate (no answer, connection open)", "", "slurm_
 )
 def test_a_fault_of_the_vm_holds(live: LiveVm, fault: Fault) -> None:
     # What a person mends may cut the connection: then the whole gate has to cope with it.
-    extra = {**fault.extra, **(live.vm_gates() if fault.mended_by == BY_COMMANDS else {})}
+    extra = {**fault.extra, **(live.vm_gates() if fault.repaired_by == BY_COMMANDS else {})}
     if fault.when == BEFORE:
         live.root(fault.inject)
         held = live.gate(**extra)
@@ -43,7 +43,7 @@ def pause(live: LiveVm) -> None:
 
 
 BEFORE_GATE_4 = Fault("sshd stopped before gate 4", "", "slurm_smoke.script", "BLOCKED", says="could not be reached",
-                      also=("vm_bootstrap.*", "slurm_smoke.*"), mended_by=BY_A_PERSON)  # fmt: skip
+                      also=("vm_bootstrap.*", "slurm_smoke.*"), repaired_by=BY_A_PERSON)  # fmt: skip
 
 
 def test_a_vm_that_is_gone_before_gate_4_holds(live: LiveVm) -> None:
