@@ -1,4 +1,4 @@
-"""The action gate_commands: the module on the target, unless the task only says something to the evidence callback."""
+"""The action gate_commands: runs the module on the target, unless a task only notifies the evidence callback."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from ansible.plugins.action.normal import ActionModule as Normal
 
-# Nothing runs anywhere for these: the callback hears of them as the task ends.
+# Nothing runs for these: the callback sees them in the result of the task.
 _TOLD = ("open", "close")
 
 
 class ActionModule(Normal):
-    """Spares the controller a process, and a module that is packed for it, where there is nothing to run."""
+    """Saves the controller a process and the packing of the module where there is nothing to run."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         given = self._task.args

@@ -1,6 +1,6 @@
 """The action gate_program: the command promotion-gate on the controller, within Ansible.
 
-A process of its own would load the package again, which Ansible has loaded for its callbacks.
+A separate process would load the package again, although Ansible has already loaded it for its callbacks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MISSING = (
 
 
 class ActionModule(ActionBase):
-    """Returns the exit status and what was printed, under the names that the action command has for them."""
+    """Returns the exit status and what was printed, under the same names as the action command."""
 
     _requires_connection = False
     _VALID_ARGS = frozenset(("arguments", "stdin"))
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
 
 
 def _called(arguments: Sequence[str], stdin: str) -> tuple[int, str, str]:
-    """The exit status, and what was printed to stdout and stderr. This process does nothing else meanwhile."""
+    """The exit status, and what was printed to stdout and stderr. The process does nothing else at the same time."""
     from promotion_gate.__main__ import main
 
     stdout, stderr, own = io.StringIO(), io.StringIO(), sys.stdin
@@ -44,7 +44,7 @@ def _called(arguments: Sequence[str], stdin: str) -> tuple[int, str, str]:
         sys.stdin = io.StringIO(stdin)
         try:
             status = main(arguments)
-        except SystemExit as end:  # of argparse, for words that no command has
+        except SystemExit as end:  # raised by argparse for arguments that no command has
             status = end.code if isinstance(end.code, int) else 2
         finally:
             sys.stdin = own

@@ -1,8 +1,8 @@
-"""How long a run takes against the spec's gates typed by hand: python benchmarks/against_the_shell.py
+"""How long a run takes compared with the spec's gates typed by hand: python benchmarks/against_the_shell.py
 
-On a container VM of its own, in one go and alternating, so that the machine's other work slows both sides: the commands
+On a separate container VM, alternating in one session, so that the machine's other work slows both sides: the commands
 of the spec as one sequential shell script over SSH, the gate, gates 3 and 4 alone on both sides, a resume of one gate,
-and as many empty Ansible tasks as the gate has. Medians and ratios count; single times say something of the machine.
+and as many empty Ansible tasks as the gate has. Look at medians and ratios; single times depend on the machine.
 `--compare` reads the ratios of docs/benchmark.md and names those that moved by more than 20 %.
 """
 
@@ -59,7 +59,7 @@ VM_GATES = {"3": BOOTSTRAP, "4": SLURM}
 
 @dataclass(slots=True)
 class Times:
-    """The seconds of each thing that is measured, a list of rounds each, and what a run of the gate is made of."""
+    """The seconds of each thing measured, one value per round, and what the time of a run of the gate consists of."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     other: dict[str, list[float]] = field(default_factory=dict)
@@ -82,10 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     parser.add_argument("--compare", action="store_true", help="say which ratio is not that of the page any more")
     options = parser.parse_args(arguments)
-    # As where an operator runs it: without, each process of either side would compile its packages again.
+    # As when an operator runs it; otherwise each process on either side would compile its packages again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     live = LiveVm("bench")
-    times, tasks = Times(), tasks_of(live)  # a run that is not counted: then caches are as they are the day after
+    times, tasks = Times(), tasks_of(live)  # a run that is not counted: it fills the caches
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         one_round(live, times, tasks)
@@ -133,7 +133,7 @@ def timed(command: list[str], directory: Path, environment: Mapping[str, str]) -
 
 
 def play(live: LiveVm, **extra: Any) -> tuple[float, list[tuple[float, str]]]:
-    """The seconds of one run of the gate, which must promote, and its lines with the second each came at."""
+    """The seconds of one run of the gate, which must promote, and its lines, each with the second it was printed at."""
     began = time.monotonic()
     process = live.started({**SAME, **extra})
     assert process.stdout
@@ -144,7 +144,7 @@ def play(live: LiveVm, **extra: Any) -> tuple[float, list[tuple[float, str]]]:
 
 
 def gate(live: LiveVm, times: Times) -> None:
-    """One whole run, and what it is made of."""
+    """One whole run, and what its time consists of."""
     seconds, lines = play(live)
     times.add("gate", seconds)
     at = {
@@ -207,7 +207,7 @@ def floor(live: LiveVm, tasks: int) -> float:
 
 
 def bytes_of(live: LiveVm) -> float:
-    """What went through the network of the VM until now."""
+    """How many bytes went through the VM's network until now."""
     shown = live.root("cat /sys/class/net/*/statistics/rx_bytes /sys/class/net/*/statistics/tx_bytes")
     return float(sum(map(int, shown.split())))
 
@@ -251,7 +251,7 @@ def _ansible() -> str:
 
 
 def compare(times: Times) -> int:
-    """Names each ratio that is not within 20 % of the page's; 1 if there is one."""
+    """Prints each ratio that is more than 20 % off the page's; returns 1 if there is one."""
     text = PAGE.read_text(encoding="utf-8")
     moved = 0
     for one, other, name in RATIOS:

@@ -1,8 +1,8 @@
-"""Whatever anybody prints, reading it costs CPU time linear in its length: python benchmarks/linear.py
+"""Whatever a command prints, reading it takes CPU time linear in its length: python benchmarks/linear.py
 
-Each reader gets a hostile text and one four times as long. Four times the CPU time is linear, sixteen times quadratic;
-above eight the script names the text and exits 1. It measures the CPU time of its own process, so a busy machine
-changes little; where the ratio is too high it measures twice more and takes the least.
+Each reader gets hostile input, and then four times as much of it. Four times the CPU time is linear, sixteen times
+quadratic; above eight the script names the input and exits 1. It measures the CPU time of its own process, so a busy
+machine changes little; where the ratio is too high, it measures twice more and takes the smallest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from promotion_gate.judge.decide import decide  # noqa: E402
 SIZE = 100_000
 TIMES = 4
 LIMIT = 8.0
-FLOOR_SECONDS = 0.02  # below it the measurement says nothing, and there is nothing to fear
+FLOOR_SECONDS = 0.02  # below this a measurement means nothing, and no reader is slow
 
 # What is read, and the call that reads `times` times its size.
 Case = tuple[str, Callable[[int], object]]
@@ -55,7 +55,7 @@ def _read(reader: Callable[[str], object], piece: str, times: int) -> object:
 
 
 def _decide(piece: str, times: int) -> object:
-    """The time to build the bundle is in it: recording is linear, too."""
+    """Includes the time to build the bundle: recording is linear too."""
     with tempfile.TemporaryDirectory() as folder:
         line = piece * (SIZE // 8 // len(piece) * times)
         return decide(load_bundle(test_hostile.bundle_with(line, Path(folder))))

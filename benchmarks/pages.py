@@ -1,4 +1,4 @@
-"""docs/benchmark.md: each script replaces what stands between two marks; the prose around it is written by hand."""
+"""docs/benchmark.md: each script replaces the part between two marks; the prose around it is written by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
 
 
 def put(name: str, text: str) -> None:
-    """Replaces what stands between the marks of `name`."""
+    """Replaces the part between the marks of `name`."""
     page = PAGE.read_text(encoding="utf-8")
     part = f"<!-- {name} -->\n{text.strip()}\n<!-- end of {name} -->"
     new, count = re.subn(f"<!-- {name} -->.*<!-- end of {name} -->", lambda _: part, page, flags=re.DOTALL)

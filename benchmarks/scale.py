@@ -1,7 +1,7 @@
 """How the time and the memory grow with the input: python benchmarks/scale.py [--write]
 
-Each row is measured in a process of its own, in CPU seconds, so a busy machine changes little; what makes the input
-ready is not counted. A row that is read tenfold and takes more than GROWTH times as long is marked and exits 1.
+Each row is measured in a separate process, in CPU seconds, so a busy machine changes little; preparing the input is not
+counted. A row that takes more than GROWTH times as long for ten times the input is marked, and the script exits 1.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ sys.path[:0] = [str(ROOT / name) for name in ("tests", "tests/unit", "module_uti
 
 from pages import PAGE, put  # noqa: E402
 
-# Ten times the input may take this many times as long; below FLOOR_SECONDS a measurement says nothing.
+# Ten times the input may take this many times as long; below FLOOR_SECONDS a measurement means nothing.
 GROWTH = 15.0
 FLOOR_SECONDS = 0.2
 MB = 1_000_000
-# Ten thousand runs are all of the past.
+# Between two runs; even ten thousand of them are all in the past.
 APART = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that grows. `ready` makes its input in a folder, and returns the call that is measured.
+    """One thing that grows. `ready` creates its input in a directory and returns the call to measure.
 
-    `bound` says what is not exceeded, whatever the input is.
+    `bound` names what is never exceeded, whatever the input is.
     """
 
     name: str
@@ -210,7 +210,7 @@ ROWS = (
 
 
 def measured(row: Row, size: int) -> tuple[float, float]:
-    """The CPU seconds and the largest MB of one size, in a process of its own."""
+    """The CPU seconds and the peak memory in MB of one size, in a separate process."""
     command = [sys.executable, __file__, "--row", str(ROWS.index(row)), "--size", str(size)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -27,7 +27,7 @@ def on_hosts(ground: Ground, hosts: Mapping[str, Mapping[str, Any]], **extra: An
 
 
 def impatient(folder: Path) -> Path:
-    """A copy of this checkout that waits a few seconds for the answer of a host."""
+    """A copy of this checkout that waits only 25 s for a host to answer."""
     defaults = checkout(folder) / "roles" / "gate_common" / "defaults" / "main.yml"
     text = defaults.read_text(encoding="utf-8")
     short = text.replace("gate_common_probe_limit_seconds: 60", "gate_common_probe_limit_seconds: 25")
@@ -53,7 +53,7 @@ def index(ground: Ground, host: str) -> dict[str, Any]:
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that takes every connection and never says a word: a host that hangs."""
+    """A port that accepts every connection and never sends anything: a host that hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         held: list[socket.socket] = []
 
@@ -96,7 +96,7 @@ def test_two_hosts_and_a_resume_of_what_one_of_them_needs(ground: Ground) -> Non
 
 
 def test_a_host_that_hangs_or_holds_keeps_none_of_the_others(ground: Ground, silent: int, tmp_path: Path) -> None:
-    """Eight names: one hangs as it is connected to, one behind its login, one is not there, and one is on HOLD."""
+    """Eight names: one hangs while connecting, one after the login, one is not there, and one is on HOLD."""
     hanging = tmp_path / "python3"
     hanging.write_text("#!/bin/sh\nexec sleep 120\n", encoding="utf-8")
     hanging.chmod(0o755)

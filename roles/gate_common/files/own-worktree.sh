@@ -1,7 +1,7 @@
 #!/bin/sh
-# Puts the gate's own temporary worktree (workspace_checkout=worktree) right after a gate, so that the next one begins with
-# the files of the commit; says what it put right, as `restored: NAME` and `removed: NAME`. Ignored files (.venv,
-# node_modules) stay. In any other checkout it does nothing.
+# Restores the gate's own temporary worktree (workspace_checkout=worktree) after a gate, so that the next gate starts with
+# the files of the commit; prints `restored: NAME` or `removed: NAME` for each file. Ignored files (.venv, node_modules)
+# stay. In any other checkout it does nothing.
 export GIT_OPTIONAL_LOCKS=0
 case $(git rev-parse --absolute-git-dir) in
   */.git/worktrees/promotion-gate-*) ;;

@@ -47,7 +47,7 @@ def open_runs(request: object) -> dict[str, Any]:
     if not requests:
         return in_common([open_run(request)])
     asked = _checked(requests, given)
-    gone = list(_not_any_more(asked))  # before fleet.json is another
+    gone = list(_not_any_more(asked))  # before fleet.json is rewritten
     found = in_common(_all_or_none(asked))
     return {**found, "said": " ".join([*gone, *_added(asked)])}
 
