@@ -316,7 +316,7 @@ LOST = {
             "kind": "failed",
             "gate": None,
             "host": "workspace-local",
-            "task": "Make the temporary worktree",
+            "task": "Create the temporary worktree",
             "message": "x",
         }
     ],
