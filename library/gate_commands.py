@@ -1,7 +1,7 @@
 #!/usr/bin/python
 """Runs the commands of one gate on the target, in one trip, and returns what happened.
 
-Runs on the target's Python 3.9 and newer with the standard library alone.
+Needs only Python 3.9 or newer and its standard library on the target.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ DOCUMENTATION = r"""
 module: gate_commands
 short_description: Run a gate's commands in one trip and return their evidence
 description:
-  - Starts each command in its own session, without standard input, stdout and stderr into one pipe in the order
-    printed, measures its wall time with the monotonic clock of the target, and on the time limit ends everything
-    that it started (TERM, then KILL), wherever that went.
-  - Never fails for what a command does. The result goes to the evidence callback; it is judged later, elsewhere.
+  - Starts each command in its own session, without standard input, with stdout and stderr in one pipe in the order
+    printed. Measures its wall time with the monotonic clock of the target. At the time limit it terminates everything
+    that the command started (TERM, then KILL), even if it was detached.
+  - Never fails because of what a command does. The result goes to the evidence callback; it is judged later, elsewhere.
   - Known and named secrets are masked before anything is returned.
 options:
   gate:
@@ -21,33 +21,33 @@ options:
     type: str
     required: true
   event:
-    description: What the callback is to do with the result. C(open) and C(close) only carry O(bundle) to it.
+    description: What the callback does with the result. C(open) and C(close) only pass it O(bundle).
     type: str
     choices: [commands, open, close, probe]
     default: commands
   bundle:
-    description: The bundle's folder on the controller.
+    description: The directory of the bundle on the controller.
     type: str
   chdir:
     description: Where the commands run. If it does not exist, they are not run, and the result says so.
     type: str
   environment:
     description: >-
-      Added to the target's environment; goes before what O(env_file) sets. What an operator sets belongs into
-      O(secrets), since it may hold one.
+      Added to the target's environment; takes precedence over what O(env_file) sets. What an operator sets belongs in
+      O(secrets), since it may contain one.
     type: dict
     default: {}
   env_file:
-    description: A file that bash reads, as C(set -a; . FILE) does; its variables are added too. Relative to O(chdir).
+    description: A file that bash sources, as in C(set -a; . FILE); its variables are added too. Relative to O(chdir).
     type: str
   identity:
     description:
-      - Which parts of its identity the gate has. They are told before the first and after the last command, as
-        the commands C(identity) and C(identity_end); with O(event=probe) before the first alone.
+      - Which parts of its identity the gate has. They are reported before the first and after the last command, as
+        the commands C(identity) and C(identity_end); with O(event=probe) only before the first.
     type: dict
     suboptions:
       file:
-        description: The transcript that they belong to.
+        description: The transcript that they go into.
         type: str
         required: true
       parts:
@@ -57,29 +57,29 @@ options:
         choices: [machine, checkout, profile, env_file, config_dir]
         default: [machine]
       target_branch:
-        description: The branch whose head is told beside that of the checkout in O(chdir).
+        description: The branch whose head is reported beside that of the checkout in O(chdir).
         type: str
       revision:
-        description: A branch that is told instead of what is checked out; then nothing is said of changes.
+        description: A branch to report instead of what is checked out; changes are not reported then.
         type: str
       evidence:
-        description: The evidence root, relative to the checkout; what the gate writes there is no change.
+        description: The evidence root, relative to the checkout; what the gate writes there is not a change.
         type: str
       baseline:
-        description: The folder of the baselines, relative to the checkout.
+        description: The directory of the baselines, relative to the checkout.
         type: str
       profile:
         description: The target profile; by default the AIIDA_PROFILE of O(env_file).
         type: str
       config_dir:
-        description: The folder that verdi reads; by default as AIIDA_PATH, else AIIDA_CONFIG_DIR of O(env_file) says.
+        description: The directory that verdi reads; by default from AIIDA_PATH, else AIIDA_CONFIG_DIR of O(env_file).
         type: str
       limit_seconds:
-        description: How long telling them may take.
+        description: How long reporting them may take, in seconds.
         type: float
         default: 120
   scripts:
-    description: Scripts to write into C({scratch}/bin) before the commands, text by name.
+    description: Scripts to write into C({scratch}/bin) before the commands, as a dictionary of name and content.
     type: dict
     default: {}
   commands:
@@ -93,62 +93,62 @@ options:
         type: str
         required: true
       file:
-        description: The transcript that it belongs to.
+        description: The transcript that it goes into.
         type: str
         required: true
       run:
-        description: A list is argv; a string goes to C(/bin/sh -c) as it stands.
+        description: A list is argv; a string is passed to C(/bin/sh -c) unchanged.
         type: raw
         required: true
       prefix:
-        description: Stands before argv; a list, or a string that is split as a shell would.
+        description: Put before argv; a list, or a string that is split as a shell would.
         type: raw
       path_of_prefix:
-        description: Drop the prefix's last word. If that is a path, its folder stands first on PATH in any case.
+        description: Drop the prefix's last word. If that is a path, its directory is put first on PATH in any case.
         type: bool
         default: false
       chdir:
-        description: Another folder for this command.
+        description: A different directory for this command.
         type: str
       environment:
-        description: More variables for this command.
+        description: Additional variables for this command.
         type: dict
         default: {}
       limit_seconds:
-        description: How long it may take.
+        description: How long it may take, in seconds.
         type: float
         default: 60
       group:
-        description: Neighbours of the same group run side by side.
+        description: Consecutive commands of the same group run side by side.
         type: str
       after:
         description: The id of a command that must have exited 0; otherwise this one is not run.
         type: str
       asks:
         description:
-          - Whom the command asks, by any name. Once a command that asks the same one has not ended within its limit,
-            this one is not run; O(silent) has the names of earlier trips.
+          - A name for the service that the command asks. Once another command that asks the same service has exceeded
+            its limit, this one is not run; O(silent) has the names from earlier trips.
         type: str
       as_by_hand:
         description: Add to the target's environment only O(environment) and the command's own C(environment).
         type: bool
         default: false
       needs_env_file:
-        description: Do not run it if O(env_file) could not be read.
+        description: Do not run the command if O(env_file) could not be read.
         type: bool
         default: false
       kill_leftovers:
-        description: End what is still running when the command has exited. A time limit ends everything anyway.
+        description: Kill what is still running when the command has exited. A time limit always kills everything.
         type: bool
         default: true
   artifacts:
-    description: Folders or files to bring back after the commands. Regular files only.
+    description: Directories or files to bring back after the commands. Regular files only.
     type: list
     elements: dict
     default: []
     suboptions:
       from:
-        description: The folder or file on the target.
+        description: The directory or file on the target.
         type: str
         required: true
       to:
@@ -156,40 +156,40 @@ options:
         type: str
         required: true
       max_files:
-        description: How many files at most.
+        description: The maximum number of files.
         type: int
         default: 200
       max_bytes:
-        description: How many bytes in all files together.
+        description: The maximum size of all files together, in bytes.
         type: int
         default: 8388608
       max_file_bytes:
-        description: How many bytes of one file.
+        description: The maximum size of one file, in bytes.
         type: int
         default: 2097152
   max_output_bytes:
-    description: How much of a command's output is kept; head and tail are kept, and the cut is marked.
+    description: How much of a command's output is kept, in bytes. Its head and tail are kept, and the cut is marked.
     type: int
     default: 1048576
   silent:
-    description: Who did not answer in an earlier trip, and what was asked, as RV(gate_evidence) of that trip has it.
+    description: Which services did not answer in an earlier trip, and what was asked, as in its RV(gate_evidence).
     type: dict
     default: {}
   secrets:
     description:
-      - What may hold secrets, as base64 of a JSON object. C(environment) is added to every command's environment and
-        goes before O(environment); C(known) lists more values to mask.
-      - One string, because Ansible replaces each leaf of a dictionary or list that is not logged, a C(1) or an exit
-        status too, in everything that the module returns.
+      - Whatever may contain secrets, as base64 of a JSON object. C(environment) is added to every command's environment
+        and takes precedence over O(environment); C(known) lists more values to mask.
+      - It is one string, because Ansible would replace each leaf of a C(no_log) dictionary or list, even a C(1) or an
+        exit status, in everything that the module returns.
     type: str
 notes:
   - In lists, C(prefix), C(chdir), C(environment) and C(from), C({env:NAME}), C({env:NAME:-default}), C({scratch}),
-    C({python}) and C({said:ID:KEY}) are filled in, the last one with what the command ID printed on its line
-    C(KEY) C(:) C(value). C({python}) runs this module. C({scratch}) is a private folder of this trip, removed
-    afterwards; a string in C(run) finds it as C(PROMOTION_SCRATCH).
-  - GIT_DIR and whatever else would make git look at another repository is not given to the commands;
-    GIT_OPTIONAL_LOCKS is 0, so that git takes no lock in the checkout just to look at it.
-  - In check mode nothing is run, and each command says so.
+    C({python}) and C({said:ID:KEY}) are filled in, the last one with the value that the command ID printed on its line
+    C(KEY) C(:) C(value). C({python}) is the interpreter of this module. C({scratch}) is a private directory of this
+    trip, removed afterwards; for a string in C(run) it is in the variable C(PROMOTION_SCRATCH).
+  - Commands do not get GIT_DIR or anything else that would make git look at another repository; GIT_OPTIONAL_LOCKS
+    is 0, so that git takes no lock in the checkout just to look at it.
+  - In check mode nothing is run, and the result of each command says so.
 author: [The promotion gate's authors]
 """
 
@@ -227,23 +227,23 @@ gate_evidence:
   type: dict
   contains:
     schema: {description: The version of this format., type: int, sample: 1}
-    event: {description: As it was given., type: str}
-    gate: {description: As it was given., type: str}
-    bundle: {description: As it was given., type: str}
+    event: {description: As given., type: str}
+    gate: {description: As given., type: str}
+    bundle: {description: As given., type: str}
     trip_ns: {description: How long the whole trip took., type: int}
     host: {description: Host name, user, Python and load average before and after., type: dict}
-    env_file: {description: Path, the names it sets, and why it could not be read., type: dict}
-    objections: {description: Sentences that stand against the evidence., type: list, elements: str}
-    silent: {description: Who did not answer within a time limit, and what was asked., type: dict}
+    env_file: {description: Its path, the names it sets, and why it could not be read., type: dict}
+    objections: {description: Reasons not to rely on the evidence., type: list, elements: str}
+    silent: {description: Which services did not answer within a time limit, and what was asked., type: dict}
     commands:
       description: >-
-        One entry per command, with what ran and where, start and duration in ns, exit status or signal, whether it was
+        One entry per command, with what ran and where, start and duration in ns, exit status or signal, whether it
         timed out, left processes behind or was truncated, its output, or why it was not run; C(environment_names) are
-        the variables that it was given beyond the target's own and those of O(env_file).
+        the variables that it was given in addition to the target's own and those of O(env_file).
       type: list
       elements: dict
     artifacts:
-      description: One entry per artifact, with its files and their content, and what was refused and why.
+      description: One entry per artifact, with its files and their content, and which files were refused and why.
       type: list
       elements: dict
 """
@@ -260,13 +260,13 @@ from ansible.module_utils.promotion.trip import Unusable, make_trip
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    # What was handed in may hold secrets (an environment); so it is not returned, for -vvv would show it.
+    # The parameters may contain secrets (in an environment), so they are not returned: -vvv would show them.
     invocation = {"module_args": {"gate": module.params["gate"], "event": module.params["event"]}}
     problem = problem_of(module.params)
     if problem:
         module.fail_json(msg=problem, invocation=invocation)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))  # so that commands are ended and the scratch folder is removed
+        signal.signal(number, lambda *_: sys.exit(1))  # so that commands are killed and scratch is removed
     try:
         evidence = make_trip(parameters(module.params), module.check_mode)
     except NotRun as reason:
@@ -279,7 +279,7 @@ def main() -> None:
             "Free space and check the rights.",
             invocation=invocation,
         )
-    except Exception as error:  # whatever a host may come up with: a sentence, no traceback
+    except Exception as error:  # whatever happens on a host: a sentence, no traceback
         given = {**module.params["environment"], **secrets(module.params["secrets"]).environment}
         known = [value for _, value in secrets_of({str(name): str(value) for name, value in given.items()})]
         message = Redactor(known).text(f"{type(error).__name__}: {error}")

@@ -1,1 +1,1 @@
-"""What the module gate_commands runs on the target: Python 3.9 and newer, the standard library alone."""
+"""What the module gate_commands runs on the target: Python 3.9 or newer, standard library only."""

@@ -1,4 +1,4 @@
-"""Folders and files that are brought back: regular files only, bounded, and what was refused with its reason."""
+"""Directories and files that are brought back: regular files only, within limits; what is refused has a reason."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .parameters import ArtifactSpec
 from .redact import Redactor
 from .text import before_cut, decoded, plain, without_broken_edges
 
-MAX_ENTRIES, MAX_DEPTH = 10000, 32  # of a folder that is brought back
+MAX_ENTRIES, MAX_DEPTH = 10000, 32  # of a directory that is brought back
 
 Found = dict[str, Any]
 
 
 def artifact_result(source: str, to: str) -> Found:
-    """The result of a folder or file of which nothing is known yet."""
+    """The result for a directory or file about which nothing is known yet."""
     return {"from": source, "to": to, "found": False, "error": None, "files": [], "refused": [], "truncated": False}
 
 
 def collect(source: str, spec: ArtifactSpec) -> Found:
-    """One folder or file as a list of entries. Only regular files are read; what is refused is listed."""
+    """One directory or file as a list of entries. Only regular files are read; refused ones are listed."""
     result = artifact_result(source, spec.to)
     if not os.path.lexists(source):
         result["error"] = "it is not there"
@@ -48,7 +48,7 @@ def collect(source: str, spec: ArtifactSpec) -> Found:
 
 
 def paths_below(source: str, result: Found) -> Iterator[tuple[str, str]]:
-    """(name, path) of the entries of a folder, sorted, or the file itself with an empty name."""
+    """(name, path) of the entries of a directory, sorted, or the file itself with an empty name."""
     if os.path.islink(source) or not os.path.isdir(source):
         yield "", source
         return
@@ -92,7 +92,7 @@ def why_refused(name: str, path: str) -> str | None:
 
 
 def read_entry(name: str, path: str, room: int) -> tuple[Found | None, str | None]:
-    """(entry, None) or (None, reason). Links and pipes that took the file's place meanwhile are not followed."""
+    """(entry, None) or (None, reason). Links and pipes that have replaced the file meanwhile are not followed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as stream:
@@ -110,7 +110,7 @@ def read_entry(name: str, path: str, room: int) -> tuple[Found | None, str | Non
 
 
 def redacted_artifact(found: Found, redactor: Redactor) -> Found:
-    """The same without secrets; a file whose name holds one is refused, since it could not be named."""
+    """The same without secrets; a file whose name contains one is refused, since it could not be named."""
     files, refused = [], [{**entry, "path": redactor.text(entry["path"])} for entry in found["refused"]]
     for entry in found["files"]:
         shown = redactor.text(entry["path"])

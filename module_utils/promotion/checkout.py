@@ -1,7 +1,7 @@
-"""What a checkout holds: its commit, and how what lies on disk differs from it.
+"""The state of a checkout: its commit, and how the files on disk differ from it.
 
-Git is asked for what HEAD holds, and what lies on disk is compared with that by content: what git was told to pass
-over (skip-worktree, assume-unchanged, a sparse checkout, `ignore` of a submodule, GIT_DIR and its like) does not count.
+Git is asked for the content of HEAD, and the files on disk are compared with it by content. What git was told to ignore
+(skip-worktree, assume-unchanged, a sparse checkout, `ignore` of a submodule, GIT_DIR and the like) is compared as well.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MOST_NAMES = 50
 
 
 class Unknown(Exception):
-    """A part that cannot be told; the sentence says why."""
+    """A part of the identity that cannot be determined; the message says why."""
 
 
 def git_environment() -> dict[str, str]:
-    """The environment without what would make git look at another repository, or pass something over."""
+    """The environment without what would make git look at another repository, or ignore something."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    # Never a lock in somebody's checkout, no replaced objects, nothing fetched, nobody asked.
+    # Take no locks in somebody's checkout, replace no objects, fetch nothing, prompt for nothing.
     ours = {"OPTIONAL_LOCKS": "0", "NO_REPLACE_OBJECTS": "1", "NO_LAZY_FETCH": "1", "TERMINAL_PROMPT": "0"}
     return {**kept, "LC_ALL": "C", **{"GIT_" + name: value for name, value in ours.items()}}
 
@@ -57,7 +57,7 @@ def git_line(directory: str, *words: str) -> str:
 
 
 def checkout(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """The commit, the branch, a digest of the tracked content, and what on disk is not as the commit has it."""
+    """The commit, the branch, a digest of the tracked content, and how the files on disk differ from the commit."""
     directory = os.getcwd()
     top = git(directory, "rev-parse", "--show-toplevel").decode("utf-8", "surrogateescape").rstrip("\n")
     if os.path.realpath(top) != os.path.realpath(directory):
@@ -89,7 +89,7 @@ def digest(lines: Iterable[str]) -> str:
 
 
 def some(names: Iterable[str]) -> list[str]:
-    """At most MOST_NAMES of them, as text that can be printed; then how many more there are."""
+    """At most MOST_NAMES of them as printable text, then how many more there are."""
     shown = [name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in names]
     return shown[:MOST_NAMES] + (["and {} more".format(len(shown) - MOST_NAMES)] if len(shown) > MOST_NAMES else [])
 
@@ -103,7 +103,7 @@ class Entry(NamedTuple):
 
 
 class Change(NamedTuple):
-    """How a tracked file differs from the commit, and the hash of what lies there."""
+    """How a tracked file differs from the commit, and the hash of what is on disk."""
 
     path: str
     what: str
@@ -122,7 +122,7 @@ def tree(directory: str, commit: str) -> list[Entry]:
 
 
 def changes(directory: str, entries: list[Entry]) -> Iterator[Change]:
-    """What on disk or in git's index is not as the commit has it."""
+    """What on disk or in git's index differs from the commit."""
     relaxed_modes = git_line(directory, "config", "--type=bool", "core.fileMode") == "false"
     folders, passed_over = {"": True}, marks(directory)
     suspects = []
@@ -147,7 +147,7 @@ def changes(directory: str, entries: list[Entry]) -> Iterator[Change]:
 
 
 def marks(directory: str) -> dict[str, str]:
-    """The files that git was told to pass over, each with how."""
+    """The files that git was told to ignore, each with how."""
     found = {}
     for record in git(directory, "ls-files", "-v", "-z").split(b"\0"):
         tag, path = record[:1].decode(), os.fsdecode(record[2:])
@@ -157,7 +157,7 @@ def marks(directory: str) -> dict[str, str]:
 
 
 def compared(directory: str, entry: Entry, relaxed_modes: bool, folders: dict[str, bool]) -> tuple[str, str]:
-    """(what differs, the hash of what lies there); (`content`, hash) where only git's filters could explain it."""
+    """(what differs, the hash of what is on disk); (`content`, hash) where only git's filters could explain it."""
     path = os.path.join(directory, entry.path)
     if not real_folder(directory, os.path.dirname(entry.path), folders):
         return "missing", ""
@@ -176,14 +176,14 @@ def compared(directory: str, entry: Entry, relaxed_modes: bool, folders: dict[st
     if entry.mode == "120000":
         return "modified", oid
     runs, wanted = bool(status.st_mode & stat.S_IXUSR), entry.mode == "100755"
-    # On a file system without modes (git then says so) every file can be run.
+    # On a file system without modes (git then says so) every file is executable.
     if runs != wanted and not (relaxed_modes and runs):
         return "mode", "{} {}".format(oid, oct(stat.S_IMODE(status.st_mode)))
     return ("", oid) if oid == entry.oid else ("content", oid)
 
 
 def real_folder(directory: str, folder: str, known: dict[str, bool]) -> bool:
-    """Whether a folder of the commit is a folder on disk, with no symbolic link on the way to it."""
+    """Whether a directory of the commit is a directory on disk, with no symbolic link on the way to it."""
     if folder not in known:
         path = os.path.join(directory, folder)
         above = real_folder(directory, os.path.dirname(folder), known)
@@ -198,7 +198,7 @@ def blob(data: bytes, like: str) -> str:
 
 
 def file_hash(path: str, size: int, like: str) -> str:
-    """What git calls these bytes, as they lie there."""
+    """The hash that git gives to the bytes on disk, without its filters."""
     hashed = hashlib.sha256() if len(like) == 64 else hashlib.sha1()
     hashed.update(b"blob %d\0" % size)
     with open(path, "rb") as stream:
@@ -208,9 +208,9 @@ def file_hash(path: str, size: int, like: str) -> str:
 
 
 def filtered(directory: str, entries: list[Entry], names: set[str]) -> set[str]:
-    """Those whose bytes differ from the commit only by what its .gitattributes ask for: line ends, LFS.
+    """Those whose bytes differ from the commit only by what its .gitattributes ask for: line endings, LFS.
 
-    A .gitattributes that the commit (`names`) does not have could explain anything away.
+    A .gitattributes that is not in the commit (`names`) could explain anything away.
     """
     own = git_line(directory, "rev-parse", "--git-path", "info/attributes")
     if not entries or (own and os.path.exists(os.path.join(directory, own))):
@@ -222,7 +222,7 @@ def filtered(directory: str, entries: list[Entry], names: set[str]) -> set[str]:
 
 
 def added_rules(directory: str, path: str, names: set[str]) -> bool:
-    """Whether a .gitattributes beside a file, or above it, is none of the commit."""
+    """Whether a .gitattributes beside a file, or above it, is not in the commit."""
     while path:
         path = os.path.dirname(path)
         rules = os.path.join(path, ".gitattributes")
@@ -232,7 +232,7 @@ def added_rules(directory: str, path: str, names: set[str]) -> bool:
 
 
 def submodule(directory: str, entry: Entry) -> Iterator[Change]:
-    """What of a submodule is not as the commit has it, whatever `ignore` says of it."""
+    """How a submodule differs from the commit, whatever its `ignore` setting is."""
     path = os.path.join(directory, entry.path)
     if not os.path.lexists(os.path.join(path, ".git")):
         yield Change(entry.path, "a submodule that is not initialised", "")
@@ -246,7 +246,7 @@ def submodule(directory: str, entry: Entry) -> Iterator[Change]:
 
 
 def untracked(directory: str) -> Iterator[str]:
-    """The files that no commit has and no .gitignore names, those in submodules, too."""
+    """The files that are neither in the commit nor ignored by a .gitignore, including those in submodules."""
     listed = git(directory, "ls-files", "--others", "--exclude-standard", "-z")
     yield from (os.fsdecode(name) for name in listed.split(b"\0") if name)
     for entry in tree(directory, "HEAD"):

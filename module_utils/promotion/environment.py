@@ -22,7 +22,7 @@ PLACEHOLDER = re.compile(r"\{(scratch|python|env:([A-Za-z_][A-Za-z0-9_]*)(?::-([
 NAME_VARIABLE = re.compile(
     r"(?:^|_|PG)(?:PROFILE|USER|USERNAME|LOGNAME|HOST|HOSTNAME|DATABASE|DBNAME|NAME|VHOST|LABEL)$", re.I
 )
-# Prints the variables after reading the file; `env` is looked up before, as the file may change PATH.
+# Prints the variables after sourcing the file; `env` is looked up first, because the file may change PATH.
 READ_ENV_FILE = """
 __gate_env=$(type -P env) || exit 4
 set -a
@@ -31,13 +31,13 @@ set -a
 """
 
 
-# Which repository git looks at, and how, is the checkout's to say; how it reaches a server is the environment's.
+# The checkout alone says which repository git looks at, and how. How git reaches a server is up to the environment.
 GIT_TRANSPORT = ("GIT_SSH", "GIT_SSL", "GIT_HTTP", "GIT_PROXY", "GIT_ASKPASS", "GIT_LFS", "GIT_AUTHOR", "GIT_COMMITTER")
 
 
 @lru_cache(maxsize=None)
 def utf8_locale() -> str:
-    """A locale of UTF-8 that this host has, else `C`: of one that it has not, every shell complains on stderr."""
+    """A UTF-8 locale that this host has, else `C`: with a locale it does not have, every shell warns on stderr."""
     before = locale.setlocale(locale.LC_CTYPE)
     try:
         for name in ("C.UTF-8", "C.utf8", "en_US.UTF-8"):
@@ -52,11 +52,11 @@ def utf8_locale() -> str:
 
 
 class NotRun(Exception):
-    """A command cannot be started; the text says why."""
+    """A command cannot be started; the message says why."""
 
 
 def read_env_file(path: str) -> tuple[dict[str, str], str | None]:
-    """The variables that bash finds in a file: (variables, error)."""
+    """The variables that bash finds in a file, as (variables, error)."""
     if not os.path.exists(path):
         return {}, "there is no such file"
     if not os.path.isfile(path):
@@ -86,7 +86,7 @@ def read_env_file(path: str) -> tuple[dict[str, str], str | None]:
 
 
 def changed_variables(base: Mapping[str, str], data: bytes) -> dict[str, str]:
-    """What `env -0` prints and the bare environment does not have."""
+    """The variables that `env -0` prints and that are not in the base environment."""
     found = {}
     for entry in data.decode("utf-8", "surrogateescape").split("\0"):
         name, separator, value = entry.partition("=")
@@ -96,7 +96,7 @@ def changed_variables(base: Mapping[str, str], data: bytes) -> dict[str, str]:
 
 
 def secrets_in_files(environment: Mapping[str, str], chdir: str, config_dir: str = "") -> list[str]:
-    """The passwords that programs find beside their environment: of AiiDA's profiles, in ~/.pgpass and in ~/.netrc."""
+    """The passwords that programs find outside their environment: in AiiDA's profiles, ~/.pgpass and ~/.netrc."""
     home = environment.get("HOME") or os.path.expanduser("~")
     folders = [folder for folder in environment.get("AIIDA_PATH", "").split(os.pathsep) if folder] or [home]
     if environment.get("AIIDA_CONFIG_DIR"):
@@ -115,7 +115,7 @@ def secrets_in_files(environment: Mapping[str, str], chdir: str, config_dir: str
 
 
 def read_small(path: str) -> str:
-    """The text of a regular file of at most 1 MiB; empty if there is none to read."""
+    """The text of a regular file of at most 1 MiB; empty if it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as stream:
@@ -126,7 +126,7 @@ def read_small(path: str) -> str:
 
 
 def without_other_repositories(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without GIT_DIR and its like."""
+    """The environment without GIT_DIR and the like."""
     return {
         name: value
         for name, value in environment.items()
@@ -137,7 +137,7 @@ def without_other_repositories(environment: Mapping[str, str]) -> dict[str, str]
 def name_collisions(
     secrets: Sequence[tuple[str, str]], environment: Mapping[str, str], host: str, user: str
 ) -> tuple[list[str], set[str]]:
-    """(sentences, names that are not masked): masking a secret that equals a name would blank the evidence."""
+    """(objections, names that are not masked): masking a secret that equals a name would hide the evidence."""
     secret = {variable for variable, _ in secrets}
     names = {name: value for name, value in environment.items() if NAME_VARIABLE.search(name) and name not in secret}
     names = {**names, "the host's name": host, "the user's name": user}
@@ -150,14 +150,14 @@ def name_collisions(
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a command finds around it, and what placeholders are filled in from."""
+    """The environment that commands run in and that placeholders are filled in from."""
 
     own: Mapping[str, str]  # the target's own environment
     added: Mapping[str, str]  # what the module adds for its own use
     file: Mapping[str, str]  # what the env file sets
-    given: Mapping[str, str]  # what the operator set; goes before what the file sets
+    given: Mapping[str, str]  # what the operator set; takes precedence over the file
     scratch: str
-    said: Mapping[str, str] = field(default_factory=dict)  # command id to what it printed, as it printed it
+    said: Mapping[str, str] = field(default_factory=dict)  # by command id, what it printed
 
     @property
     def known(self) -> dict[str, str]:
@@ -165,11 +165,11 @@ class Surroundings:
         return {**self.own, **self.added, **self.file, **self.given}
 
     def of(self, spec: CommandSpec) -> dict[str, str]:
-        """The variables of one command, without its own ones."""
+        """The variables that one command gets, without those of its own `environment`."""
         return {**self.own, **self.given} if spec.as_by_hand else self.known
 
     def fill(self, text: object, environment: Mapping[str, str] | None = None) -> str:
-        """Replaces the placeholders of one text."""
+        """Fills in the placeholders of one string."""
         return fill(text, self.known if environment is None else environment, self.scratch, self.said)
 
 
@@ -179,7 +179,7 @@ def key_value(text: str, key: str) -> str | None:
 
 
 def fill(text: object, environment: Mapping[str, str], scratch: str, said: Mapping[str, str] | None = None) -> str:
-    """Replaces the placeholders of one text. Raises NotRun for a variable that is not set."""
+    """Fills in the placeholders of one string. Raises NotRun for a variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
         if match.group(1) == "scratch":
@@ -207,10 +207,10 @@ def prepared(spec: CommandSpec, chdir: str | None, around: Surroundings) -> tupl
     directory = around.fill(spec.chdir or chdir or "/")
     if isinstance(spec.run, str):
         return ["/bin/sh", "-c", spec.run], directory, env
-    known = {**around.known, **env}  # what a command is not given can still be named in its words
+    known = {**around.known, **env}  # a placeholder may name a variable that the command itself does not get
     prefix = [around.fill(word, known) for word in words(spec.prefix)]
     if prefix and os.sep in prefix[-1]:
-        # Such a program looks for itself, or its script for it, on PATH once more.
+        # Such a program, or a script that it runs, looks itself up on PATH again.
         folder = os.path.dirname(os.path.join(directory, prefix[-1]))
         env["PATH"] = folder + os.pathsep + env.get("PATH", os.defpath)
     if spec.path_of_prefix:

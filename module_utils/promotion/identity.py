@@ -1,7 +1,7 @@
-"""Prints who and what a gate runs on, as `key: value` lines; values that are lists are JSON.
+"""Prints what a gate runs on, as `key: value` lines; values that are lists are JSON.
 
-Runs on the target as a program of its own, first and last in a gate's trip (the module gate_commands puts it there).
-Python 3.9 and newer, standard library alone.
+Runs on the target as a separate program, first and last in a gate's trip (the module gate_commands puts it there).
+Python 3.9 or newer, standard library only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple, Optional
 from .checkout import Unknown, checkout
 
 PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
-# A digest of a file with passwords in it would help to guess them, unless each guess is slow.
+# A digest of a file that contains passwords would help to guess them, unless each guess is slow.
 ROUNDS = 100_000
 
 
@@ -34,7 +34,7 @@ def first_line(path: str) -> str:
 
 
 def machine(_: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """The machine id, this boot of it, its host keys, and its processor: timings are compared on one kind only."""
+    """The machine id, the boot id, the host keys, and the processor: only timings of the same kind are compared."""
     yield "machine_id", first_line("/etc/machine-id")
     yield "boot_id", first_line("/proc/sys/kernel/random/boot_id")
     yield "host_keys", host_keys("/etc/ssh")
@@ -42,7 +42,7 @@ def machine(_: argparse.Namespace) -> Iterator[tuple[str, object]]:
 
 
 def host_keys(folder: str) -> list[str]:
-    """The public host keys without their comments: a comment may be edited, the key is the machine."""
+    """The public host keys without their comments: a comment may be edited, the key identifies the machine."""
     try:
         names = sorted(os.listdir(folder))
     except OSError:
@@ -56,7 +56,7 @@ def host_keys(folder: str) -> list[str]:
 
 
 def processors() -> int:
-    """As many as nproc counts."""
+    """The same number as nproc prints."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -72,7 +72,7 @@ def processor_model() -> str:
     return ""
 
 
-# The VM's own ----------------------------------------------------------------------------------------------------
+# Of the VM -------------------------------------------------------------------------------------------------------
 
 
 def slow_digest(data: bytes) -> str:
@@ -81,7 +81,7 @@ def slow_digest(data: bytes) -> str:
 
 
 def env_file(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """The environment file by its content."""
+    """The environment file and a digest of its content."""
     try:
         with open(given.env_file, "rb") as stream:
             data = stream.read()
@@ -92,7 +92,7 @@ def env_file(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
 
 
 class Folder(NamedTuple):
-    """Where verdi keeps its configuration, and what it is given for that as AIIDA_PATH."""
+    """Where verdi keeps its configuration, and the AIIDA_PATH that makes it look there."""
 
     source: str
     aiida_path: str
@@ -100,13 +100,13 @@ class Folder(NamedTuple):
 
 
 def verdi_folder(configured: str) -> Folder:
-    """The folder that verdi reads: by aiida_vm_config_dir, else by AIIDA_PATH, else by AIIDA_CONFIG_DIR."""
+    """The directory that verdi reads: from aiida_vm_config_dir, else AIIDA_PATH, else AIIDA_CONFIG_DIR."""
     named = {"aiida_vm_config_dir": configured}
     named.update((name, os.environ.get(name, "")) for name in ("AIIDA_PATH", "AIIDA_CONFIG_DIR"))
     for source, value in named.items():
         entries = [os.path.abspath(os.path.expanduser(entry)) for entry in value.split(":") if entry]
         if entries:
-            # As aiida-core does: of the entries the first whose .aiida is there, else the last one.
+            # As aiida-core does: the first entry that has an .aiida, else the last entry.
             folders = [path if os.path.basename(path) == ".aiida" else os.path.join(path, ".aiida") for path in entries]
             config = next((path for path in folders if os.path.isdir(path)), folders[-1])
             return Folder(source, ":".join(entries), config)
@@ -116,9 +116,9 @@ def verdi_folder(configured: str) -> Folder:
 
 
 def tell_verdi_folder(configured: str) -> int:
-    """Prints that folder as lines, for the gates that call verdi; the environment file was read before.
+    """Prints that directory, for the gates that call verdi; the environment file has already been read.
 
-    Returns 3 if nothing names a folder, 4 if it holds no configuration: verdi would make one, so it is not called.
+    Returns 3 if nothing names a directory, and 4 if it has no configuration: verdi would create one, so it is not run.
     """
     try:
         found = verdi_folder(configured)
@@ -134,7 +134,7 @@ def tell_verdi_folder(configured: str) -> int:
 
 
 def config_dir(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """`none` where nothing names a folder: then nothing calls verdi, and the check of that folder says so."""
+    """`none` if nothing names a directory: then nothing calls verdi, and the check of the directory says so."""
     try:
         yield "config_dir", os.path.realpath(verdi_folder(given.config_dir).config)
     except Unknown:
@@ -142,7 +142,7 @@ def config_dir(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
 
 
 def profile(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
-    """The profile's name, and what verdi's configuration says of it."""
+    """The profile's name, and a digest of its entry in verdi's configuration."""
     name = given.profile or os.environ.get("AIIDA_PROFILE", "")
     if not name:
         raise Unknown("no profile is named: AIIDA_PROFILE of the environment file and aiida_vm_profile are not set")
@@ -160,14 +160,14 @@ def profile(given: argparse.Namespace) -> Iterator[tuple[str, object]]:
 
 
 def shown(value: object) -> str:
-    """A value as it stands in its line: one line, whatever a name has in it."""
+    """A value as it is printed: on one line, whatever a name contains."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return " ".join(text.splitlines())
 
 
 def identity(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """The lines of the parts that were asked for; a part that cannot be told has a line that says why."""
+    """The lines of the requested parts; for a part that cannot be determined, a line that says why."""
     tell = {"machine": machine, "checkout": checkout, "profile": profile, "env_file": env_file}
     tell["config_dir"] = config_dir
     for part in given.parts:
@@ -179,7 +179,7 @@ def identity(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 
 def main(words: Optional[list[str]] = None) -> int:
-    """Prints the lines. Exit 0 where every part could be told, else 1."""
+    """Prints the lines. Returns 0 if every part could be determined, else 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", action="append", dest="parts", choices=PARTS, default=[])
     for name in ("revision", "target-branch", "evidence", "baseline", "env-file", "profile", "config-dir"):

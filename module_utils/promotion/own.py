@@ -1,11 +1,11 @@
-"""What the gate itself writes into a checkout, which is none of the application's."""
+"""What the gate itself writes into a checkout and what does not belong to the application."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 
-# The folder of one ticket's evidence lies in here, and so do those of other tickets.
+# The evidence roots of this ticket and of others are in here.
 LAYOUT = "investigations/artifacts"
 LOCK, DRAFT = ".promotion-gate.lock", ".unfinished-"
 FLEET = "fleet.json"  # of several hosts, in the root itself
@@ -13,10 +13,10 @@ RUN_MARKS = ("index.json", "policy.yml")
 
 
 class Evidence:
-    """What the gate itself writes into a checkout: runs, what stands beside them, the baselines, the lock, fleet.json.
+    """What the gate itself writes into a checkout: runs and the files beside them, baselines, the lock, fleet.json.
 
-    `root` is this ticket's folder, relative to the top level; roots of other tickets lie in LAYOUT. Nothing else in
-    them is left out: a root may be set to a folder that holds something of the application.
+    `root` is this ticket's evidence root, relative to the top level; roots of other tickets are in LAYOUT. Nothing else
+    in them is left out: a root may be a directory that also has files of the application.
     """
 
     def __init__(self, top: str, root: str, baseline: str, tracked: Iterable[str]) -> None:
@@ -30,11 +30,11 @@ class Evidence:
         self.runs = {folder for folder, names in marks.items() if len(names) == len(RUN_MARKS)}
 
     def holds(self, path: str, committed: bool = False) -> bool:
-        """Whether a file is evidence of this ticket, or its baseline; `committed`: by what the commit alone says."""
+        """Whether a file is evidence or a baseline of this ticket; with `committed`, going by the commit alone."""
         return below(path, self.baseline) or (below(path, self.root) and self.in_run(path, committed))
 
     def left_out(self, path: str) -> bool:
-        """Whether a file that is not tracked is none of the application's."""
+        """Whether an untracked file does not belong to the application."""
         of_other_ticket = below(path, LAYOUT) and path.count("/") > LAYOUT.count("/") + 1
         return self.holds(path) or (of_other_ticket and not below(path, self.root))
 
@@ -47,7 +47,7 @@ class Evidence:
             name, parent = parts[end - 1], "/".join(parts[: end - 1])
             if name == LOCK or name.startswith(DRAFT) or self.is_run("/".join(parts[:end]), committed):
                 return True
-            run, dot, _ = name.partition(".")  # what stands beside a run: its sign-off, say
+            run, dot, _ = name.partition(".")  # a file beside a run, for example its sign-off
             if dot and end == len(parts) and self.is_run(os.path.join(parent, run), committed):
                 return True
         return False

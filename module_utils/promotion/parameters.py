@@ -1,4 +1,4 @@
-"""What the module is handed: the argument specification, its types, and what is wrong with it beyond types."""
+"""The module's parameters: the argument specification, their types, and checks beyond types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
-# Of a gate's identity; the program in identity.py tells them.
+# The parts of a gate's identity; the program in identity.py reports them.
 PARTS = ("machine", "checkout", "profile", "env_file", "config_dir")
 Words = Union[str, Sequence[str]]  # a string is split as a shell would
 
@@ -36,7 +36,7 @@ class CommandSpec:
 
 @dataclass(frozen=True)
 class ArtifactSpec:
-    """One folder or file to bring back."""
+    """One directory or file to bring back."""
 
     source: str
     to: str
@@ -47,7 +47,7 @@ class ArtifactSpec:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What may hold secrets: variables for every command, and values that are only to be masked."""
+    """What may contain secrets: variables for every command, and values that are only to be masked."""
 
     environment: Mapping[str, object]
     known: Sequence[str]
@@ -55,7 +55,7 @@ class Secrets:
 
 @dataclass(frozen=True)
 class IdentitySpec:
-    """Which parts of its identity a gate has, and what telling them needs."""
+    """Which parts of its identity a gate has, and what is needed to determine them."""
 
     file: str
     parts: Sequence[str]
@@ -70,7 +70,7 @@ class IdentitySpec:
 
 @dataclass(frozen=True)
 class Parameters:
-    """All of it."""
+    """All parameters of the module."""
 
     gate: str
     event: str
@@ -88,7 +88,7 @@ class Parameters:
 
 
 def parameters(given: Mapping[str, Any]) -> Parameters:
-    """The parameters as Ansible checked them."""
+    """The parameters that Ansible has checked, as typed values."""
     artifacts = [
         ArtifactSpec(spec["from"], spec["to"], spec["max_files"], spec["max_bytes"], spec["max_file_bytes"])
         for spec in given["artifacts"] or ()
@@ -111,10 +111,10 @@ def parameters(given: Mapping[str, Any]) -> Parameters:
 
 
 def secrets(text: str | None) -> Secrets:
-    """The parameter `secrets`. Raises ValueError for a text that is not base64 of such a JSON object.
+    """The parameter `secrets`. Raises ValueError for a string that is not base64 of such a JSON object.
 
-    It is one string because Ansible replaces every leaf of a no_log dictionary or list, `1` or an exit status too,
-    wherever it stands in what the module returns.
+    It is one string because Ansible would replace every leaf of a no_log dictionary or list, even `1` or an exit
+    status, wherever it occurs in what the module returns.
     """
     given = json.loads(base64.b64decode(text or "e30=", validate=True))
     environment, known = given.get("environment", {}), given.get("known", [])
@@ -129,7 +129,7 @@ def words(command: Words | None) -> list[str]:
 
 
 def batches(commands: Sequence[CommandSpec]) -> list[list[CommandSpec]]:
-    """Neighbours of the same group belong together; a command without a group stands alone."""
+    """Consecutive commands of the same group form a batch; a command without a group is a batch by itself."""
     found: list[list[CommandSpec]] = []
     for spec in commands:
         if found and spec.group and found[-1][0].group == spec.group:
@@ -140,7 +140,7 @@ def batches(commands: Sequence[CommandSpec]) -> list[list[CommandSpec]]:
 
 
 def problem_of(params: Mapping[str, Any]) -> str | None:
-    """What is wrong with the parameters, beyond their types, or None."""
+    """What is wrong with the parameters apart from their types, or None."""
     for number, spec in enumerate(params["commands"]):
         where = f"commands[{number}] ({spec['id']})"
         if not isinstance(spec["run"], (str, list)) or not spec["run"]:

@@ -1,4 +1,4 @@
-"""The processes of this machine as Linux shows them, and signals to them."""
+"""The processes of this machine, as Linux lists them, and signals to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Table = Mapping[int, "tuple[int, str]"]  # pid -> (parent, state)
 
 
 def prctl(option: int, value: int) -> None:
-    """Sets a Linux process option; elsewhere the process group is all there is."""
+    """Sets a Linux process option; on other systems there is only the process group."""
     try:
         import ctypes
 
@@ -23,7 +23,7 @@ def prctl(option: int, value: int) -> None:
 
 
 def process_table() -> Table:
-    """Every process, from /proc; empty where there is none."""
+    """Every process, from /proc; empty where there is no /proc."""
     table = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
         if name.isdigit():
@@ -37,7 +37,7 @@ def process_table() -> Table:
 
 
 def is_childless(pid: int) -> bool:
-    """Whether a process of one thread has no children, not even dead ones; False where the kernel has no such list."""
+    """Whether a single-threaded process has no children, not even zombies; False if the kernel does not list them."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as stream:
             return not stream.read(1)
@@ -60,7 +60,7 @@ def descendants(root: int, table: Table) -> set[int]:
 
 
 def send(number: int, pids: Iterable[int], group: int | None = None) -> None:
-    """Sends a signal to processes and to a group; those that have gone do not matter."""
+    """Sends a signal to processes and to a group; those that are already gone do not matter."""
     if group:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)

@@ -1,8 +1,8 @@
-"""Commands while they run: their pipes, their time limits, and the end of everything that they started.
+"""Commands while they run: their pipes, their time limits, and the termination of everything that they started.
 
-Nothing tells a program on the target that the connection was cut or the controller's process was killed, except that
-nobody holds the other end of its standard output any more. So that is looked at, and then everything is ended: the
-next run must not measure the leftovers of this one.
+The only sign on the target that the connection was cut or the controller's process was killed is that the other end of
+standard output is closed. This is checked for, and everything is terminated then: the next run must not measure the
+leftovers of this one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .text import Capture
 
 GRACE_SECONDS = 2.0  # between TERM and KILL
 PIPE_SECONDS = 1.0  # how long a child may hold the pipe after its parent has exited
-SETTLE_SECONDS = 0.3  # how long short-lived rests of a command may take to go by themselves
+SETTLE_SECONDS = 0.3  # how long short-lived leftovers of a command may take to exit by themselves
 TICK_SECONDS = 0.02
 
 SUPERVISORS: set[int] = set()
-ALLOWED: set[int] = set()  # what may run: children from before the first command, daemons that may stay
+ALLOWED: set[int] = set()  # what may run: children from before the first command, daemons that may remain
 
 
 class Running:
-    """One command that was started, from here to its end: run, drain the pipe, settle, TERM, KILL, over."""
+    """One command from its start to its end, in phases: run, drain the pipe, settle, TERM, KILL, over."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Running:
             os.set_blocking(descriptor, False)
 
     def read(self, descriptor: int) -> None:
-        """Takes what is in a pipe; at its end the pipe is closed."""
+        """Reads what is in a pipe; at end of file the pipe is closed."""
         try:
             data = os.read(descriptor, 1 << 18)
         except BlockingIOError:
@@ -103,7 +103,7 @@ class Running:
         self.phase, self.until = phase, time.monotonic_ns() + int(seconds * 1e9)
 
     def step(self) -> None:
-        """Goes on from phase to phase as far as it can without waiting."""
+        """Proceeds from phase to phase as far as possible without waiting."""
         steps = {
             "run": self.step_run,
             "drain": self.step_drain,
@@ -143,7 +143,7 @@ class Running:
             self.go("kill", KILL_SECONDS)
 
     def step_kill(self, late: bool) -> None:
-        """Again and again: a process may fork while it is ended."""
+        """Kills repeatedly: a process may fork while it is being killed."""
         if late or self.gone():
             self.go("over", 0)
         else:
@@ -157,13 +157,13 @@ class Running:
         self.go("term", GRACE_SECONDS)
 
     def group(self) -> int | None:
-        """The command's process group; once the command was collected its number may belong to somebody else."""
+        """The command's process group; once the command has been reaped, its number may belong to another process."""
         return self.pid if self.ended is None and not self.lost else None
 
     def family(self) -> set[int]:
-        """What the command has running. A supervisor that was killed has left its children to us."""
+        """The processes that the command has running. The children of a killed supervisor have become ours."""
         if not self.lost and is_childless(self.supervisor):
-            return set()  # as nearly always; the table has every process of the machine
+            return set()  # nearly always so, and it saves reading every process of the machine
         table = process_table()
         if not table:
             return {self.pid} if self.pid and self.ended is None else set()
@@ -174,8 +174,8 @@ class Running:
         return {pid for pid in ours if table[pid][1] != "Z"}.union(*(descendants(pid, table) for pid in ours))
 
     def finish(self) -> None:
-        """Ends the supervisor; a daemon that may stay goes on without it."""
-        for _ in range(16):  # what is still in the pipe; a daemon that stays may go on writing
+        """Kills the supervisor; a daemon that may remain goes on without it."""
+        for _ in range(16):  # what is still in the pipe; a remaining daemon may go on writing
             if self.output in self.pipes:
                 self.read(self.output)
         if not self.kill_leftovers and not self.lost:
@@ -189,7 +189,7 @@ class Running:
             os.waitpid(self.supervisor, 0)
 
     def exit_and_signal(self) -> tuple[int | None, int | None]:
-        """One of them is None; both are for a command whose end nobody saw."""
+        """(exit status, signal). One of them is None; both are if the command's end was not seen."""
         if self.problem is not None:
             return self.exit_status, None
         if self.status is None:
@@ -199,7 +199,7 @@ class Running:
         return os.WEXITSTATUS(self.status), None
 
     def why_not_run(self) -> str | None:
-        """A reason why the exit status says nothing, or None."""
+        """Why the exit status means nothing, or None."""
         if self.problem is not None and self.exit_status is None:
             return self.problem
         if self.lost:
@@ -222,7 +222,7 @@ def start(
 
 
 def collect_orphans(table: Table) -> None:
-    """Zombies that came to us from a supervisor that was killed."""
+    """Reaps zombies that a killed supervisor has left to this process."""
     for pid, (parent, state) in table.items():
         if parent == os.getpid() and state == "Z" and pid not in SUPERVISORS:
             with contextlib.suppress(ChildProcessError):
@@ -230,16 +230,16 @@ def collect_orphans(table: Table) -> None:
 
 
 def nobody_listens() -> bool:
-    """Whether the other end of standard output is closed: there is nobody to give the result to."""
+    """Whether the other end of standard output is closed, so that there is nobody to return the result to."""
     poll = select.poll()
     poll.register(1, 0)  # 0: the kernel reports the end of a pipe or socket without being asked
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def run_together(commands: Sequence[Running]) -> None:
-    """Waits for commands that run side by side, within their limits, and ends what they must not leave behind.
+    """Waits for commands that run side by side, within their limits, and kills what they must not leave behind.
 
-    Once nobody listens, ends the commands at once, and then this process.
+    If nobody listens any longer, it kills the commands at once and then exits.
     """
     with selectors.DefaultSelector() as selector:
         for command in commands:
@@ -259,4 +259,4 @@ def run_together(commands: Sequence[Running]) -> None:
     for command in commands:
         command.finish()
     if nobody_listens():
-        sys.exit(1)  # as on TERM: the scratch folder is removed on the way
+        sys.exit(1)  # as on TERM; this also removes the scratch directory

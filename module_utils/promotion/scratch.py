@@ -1,4 +1,4 @@
-"""The private folder of one trip on the target: made, filled with the scripts that came along, and removed."""
+"""The private directory of one trip on the target: created, filled with the scripts that were sent, and removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from . import checkout, identity, own
 
-# The program of that name: identity.py of this package, whose files lie beside it.
+# Runs identity.py of this package, whose files are beside it.
 LAUNCHER = """import os, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -22,9 +22,9 @@ sys.exit(main())
 
 
 def make_scratch() -> str:
-    """A private folder where programs put temporary files; in the home folder if nothing can be run there.
+    """A private directory where programs put temporary files; in the home directory if nothing can be executed there.
 
-    Python itself would quietly take /var/tmp for a /tmp that is full; a gate has to see that.
+    Python itself would quietly use /var/tmp if /tmp is full; a gate has to notice that.
     """
     base = os.environ.get("TMPDIR") or "/tmp"
     usable = os.access(base, os.W_OK | os.X_OK) and not os.statvfs(base).f_flag & os.ST_NOEXEC
@@ -32,7 +32,7 @@ def make_scratch() -> str:
 
 
 def write_scripts(scripts: Mapping[str, object], scratch: str) -> None:
-    """The scripts that came with the commands, executable for us alone."""
+    """Writes the scripts that came with the commands, executable for this user only."""
     folder = os.path.join(scratch, "bin")
     os.mkdir(folder, 0o700)
     for name, text in scripts.items():
@@ -43,7 +43,7 @@ def write_scripts(scripts: Mapping[str, object], scratch: str) -> None:
 
 
 def write_identity(scratch: str) -> None:
-    """The identity program; it is run with -I, so that no file of the checkout is taken for a module."""
+    """Writes the identity program. It is run with -I, so that no file of the checkout is imported as a module."""
     folder = os.path.join(scratch, "bin")
     os.mkdir(os.path.join(folder, "promotion"), 0o700)
     texts = {"identity.py": LAUNCHER, "promotion/__init__.py": ""}
@@ -55,7 +55,7 @@ def write_identity(scratch: str) -> None:
 
 
 def remove(scratch: str) -> None:
-    """Removes the scratch folder, also what a command made read-only in it or deeper than Python can follow."""
+    """Removes the scratch directory, even what a command made read-only in it or nested too deep for Python."""
     with contextlib.suppress(OSError, RecursionError):
         shutil.rmtree(scratch)
         return

@@ -1,9 +1,9 @@
-"""The small process that stands between the module and a command.
+"""The small process between the module and a command.
 
 The module starts a supervisor for each command, and the supervisor starts the command. The supervisor is a "child
 subreaper": whatever the command leaves behind, however it detached itself, becomes the supervisor's child. So the
-descendants of a supervisor are exactly what its command started, and they can be found and ended. The module only reads
-pipes, looks at the clock and sends signals; if a command kills its supervisor, it notices.
+descendants of a supervisor are exactly what its command started, and they can be found and killed. The module only
+reads pipes, looks at the clock and sends signals; if a command kills its supervisor, the module notices.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any, NoReturn
 
 from .processes import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, descendants, prctl, process_table, send
 
-KILL_SECONDS = 3.0  # a process that KILL does not end within this is stuck in the kernel
+KILL_SECONDS = 3.0  # a process that survives KILL for longer is stuck in the kernel
 
 
 def supervise(
     argv: Sequence[str], directory: str, environment: Mapping[str, str], output: int, report: int
 ) -> NoReturn:
-    """The supervisor's whole life: starts the command, reports how it went, and waits to be ended."""
+    """The whole supervisor: starts the command, reports how it went, and waits to be killed."""
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: end_own_family())
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # nothing stays behind when the module is killed
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # nothing is left behind when the module is killed
         started = time.monotonic_ns()
         try:
             child = subprocess.Popen(
@@ -53,7 +53,7 @@ def supervise(
 
 
 def wait_for(pid: int, report: int) -> NoReturn:
-    """Reports the end of the command, then collects what it left until this process is killed."""
+    """Reports the end of the command, then reaps what it left until this process is killed."""
     while True:
         try:
             ended, status = os.waitpid(-1, 0)
@@ -65,12 +65,12 @@ def wait_for(pid: int, report: int) -> NoReturn:
 
 
 def tell(report: int, message: Mapping[str, Any]) -> None:
-    """One line of JSON to the module."""
+    """Sends one line of JSON to the module."""
     os.write(report, json.dumps(message).encode() + b"\n")
 
 
 def end_own_family() -> NoReturn:
-    """Again and again: a process may fork while it is ended, and its child comes to us."""
+    """Kills repeatedly: a process may fork while it is being killed, and its child becomes ours."""
     until = time.monotonic() + KILL_SECONDS
     while time.monotonic() < until:
         family = descendants(os.getpid(), process_table())
@@ -81,7 +81,7 @@ def end_own_family() -> NoReturn:
 
 
 def why_not_started(error: OSError | ValueError, argv: Sequence[str], directory: str) -> tuple[int | None, str]:
-    """(exit status or None, sentence): as a shell reports a command that cannot be started; None: no folder."""
+    """(exit status, message) as a shell reports a command that it cannot start; the status is None if cwd fails."""
     if not isinstance(error, OSError):  # a NUL byte in a word
         return None, str(error)
     reason = error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Bytes that a command printed as text: decoded without loss, bounded, redacted before anything is cut."""
+"""The bytes that a command printed, as text: decoded without loss, bounded, and redacted before anything is cut."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CUT_CHARACTERS = 4096  # longer than any secret
 
 
 def decoded(data: bytes, encoding: str = "utf-8") -> tuple[str, str]:
-    """Bytes as text and the name of the encoding; bytes that are not UTF-8 are escaped without loss."""
+    """(text, encoding). Bytes that are not UTF-8 are escaped without loss."""
     if encoding == "utf-8":
         with contextlib.suppress(UnicodeDecodeError):
             return data.decode("utf-8"), "utf-8"
@@ -18,7 +18,7 @@ def decoded(data: bytes, encoding: str = "utf-8") -> tuple[str, str]:
 
 
 def plain(text: object) -> str:
-    """Text that can be sent as JSON: what the file system gave as undecodable bytes stands as \\xNN."""
+    """Text that can be sent as JSON: undecodable bytes from the file system become \\xNN."""
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -35,8 +35,8 @@ def without_broken_edges(data: bytes, at_start: bool, at_end: bool) -> bytes:
     return data
 
 
-# Text is redacted before it is cut: half a secret would not be recognised as one. What a cut leaves at the very edge of
-# the buffer may still be such a half, so a piece longer than any secret goes, up to the end of its line.
+# Text is redacted before it is cut: half a secret would not be recognised. The edge of the buffer may still have such a
+# half, so a piece longer than any secret is dropped there, up to the end of its line.
 
 
 def before_cut(text: str) -> str:
@@ -53,7 +53,7 @@ def after_cut(text: str) -> str:
 
 
 class Capture:
-    """Keeps head and tail of a stream in bounded memory."""
+    """Keeps the head and the tail of a stream in bounded memory."""
 
     def __init__(self, limit: int) -> None:
         self.half = max(limit // 2, 1)
@@ -71,13 +71,13 @@ class Capture:
             del self.tail[: -self.half]
 
     def result(self) -> tuple[bytes, bytes | None]:
-        """(all, None), or (head, tail) with something left out between them."""
+        """(everything, None), or (head, tail) with something left out between them."""
         if self.total <= 2 * self.half:
             return bytes(self.head + self.tail), None
         return bytes(self.head), bytes(self.tail[-self.half :])
 
     def shown(self, redactor: Redactor) -> tuple[str, str, bool]:
-        """(text, encoding, truncated): redacted; a cut is marked in the middle."""
+        """(text, encoding, truncated). The text is redacted; a cut in the middle is marked."""
         head_bytes, tail_bytes = self.result()
         if tail_bytes is None:
             text, encoding = decoded(head_bytes)

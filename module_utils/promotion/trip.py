@@ -1,4 +1,4 @@
-"""One trip: a gate's commands in order, or side by side, and what they left, as plain data without secrets."""
+"""One trip: runs a gate's commands, in order or side by side, and returns the results as plain data without secrets."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ Result = dict[str, Any]
 
 
 class Unusable(Exception):
-    """Nothing can be run on this host; the text says what it lacks."""
+    """Nothing can be run on this host; the message says what is missing."""
 
 
 class Trip:
-    """Runs the commands of one call; what stands in `results` and `evidence()` is redacted."""
+    """Runs the commands of one trip; `results` and `evidence()` are redacted."""
 
     def __init__(self, params: Parameters, scratch: str, check_mode: bool) -> None:
         self.params, self.scratch, self.check_mode = params, scratch, check_mode
@@ -51,7 +51,7 @@ class Trip:
         self.printed: dict[str, str] = {}
         self.silent = dict(params.silent)
         own, added = dict(os.environ), {"LC_ALL": utf8_locale(), "PROMOTION_SCRATCH": scratch}
-        added["GIT_OPTIONAL_LOCKS"] = "0"  # git takes no lock in somebody's checkout to look at it
+        added["GIT_OPTIONAL_LOCKS"] = "0"  # git takes no lock in somebody's checkout just to look at it
         found, self.env_file = self.read_env({**own, **added})
         known = {**own, **added, **found}
         named = {**params.environment, **params.secrets.environment}
@@ -76,7 +76,7 @@ class Trip:
         return found, {"path": path, "error": error, "names": sorted(found)}
 
     def learn(self, environment: Mapping[str, str]) -> None:
-        """Masks the secrets of the files, too, that programs find with this environment."""
+        """Also masks the secrets in the files that programs find with this environment."""
         config_dir = ""
         with contextlib.suppress(NotRun):
             config_dir = self.around.fill(self.params.identity.config_dir or "") if self.params.identity else ""
@@ -85,7 +85,7 @@ class Trip:
         self.redactor = Redactor(self.known_secrets)
 
     def require_checkout(self) -> None:
-        """Raises Unusable where no gate could run its commands: without the checkout or the environment file."""
+        """Raises Unusable if no gate could run its commands: without the checkout or the environment file."""
         directory = self.around.fill(self.params.chdir or "/")
         if not os.path.isdir(directory):
             raise Unusable(f"the application is not checked out: there is no folder {directory}")
@@ -93,7 +93,7 @@ class Trip:
             raise Unusable(f"the environment file {self.env_file['path']}: {self.env_file['error']}")
 
     def require_repository(self) -> None:
-        """Raises Unusable where the folder is not a checkout at all; that Git refuses one is what a check says."""
+        """Raises Unusable if the directory is not a checkout at all; a checkout that Git refuses is left to a check."""
         rows = self.printed.get("identity", "").splitlines()
         why = next((row.partition(": ")[2] for row in rows if row.startswith("checkout_error: ")), "")
         if "not a git repository" in why or "is not the top level" in why:
@@ -130,7 +130,7 @@ class Trip:
         return [first, *self.params.commands, *last]
 
     def identity_command(self, name: str, told: IdentitySpec) -> CommandSpec:
-        """The identity program as a command; what the environment file does not set is left out, and it says so."""
+        """The identity program as a command. An option that needs an unset variable is left out; it reports that."""
         options = {
             "target-branch": told.target_branch,
             "revision": told.revision,
@@ -149,7 +149,7 @@ class Trip:
         return CommandSpec(id=name, file=told.file, run=run, limit_seconds=told.limit_seconds)
 
     def start(self, spec: CommandSpec, result: Result) -> Running:
-        """Starts a command and notes what is started; raises NotRun with the reason if it cannot be."""
+        """Starts a command and records what is started. Raises NotRun with the reason if it cannot be started."""
         if self.check_mode:
             raise NotRun("check mode")
         if spec.needs_env_file and self.env_file and self.env_file["error"]:
@@ -172,7 +172,7 @@ class Trip:
         return start(argv, directory, env, spec.limit_seconds, spec.kill_leftovers, limit)
 
     def added_to(self, spec: CommandSpec, env: Mapping[str, str]) -> list[str]:
-        """The names of the variables that a command is given beyond the target's own and those of the env file."""
+        """The names of the variables that a command gets in addition to the target's own and those of the env file."""
         plain_ones = {**self.around.own, **({} if spec.as_by_hand else self.around.file)}
         return sorted(name for name, value in env.items() if plain_ones.get(name) != value)
 
@@ -212,7 +212,7 @@ class Trip:
         }
 
     def outcome(self, command: Running) -> Result:
-        """What a command that was started has to show."""
+        """The result of a command that was started."""
         before = Counter(self.redactor.masks)
         if command.problem and command.exit_status is not None:
             command.capture.add(os.fsencode(command.problem + "\n"))
@@ -235,7 +235,7 @@ class Trip:
         }
 
     def evidence(self) -> Result:
-        """The whole trip as plain data, after a last look at it."""
+        """The whole trip as plain data, after a last scan for secrets."""
         return withhold(self.collected(), self.redactor.remains)
 
     def collected(self) -> Result:
@@ -260,7 +260,7 @@ class Trip:
         }
 
     def artifact(self, spec: ArtifactSpec) -> Result:
-        """One folder or file, without secrets."""
+        """One directory or file, without secrets."""
         try:
             chdir = self.around.fill(self.params.chdir or "/")
             source = os.path.join(chdir, self.around.fill(spec.source))
@@ -272,8 +272,8 @@ class Trip:
 def make_trip(params: Parameters, check_mode: bool) -> Result:
     """The whole trip as plain data.
 
-    Raises NotRun for a placeholder of `environment` that is not set, and Unusable for a probe of a host that lacks what
-    every gate needs.
+    Raises NotRun for a placeholder of `environment` that is not set, and Unusable for a probe of a host that does not
+    have what every gate needs.
     """
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     ALLOWED.update(pid for pid, (parent, _) in process_table().items() if parent == os.getpid())

@@ -1,4 +1,4 @@
-"""The last look at what goes back: what still shows a known value is withheld, and the evidence says so."""
+"""The last scan of what is returned: whatever still contains a known secret is withheld, and the evidence says so."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ RULE = "known value"
 
 
 def withhold(evidence: dict[str, Any], remains: Callable[[str], bool]) -> dict[str, Any]:
-    """The evidence without any text that still shows a known value.
+    """The evidence without any text that still contains a known secret.
 
-    A command or a file that had one names the rule and the digest of what stood there; so nobody judges what is left.
+    A command or a file that had one has the rule and the digest of the original instead, so that the rest of it is not
+    judged.
     """
     commands = [_marked(command, "output", remains) for command in evidence["commands"]]
     artifacts = [
