@@ -39,7 +39,7 @@ from promotion_gate.run.orphans import end_with_killed_children, tie_children_to
 from promotion_gate.run.roles import name_mistakes
 from promotion_gate.run.watching import decides, planned, tell
 
-# In each of its runs; no task of ours has them.
+# Ansible has these in each run; no task of ours does.
 _SKIPPED_BY_MOLECULE = ("molecule-notest", "notest")
 
 
@@ -53,10 +53,10 @@ class CallbackModule(CallbackBase):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._following = Following(self._lost)
-        self._known: set[str] = set()  # secret values that tasks were handed
+        self._known: set[str] = set()  # secret values that tasks were given
         self._redactor = Redactor()
         self._mask_what_is_shown()
-        # It lies beside the collection's playbooks; where callbacks_enabled names it as well, one of the two records.
+        # It is beside the collection's playbooks; if callbacks_enabled names it as well, only one of the two records.
         self.disabled = not claim()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -86,7 +86,7 @@ class CallbackModule(CallbackBase):
         self._guarded(lambda: self._event("unreachable", result))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        # Ansible turns an exception into a warning and goes on to exit 0; SystemExit sets the status.
+        # Ansible turns an exception into a warning and still exits 0; SystemExit sets the status.
         try:
             end = self._following.end()
             if end is None:
@@ -100,7 +100,7 @@ class CallbackModule(CallbackBase):
             raise SystemExit(2)
 
     def _stop_on(self, sentences: list[str]) -> None:
-        """Ends the run before anything was done in it; an exception would only be a warning."""
+        """Stops the run before it has done anything; an exception would only be a warning."""
         for sentence in sentences:
             self._display.display(f"HOLD: {visible(sentence)}", color=C.COLOR_ERROR)
         if sentences:
@@ -132,7 +132,7 @@ class CallbackModule(CallbackBase):
             self._redactor = Redactor(self._known)
 
     def _mask_what_is_shown(self) -> None:
-        """On the terminal and in Ansible's log: results from -v on, options of the command line from -vvvv on."""
+        """On the terminal and in Ansible's log: results with -v, options of the command line with -vvvv."""
         show = self._display.display
         self._display.display = lambda msg, *args, **kwargs: show(self._redactor.text(str(msg)), *args, **kwargs)
 
@@ -151,7 +151,7 @@ class CallbackModule(CallbackBase):
             self._following.event(kind, _gate_of(result.task), host, result.task_name, failure_text(result.result))
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        """Ansible turns an exception in a callback into a warning; here it stands against the decision."""
+        """Ansible turns an exception in a callback into a warning; here it counts against the decision."""
         try:
             action()
         except Exception as error:
@@ -185,17 +185,17 @@ def _dropped_words() -> list[str]:
         try:
             found.append(stray_words(entry, split_args(entry)))
         except AnsibleParserError:
-            continue  # Ansible has said so
+            continue  # Ansible has already reported it
     return [sentence for sentence in found if sentence]
 
 
 def _replaced_checks(extra_vars: Mapping[str, Any]) -> list[str]:
-    """The variables of -e that would replace what roles/gate_common asks, and checks all others with."""
+    """The variables of -e that would replace the request of roles/gate_common, which all others are checked with."""
     return name_mistakes((name for name in extra_vars if re.match("(?:__)?gate_common_", name)), ())
 
 
 def _of_no_use() -> list[str]:
-    """Options that would keep the gate from deciding, or that do not do what they are meant to."""
+    """Options that would prevent a decision, or that would not have the intended effect."""
     options = context.CLIARGS
     tags = [tag for tag in options.get("tags") or () if tag != "all"]
     skipped = [tag for tag in options.get("skip_tags") or () if tag not in _SKIPPED_BY_MOLECULE]
@@ -210,19 +210,19 @@ def _of_no_use() -> list[str]:
 
 
 def _is_probe(task: Any) -> bool:
-    """Whether a task asks a host what it is before anything runs there."""
+    """Whether a task probes a host before anything runs there."""
     return task.args.get("event") == "probe" and bool(task.args.get("identity"))
 
 
 def _playbook(named: Sequence[str]) -> str:
-    """The playbook that a re-run names: promotion-gate.yml, in its own folder, or what was named instead of it."""
+    """The playbook that a re-run names: promotion-gate.yml, in its own directory, or what was named instead."""
     if len(named) != 1 or Path(named[0]).name == "promotion-gate.yml":
         return "promotion-gate.yml"
     return str(Path(named[0]).resolve()) if Path(named[0]).is_file() else named[0]
 
 
 def _run_options() -> dict[str, Any]:
-    """How ansible-playbook was called, as far as it explains why a gate did not run."""
+    """The options of ansible-playbook that explain why a gate did not run."""
     options = context.CLIARGS
     chosen = [f"--limit {options['subset']}"] if options.get("subset") else []
     return {
@@ -236,7 +236,7 @@ def _run_options() -> dict[str, Any]:
     }
 
 
-# What a re-run needs again to reach the hosts and to read the inventory, each with what stands for "not given".
+# The options that a re-run needs to reach the hosts and to read the inventory, each with its value if not given.
 _WITH_VALUE = (
     ("--user", "remote_user", C.DEFAULT_REMOTE_USER),
     ("--private-key", "private_key_file", C.DEFAULT_PRIVATE_KEY_FILE),

@@ -1,4 +1,4 @@
-"""The view on the terminal: what the gates do, in plain lines, and nothing of Ansible's own unless -v asks for it."""
+"""The view on the terminal: what the gates do, in plain lines, and Ansible's own output only with -v."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from promotion_gate.run.watching import WATCHERS, decides, judged_so_far, last_t
 
 _COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
 _TICK_SECONDS = 1.0
-# That a run did not decide PROMOTE is what the end says, with more.
+# The ending also says that a run did not decide PROMOTE, and why.
 _VERDICT_OF, _VERDICT = "gate_decision", ("assert", "fail")
 
 
@@ -55,7 +55,7 @@ class CallbackModule(Default):
         self._bundle: Path | None = None
         self._ended = threading.Event()
 
-    # --- what the evidence callback tells ---
+    # --- calls from the evidence callback ---
 
     def opened(self, bundle: Path) -> None:
         if self._progress:
@@ -84,7 +84,7 @@ class CallbackModule(Default):
     def ended(self) -> None:
         self._bundle = None
 
-    # --- what Ansible tells ---
+    # --- calls from Ansible ---
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         if not decides(playbook) or self._display.verbosity > 0:
@@ -93,7 +93,7 @@ class CallbackModule(Default):
         self._progress = Progress(self._say, time.monotonic)
         atexit.register(self._left)
         if wanted(sys.stdout, os.environ) and not C.ANSIBLE_NOCOLOR:
-            # Ansible's own lock: whoever holds it writes, asks a person, or starts a worker.
+            # Ansible's own lock: its holder writes, prompts, or starts a worker.
             self._foot = Foot(sys.stdout, sys.stderr, self._display._lock)
         self._progress.step("checking what was set")
         WATCHERS.append(self)
@@ -116,7 +116,7 @@ class CallbackModule(Default):
         if self._progress is None:
             super().v2_runner_on_ok(result)
         elif result.task.action.rpartition(".")[2] == "debug" and result.result.get("msg"):
-            # What a task only says is for people: why a resume re-runs a gate, what became of the issue.
+            # Messages of debug tasks are for people: why a resume re-runs a gate, what happened to the issue.
             self._progress.step(str(result.result["msg"]))
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
@@ -143,14 +143,14 @@ class CallbackModule(Default):
         if self._progress and entry:
             self._progress.broken(_gate(entry, result.host), failure_text(result.result))
         elif self._progress:
-            # A sentence each for what must be corrected first; they name commands, so they are not wrapped.
-            command = "rc" in result.result  # its message, if any, is only that it failed
+            # One sentence for each thing to correct; they name commands, so they are not wrapped.
+            command = "rc" in result.result  # its message, if any, only says that it failed
             message = failure_text(result.result) if command else str(result.result.get("msg") or "no message")
             for line in message.splitlines():
                 self._say(visible(line), Tone.BAD)
 
     def _left(self) -> None:
-        """The process ends. If it was interrupted, or the evidence callback failed, the decision was not shown."""
+        """Called at exit. If the run was interrupted or the evidence callback failed, the decision was not shown."""
         self.ending()
         if self._bundle and is_sealed(self._bundle):
             self._say(f"HOLD: the decision was not shown; ask: promotion-gate check {self._bundle}", Tone.BAD)
@@ -167,7 +167,7 @@ class CallbackModule(Default):
                 self._progress.tick()
 
     def _live(self, progress: Progress) -> bool:
-        """Whether what runs stands at the foot of the terminal."""
+        """Whether the running gates are shown at the bottom of the terminal."""
         foot, rows = self._foot, progress.rows()
         return foot is not None and foot.show(lambda columns: drawn(rows, progress.elapsed, columns) if rows else [])
 
@@ -182,7 +182,7 @@ def _is_verdict(task: Any) -> bool:
 
 
 def _quiet(name: str) -> Any:
-    """A hook of the callback default that is called only where that is what is shown."""
+    """A hook of the default callback that is called only if its output is what is shown."""
     shown = getattr(Default, name)
 
     def hook(self: CallbackModule, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The filter promotion_findings: what a gate's role found when it is used alone, judged by promotion_gate.run.alone."""
+"""The filter promotion_findings: judges what a gate's role collected without a run, with promotion_gate.run.alone."""
 
 from __future__ import annotations
 

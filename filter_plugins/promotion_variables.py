@@ -1,4 +1,4 @@
-"""The filter promotion_variables: the gate's variables as hosts have them, each evaluated for itself."""
+"""The filter promotion_variables: the gate's variables of the hosts, each evaluated separately."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _OURS = re.compile(r"(?:promotion|workspace|aiida_vm|gate)_|__gate_")
 
 
 def promotion_variables(hostvars: Any, groups: Mapping[str, Any], directory: str = ".") -> dict[str, Any]:
-    """By group the variables of its first host, and those of localhost: which groups count, the checklist says.
+    """By group the variables of its first host, and those of localhost. The checklist says which groups are used.
 
-    Where the group that gets a decision per host has several, `others` are those of each further one.
+    If the group with a decision per host has several hosts, `others` has the variables of each further one.
     """
     first = {str(group): str(hosts[0]) for group, hosts in groups.items() if hosts and group not in _OF_ANSIBLE}
     of_host = {host: _variables(hostvars, host) for host in {*first.values(), "localhost"}}
@@ -38,9 +38,9 @@ def promotion_variables(hostvars: Any, groups: Mapping[str, Any], directory: str
 
 
 def _variables(hostvars: Any, host: str) -> dict[str, Any]:
-    """Values by name, and the error of each variable that cannot be evaluated: one of them does not hide the others.
+    """Values by name, and the error of each variable that cannot be evaluated, so that one does not hide the others.
 
-    `secrets` are values of all variables of the host: what a vault encrypts, and what a name or a shape gives away.
+    `secrets` are values from all variables of the host: what a vault encrypts, and what a name or a shape gives away.
     """
     values: dict[str, Any] = {}
     errors: dict[str, str] = {}
@@ -63,13 +63,13 @@ def _variables(hostvars: Any, host: str) -> dict[str, Any]:
 
 
 def _is_local(variables: Any) -> bool:
-    with suppress(AnsibleError):  # of a host that may have no part in the run
+    with suppress(AnsibleError):  # of a host that may not be part of the run
         return "ansible_connection" in variables and variables["ansible_connection"] == "local"
     return False
 
 
 def _secrets(name: str, value: Any) -> Iterator[str]:
-    """The secret values in a variable; of a template only the result may be one."""
+    """The secret values in a variable; of a template, only the result can be secret."""
     if VaultHelper.get_ciphertext(value, with_tags=False) is not None or _of_vault_file(value):
         with suppress(AnsibleError):  # of another vault, whose password this run does not have
             yield str(value)
@@ -84,7 +84,7 @@ def _secrets(name: str, value: Any) -> Iterator[str]:
 
 
 def _of_vault_file(value: Any) -> bool:
-    """Whether a string, number or date was read from a file that is encrypted as a whole."""
+    """Whether a string, number or date comes from a file that is encrypted as a whole."""
     origin = None if isinstance(value, (Mapping, list, tuple)) else Origin.get_tag(value)
     return bool(origin and origin.path and _is_encrypted(origin.path))
 
@@ -99,7 +99,7 @@ def _is_encrypted(path: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Forces what Ansible evaluates late; an undefined variable is an exception as soon as it is looked at."""
+    """Forces the evaluation of what Ansible evaluates lazily; an undefined variable raises as soon as it is used."""
     if isinstance(value, Undefined):
         str(value)
     if isinstance(value, Mapping):

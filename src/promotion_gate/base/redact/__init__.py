@@ -1,13 +1,13 @@
 """Masks secrets in text: on the target before anything is returned, and again where it is recorded.
 
-One source, used on both sides: it runs on the target's Python 3.9 with the standard library alone (the module
-in library/ finds it as ansible.module_utils.promotion.redact).
+The same source is used on both sides: it runs on the target's Python 3.9 with only the standard library (the module in
+library/ finds it as ansible.module_utils.promotion.redact).
 
-First by value: what is known to be a secret is masked wherever it stands, however it is encoded, quoted or split
-(known.py; collect.py takes the values out of an environment). Then, for what nobody knew of, by a name that says so
-(named.py, names.py) and by the shapes of this field (shapes.py).
+First by value: a known secret is masked wherever it occurs, however it is encoded, quoted or split (known.py;
+collect.py extracts the values from an environment). Then, for secrets that are not known, by a name that indicates one
+(named.py, names.py) and by well-known shapes (shapes.py).
 
-Each rule is a function from a text to the spans that must not be seen; Redactor.text() masks their union.
+Each rule is a function from a text to the spans that must be masked; Redactor.text() masks their union.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _KNOWN = "known value"
 
 
 class Redactor:
-    """Masks secrets in texts and counts the masks it made, by rule."""
+    """Masks secrets in text and counts the masks by rule."""
 
     def __init__(self, secrets: Mapping[str, str] | Iterable[str] = ()) -> None:
-        """Take the known secret values, by variable name or just the values."""
+        """Take the known secret values, by variable name or as a plain list."""
         self.masks: Counter[str] = Counter()
         self._known = Known(secrets.values() if isinstance(secrets, Mapping) else secrets)
 
     def text(self, text: str) -> str:
         """Return the text with every secret masked; text(text(x)) == text(x)."""
-        for _ in range(8):  # a mask can complete another rule's pattern; two passes are the rule
+        for _ in range(8):  # a mask can complete another rule's pattern; two passes are usual
             masked = self._mask(text)
             if masked == text:
                 break
@@ -52,7 +52,7 @@ class Redactor:
         return text
 
     def argv(self, argv: Iterable[str]) -> list[str]:
-        """Return the words of a command with every secret masked, also where a word follows its option."""
+        """Return the words of a command with every secret masked, including a word that follows its option."""
         words = list(argv)
         with suppress(ValueError):  # a mask took a quote with it
             masked = shlex.split(self.text(shlex.join(words)))
@@ -60,11 +60,11 @@ class Redactor:
         return [self.text(word) for word in words]
 
     def remains(self, text: str) -> bool:
-        """Say whether a known value can still be read in a masked text, in whatever way nobody thought of."""
+        """Return whether a known value can still be read in a masked text, in some form that the rules do not know."""
         return self._known.remains(text)
 
     def seen(self, text: str) -> list[str]:
-        """The values in a text that a name or a shape gives away: known values for whatever else is masked."""
+        """The values in a text that a name or a shape gives away: known values for all other texts."""
         return [text[start:end] for rule in _RULES.values() for start, end in rule(text) if start < end]
 
     def _mask(self, text: str) -> str:
@@ -81,7 +81,7 @@ class Redactor:
 
 
 def _merged(spans: Iterable[tuple[Span, str]]) -> list[tuple[Span, str]]:
-    """The union of the spans, in order, touching ones as one, under the name of the first."""
+    """The union of the spans, in order; touching spans are merged and get the name of the first."""
     merged: list[tuple[Span, str]] = []
     for (start, end), rule in sorted(spans):
         if merged and start <= merged[-1][0][1] and start < end:

@@ -1,4 +1,4 @@
-"""The secret values in an environment: by the name of the variable, and out of URLs, DSNs and JSON in any of them."""
+"""The secret values in an environment: by the variable's name, and from URLs, DSNs and JSON in any variable."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .shapes import url_passwords
 
 
 def secrets_of(environment: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(variable, secret value) of these variables; a variable may hold several."""
+    """(variable, secret value) for these variables; a variable may contain several."""
     found = ((name, secret) for name, value in environment.items() for secret in secrets_in(name, value))
     return list(dict.fromkeys(found))
 
 
 def secrets_in(name: str, value: str) -> Iterator[str]:
-    """The secret values in one value. A secret's name makes the whole a secret if nothing in it is one."""
+    """The secret values in one value. If the name indicates a secret and no part is one, the whole value is."""
     text = value.strip()
     if stays(name, "=", text):
         return
@@ -43,7 +43,7 @@ def _parts(name: str, text: str) -> Iterator[str]:
 
 
 def _leaves(name: str, data: object) -> Iterator[str]:
-    """Values below secret names in JSON; the name of a list is that of its items."""
+    """Values below secret names in JSON; the name of a list applies to its items."""
     if isinstance(data, str):
         yield from secrets_in(name, data)
     elif isinstance(data, (dict, list)):
@@ -52,9 +52,9 @@ def _leaves(name: str, data: object) -> Iterator[str]:
 
 
 def secrets_that_are_names(secrets: Iterable[tuple[str, str]], names: Mapping[str, str]) -> dict[str, str]:
-    """Secret variable -> what it equals, where masking it would hide the evidence.
+    """For each secret variable whose masking would hide the evidence, the name that it equals.
 
-    `names` maps what something is called for people ("AIIDA_PROFILE", "the user") to its value.
+    `names` maps a description ("AIIDA_PROFILE", "the user") to its value.
     """
     equal: dict[str, str] = {}
     for variable, value in secrets:

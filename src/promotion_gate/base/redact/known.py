@@ -1,8 +1,8 @@
-"""Known values: found wherever they stand, however a tool encoded, quoted, split or wrapped them.
+"""Known values: found wherever they occur, however a tool encoded, quoted, split or wrapped them.
 
-A text is looked at as it stands, without what splits words (escape sequences, line wraps, borders), and with
-percent-, backslash-, HTML- and shell-quoting undone, once and twice. In each of these views a value is looked for in
-any case, and as base64 and hex. So the forms need not be listed: only what undoes them.
+A text is searched as it is, without what splits words (escape sequences, line wraps, borders), and with percent-,
+backslash-, HTML- and shell-quoting undone once and twice. In each of these views a value is searched for in any case,
+and as base64 and hex. So the forms need not be listed, only how to undo them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 Span = tuple[int, int]
 
 MIN_LENGTH = 8  # shorter values ("guest", "aiida") are ordinary words of the evidence,
-MIN_MIXED_LENGTH = 6  # but for those of letters and something else: hunter2
-_LONGEST_WORD = 10  # a secret that may be a part of other words is masked as a whole word only
+MIN_MIXED_LENGTH = 6  # except those of letters and other characters: hunter2
+_LONGEST_WORD = 10  # a secret that may be part of other words is masked only as a whole word
 
 # Escape sequences (ECMA-48), bounded. Real ones: CSI, strings such as OSC up to their end, nF (ESC ( B), two bytes.
 _REAL = (
@@ -25,7 +25,7 @@ _REAL = (
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90-\x9f\n]{0,512}(?:\x07|\x9c|\x1b\\)"
     r"|\x1b[ -/]{1,4}[0-~]|\x1b[0-OQ-WYZ\\`-~]"
 )
-# And as JSON, repr(), a shell, `cat -v` or HTML spell them. Two bytes are left out: \e7 is as well a part of a word.
+# And as JSON, repr(), a shell, `cat -v` or HTML spell them. Two bytes are left out: \e7 may be part of a word.
 _ESC = r"(?:\\u001[bB]|\\x1[bB]|\\0?33|\\[eE]|\^\[|&#(?:27|x1[bB]);)"
 _SPELLED = (
     r"(?:" + _ESC + r"\[|\\u009[bB]|\\x9[bB])[0-?]{0,64}[ -/]{0,4}[@-~]"
@@ -35,8 +35,8 @@ _SPELLED = (
 ANSI = "(?:" + _REAL + "|" + _SPELLED + ")"
 _ESCAPES = re.compile(ANSI)
 _UNSEEN = "\\x00\\u00ad\\u200b-\\u200d\\u2060\\ufeff"
-# Where a line was wrapped: blanks and one border before the end of the line, borders and blanks behind it. It begins at
-# the first blank alone, so that a text of blanks is walked through once. And what moves the cursor back, or is unseen.
+# Where a line was wrapped: blanks and one border before the end of the line, borders and blanks after it. It matches
+# only from the first blank, so that a run of blanks is scanned once. Also what moves the cursor back or is invisible.
 _WRAP = re.compile(
     r"(?:(?<![ \t])[ \t]{1,400}(?:[|│┃║][ \t]{0,80})?|(?<![ \t])[│┃║])?"
     r"(?:\\?(?:\r{0,3}\n|\r)|(?:\\r)?\\n)[ \t|│┃║>]{0,80}"
@@ -56,7 +56,7 @@ _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 
 
 def _replaced(found: re.Match[str]) -> str:
-    """What stands for a match in the next view: the character that is coded there, or nothing."""
+    """What replaces a match in the next view: the character that is encoded there, or nothing."""
     token = found.group()
     if found.re is not _CODED:
         return ""
@@ -75,7 +75,7 @@ def _replaced(found: re.Match[str]) -> str:
 
 
 class _View:
-    """A text with each match of a pattern replaced, and where each of its characters started and ended before that."""
+    """A text with each match of a pattern replaced, and where each of its characters started and ended originally."""
 
     def __init__(self, raw: str, before: _View | None = None, pattern: re.Pattern[str] = _ESCAPES) -> None:
         kept, starts, ends, done = [""], array("L"), array("L"), 0
@@ -97,11 +97,11 @@ class _View:
         return _View(self.raw, self, pattern) if pattern.search(self.raw) else self
 
     def rewritten(self, value: str) -> str:
-        """A value as this view shows it."""
+        """A value as it looks in this view."""
         return self._pattern.sub(_replaced, self._before.rewritten(value)) if self._before else value
 
     def spans(self, start: int, end: int) -> Iterator[Span]:
-        """Where start:end stands in the text itself, in pieces: what was replaced by nothing is none of them."""
+        """Where start:end is in the original text, in pieces, without what was replaced by nothing."""
         first, last = self._starts[start], self._ends[end - 1]
         one_piece = last - first == end - start
         for piece in ((first, last),) if one_piece else zip(self._starts[start:end], self._ends[start:end]):
@@ -118,11 +118,11 @@ def _views(text: str) -> Iterator[_View]:
 
 
 def _folded(text: str) -> str:
-    return text.replace("İ", "I").lower()  # the one letter whose lower case is longer
+    return text.replace("İ", "I").lower()  # the only letter whose lower case is longer
 
 
 class Known:
-    """Secret values, and where they stand in a text."""
+    """Secret values, and where they are in a text."""
 
     def __init__(self, values: Iterable[str]) -> None:
         lines = {line.strip() for value in values for line in (value, *value.splitlines())}
@@ -133,7 +133,7 @@ class Known:
         self._cores = {core for value in self._values if (core := _core(value))}
 
     def spans(self, text: str) -> Iterator[Span]:
-        """What is to be masked: each place of a value, in whatever form."""
+        """What is to be masked: each occurrence of a value, in any form."""
         views = list(_views(text)) if self._values else []
         if self._have_blanks:  # a wrap may have taken blanks, borders and continuations from the value itself
             views.append(views[0].then(_BLANKS))
@@ -149,7 +149,7 @@ class Known:
                         yield _widened(text, list(seen.spans(start, end)))
 
     def remains(self, text: str) -> bool:
-        """Whether a masked text still shows a value to somebody who reads only its letters and digits."""
+        """Whether a value is still readable in a masked text if only letters and digits are compared."""
         seen = [_letters(view.text) for view in _views(text)] if self._cores else []
         return any(core in letters or core[::-1] in letters for core in self._cores for letters in seen)
 
@@ -160,12 +160,12 @@ def _is_long_enough(value: str) -> bool:
 
 
 def _is_word(value: str) -> bool:
-    """Whether the value may well be a part of other words or numbers."""
+    """Whether the value may be part of other words or numbers."""
     return value.isdigit() or (value.isalpha() and len(value) <= _LONGEST_WORD and value[1:] == value[1:].lower())
 
 
 def _core(value: str) -> str:
-    """The letters and digits of a value; empty where they say too little."""
+    """The letters and digits of a value; empty if they are too few."""
     core = _letters(_folded(value))
     telling = len(core) >= MIN_LENGTH and not core.isdigit() and (not core.isalpha() or len(core) > _LONGEST_WORD)
     return core if telling and not _is_word(value) else ""
@@ -176,9 +176,9 @@ def _letters(text: str) -> str:
 
 
 def _forms(value: str, view: _View) -> set[str]:
-    """As it is, as a query has blanks, as SQL and YAML double a quote; and rewritten as the view was.
+    """The value as it is, with blanks as in a query, with quotes doubled as in SQL and YAML; rewritten as the view was.
 
-    A backslash at its end may have been read together with what stands behind the value, so it need not be there.
+    A backslash at its end may have been read together with what follows the value, so it is optional.
     """
     forms = {value, value.replace(" ", "+"), value.replace("'", "''"), view.rewritten(value)}
     forms |= {form.rstrip("\\") for form in forms}
@@ -193,7 +193,7 @@ def _bytes(value: str) -> bytes:
 
 
 def _base64(value: str) -> Iterator[str]:
-    """The letters of base64 that the value alone decides, wherever it begins in what was encoded."""
+    """The base64 letters that depend on the value alone, for each offset at which it may start."""
     raw = _bytes(value)
     for shift, skipped in ((0, 0), (1, 2), (2, 3)):
         form = base64.b64encode(b"\0" * shift + raw).decode()
@@ -202,7 +202,7 @@ def _base64(value: str) -> Iterator[str]:
 
 
 def _widened(text: str, spans: list[Span]) -> Span:
-    """The whole base64 word: its first and last letters hold bits of the value, too."""
+    """The whole base64 word: its first and last letters also contain bits of the value."""
     start, end = spans[0][0], spans[-1][1]
     before, after = text[max(0, start - 200) : start], text[end : end + 200]
     return start - len(before) + len(before.rstrip(_BASE64)), end + len(after) - len(after.lstrip(_BASE64))
@@ -216,7 +216,7 @@ def _places(text: str, word: str) -> Iterator[Span]:
 
 
 def _is_apart(text: str, start: int, end: int) -> bool:
-    """Whether start:end is not a part of a longer word; an option's letter before it (-p) is none, nor is it twice."""
+    """Whether start:end is not part of a longer word; an option's letter (-p) before it or a repeat is not one."""
     word = text[start:end]
     end += len(word) if text.startswith(word, end) else 0
     start -= len(word) if text.endswith(word, 0, start) else 0

@@ -1,7 +1,7 @@
 """Values by their name: NAME=value, name: value, "name": "value", --name value, `name   value`, a row of a table.
 
-From each name that says that it holds a secret one value is read: up to its closing quote, to white space, or, behind
-`name:` at the beginning of a line, to the end of the line. Then names.py and the place say whether it is one at all.
+After each name that indicates a secret one value is read: up to its closing quote, to white space, or, after `name:` at
+the beginning of a line, to the end of the line. Then names.py and the context decide whether it is a secret at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NAME = re.compile(
     r"(?:pass|pw|secret|token|cred|key|cookie|auth|jwt|dsn|conn|pat|pin|otp|sas)[A-Za-z0-9_-]*",
     re.I | re.A,
 )
-# What stands between a name and its value: a sign; the blank behind an option; the next column of a list or a table;
+# What separates a name and its value: a sign; the blank after an option; the next column of a list or a table;
 # in {"name": "DB_PASSWORD", "value": HERE}, as Kubernetes and Compose list variables, the name of the other field.
 _SIGN = re.compile(
     r"(?P<close>\\?[\"'`]?)\]?(?:" + ANSI + r")*[ \t]{0,20}(?P<sign>:=|=>|==?|:(?!:))(?:[ \t]|" + ANSI + r"){0,40}"
@@ -38,7 +38,7 @@ _VALUE_FIRST = re.compile(
 _LINE_LEAD = re.compile(r"\n[ \t>+*#|│┃-]*(?:(?:export|set|setenv|declare -x)[ \t]+)?[\"'`]?\Z")
 _SCHEME = re.compile(r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|ApiKey)[ \t]+)?", re.I)
 
-# A value in quotes on one line; and on several lines, if its quote ends the last of them.
+# A value in quotes on one line, or on several lines if its closing quote ends the last of them.
 _QUOTED = re.compile(
     r"(\\?[\"'`])(?:(?!\1)[^\\\n]|\\(?!\1)[^\n]|(?!\1)\\.)*?\1"
     r"|([\"'])(?:(?!\2)[^\n])*(?:\n(?:(?!\2)[^\n])*){1,8}\2(?=[ \t]*[,;)}\]]{0,3}[ \t]*\r?$)",
@@ -60,7 +60,7 @@ _COUNT = re.compile(r"\d{1,4}(?:[ \t/%,(].*)?")  # pass: 12, PASS=3/3, pass: 3 t
 
 
 def named_values(text: str) -> Iterator[Span]:
-    """What stands behind a name that says that it holds a secret."""
+    """The values after names that indicate a secret."""
     done = 0
     for found in _NAME.finditer(text):
         start, end = found.span()
@@ -118,7 +118,7 @@ def _value_of(text: str, name: str, start: int, end: int) -> Span | None:
 
 
 def _value_at(text: str, at: int, to_line_end: bool) -> Span:
-    """The value that begins there, without the quotes around it and what closes something behind it."""
+    """The value that begins there, without the quotes around it and closing brackets after it."""
     quoted = _QUOTED.match(text, at)
     pieces = _PIECES.match(text, quoted.end() if quoted else at)
     end = pieces.end() if pieces else at

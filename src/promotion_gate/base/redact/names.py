@@ -1,4 +1,4 @@
-"""Names that say that their value is a secret, and values that are none although their name says so."""
+"""Names that indicate that their value is a secret, and values that are not secrets although their name suggests it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 MASK = "***"
 
-# A name holds a secret when one of its words is or ends in one of these ...
+# A name indicates a secret if one of its words is or ends in one of these ...
 _SECRET = re.compile(
     r"(?:passwords?|passwds?|passphrases?|passcodes?|secrets?|token|credentials?)(?=_|\d|$)"
     r"|_(?:pass|pwd|pw|creds?|jwt)(?=_|\d|$)|^(?:pass|pw|creds?|jwt)$"
@@ -17,11 +17,11 @@ _SECRET = re.compile(
     r"|(?:^|_)(?:db|ssh|user|root|admin|my|mysql|pg|mail|smtp|ldap|bind|redis|mq|rabbit|rabbitmq|proxy|sudo|login|key|"
     r"store)(?:pass|pwd|pw)$"
 )
-# ... or, in an environment, when it ends in one of these.
+# ... or, in an environment, if it ends in one of these.
 _OF_ENVIRONMENT = re.compile(r"(?:^|_)(?:dsn|conn|conn(?:ection)?_?str(?:ing)?|auth|pat|pin|otp|sas)(?:_?\d+)?$")
-# Whatever else ends in _key, too: nobody can list the services that have one ...
+# Anything else that ends in _key as well, because nobody can list the services that have one ...
 _SOME_KEY = re.compile(r"[a-z0-9]_key(?:_?\d+|_b64|_base64|_hex)?$")
-# ... but for keys that are public, and for those of tables, caches and messages.
+# ... except keys that are public, and those of tables, caches and messages.
 _ORDINARY_KEY = re.compile(
     r"(?:^|_)(?:public|pub|publishable|host|authorized|gpg|pgp|primary|foreign|unique|sort|partition|cache|idempotency|"
     r"dedup|deduplication|routing|binding|row|column|lookup|object|natural|surrogate|composite|candidate|group|parent|"
@@ -33,7 +33,7 @@ _NEUTRAL = re.compile(
     r"_(?:file|path|dir|name|url|uri|type|count|length|len|limit|ttl|policy|enabled|required|age|expiry|expires|"
     r"expires_in|timeout|prompt|stdin|fd|command|min|max|fingerprint|algorithms?)$|^_*no_"
 )
-# In a *_KEY, *_CREDENTIALS or *_COOKIE: where the secret lies, and what the world may know of a key.
+# In a *_KEY, *_CREDENTIALS or *_COOKIE: where the secret is stored, and the public parts of a key.
 _OF_A_KEY = re.compile(r"(?:key|credentials?|creds?|cookie)$")
 _PUBLIC = re.compile(
     r"(?:~|\.{1,2}|\$\{?\w+\}?)(?:/[\w.@+-]{1,60})+/?"  # ~/.ssh/id_ed25519
@@ -43,14 +43,14 @@ _PUBLIC = re.compile(
     r"|SHA256:[A-Za-z0-9+/]{43}=?|(?:MD5:)?(?:[0-9a-f]{2}:){15}[0-9a-f]{2}"
 )
 _NO_VALUE = frozenset({"", MASK, "null", "none", "true", "false", "~", "{", "[", "{}", "[]"})
-# test_password: PASSED [ 10%] - how a check of that name went.
+# test_password: PASSED [ 10%] - the result of a check with that name.
 _RESULT = re.compile(
     r"[^\w\n]{0,3}(?:pass|passed|fail|failed|failure|ok|errors?|skip|skipped|x?passed|x?failed|xpass|xfail|success|"
     r"succeeded|up|down|warn|warning|done|missing|unset|valid|invalid|expired|unknown|yes|no|on|off|enabled|disabled|n/a)"
     r"[\]).!]?(?:[ \t]{0,80}(?:\[[ \d]{0,4}%\]|\(?(?:in )?\d{1,9}(?:\.\d{1,9})?[ ]?(?:ms|s)\)?))?",
     re.I,
 )
-# access_token: string, required - what a contract or a form says of a field, and who owns it.
+# access_token: string, required - what a contract or a form says about a field, and who owns it.
 _WORDS = re.compile(r"[A-Za-z'`.,;()/-]+(?:[ \t]+[A-Za-z'`.,;()/-]+)+")
 _DESCRIBED = re.compile(
     r"(?:string|str|text|int(?:eger)?|number|float|bool(?:ean)?|uuid|object|array|bytes|timestamp)(?:\[\])?\??"
@@ -73,9 +73,9 @@ def snake(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str, in_environment: bool = True) -> bool:
-    """Say whether a variable, option or key of this name holds a secret: DB_PASSWORD, apiKey, --auth-token.
+    """Return whether a variable, option or key of this name holds a secret: DB_PASSWORD, apiKey, --auth-token.
 
-    Some words say so of a variable of an environment alone: SENTRY_DSN, but not `pin: 5` in what a tool prints.
+    Some words indicate one only in an environment variable: SENTRY_DSN, but not `pin: 5` in the output of a tool.
     """
     text = snake(name)
     known = _SECRET.search(text) or (in_environment and _OF_ENVIRONMENT.search(text)) or is_some_key(name)
@@ -83,27 +83,27 @@ def is_secret_name(name: str, in_environment: bool = True) -> bool:
 
 
 def is_some_key(name: str) -> bool:
-    """Say whether nothing but a final _key makes the name a secret's: what follows it may be prose as well."""
+    """Return whether only a final _key makes the name a secret's: what follows it may also be prose."""
     text = snake(name)
     return bool(_SOME_KEY.search(text)) and not _SECRET.search(text) and not _ORDINARY_KEY.search(text)
 
 
 def is_no_secret(name: str, value: str) -> bool:
-    """Say whether the value is none, whatever its name: empty, a path in a *_KEY, a public key, a fingerprint."""
+    """Return whether the value is not a secret, whatever its name: empty, a path in a *_KEY, a public key."""
     of_a_key = _OF_A_KEY.search(snake(name)) is not None
     return value.lower() in _NO_VALUE or (of_a_key and _PUBLIC.fullmatch(value) is not None)
 
 
 def stays(name: str, sign: str, value: str, bare: bool = True, described: bool = False) -> bool:
-    """Say whether what stands behind a secret's name is plainly no secret: nothing, a path, a result, a description.
+    """Return whether the text after a secret's name is clearly not one: empty, a path, a result, a description.
 
-    `bare` has no quotes around it; `described` is a cell of a table, or stands behind a name in backquotes.
+    `bare` has no quotes around it; `described` is a cell of a table, or follows a name in backquotes.
     """
     if is_no_secret(name, value) or name.startswith("-"):
         return is_no_secret(name, value)
     if _RESULT.fullmatch(value):
         return True
     prose = sign in ("", ":") and (bare or value.lower().startswith("str"))
-    # The fields of a contract are called some_key as well, and what it says of them is judged.
+    # Fields of a contract may also be called some_key, and what it says about them is judged.
     of_some_key = bare and is_some_key(name) and bool(_WORDS.fullmatch(value) or (described and value.isalpha()))
     return prose and (of_some_key or _DESCRIBED.fullmatch(value) is not None)

@@ -1,6 +1,6 @@
-"""What is a secret by its shape: key blocks, passwords in URLs, words of well-known commands, tokens.
+"""Secrets recognised by their shape: key blocks, passwords in URLs, arguments of well-known commands, tokens.
 
-Each rule is a function from a text to the spans that must not be seen.
+Each rule is a function from a text to the spans that must be masked.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _HEADER = r"^" + _LEAD + r"(?:[A-Z][A-Za-z-]{1,40}: [^\n]*)?[ \t]*\r?\n"
 _WHOLE_KEY = re.compile(_BEGIN + r"((?:(?!-----)[\s\S])*)" + _END)
 _CUT_BELOW = re.compile(_BEGIN + r"[ \t]*\r?\n((?:" + _LINE + "|" + _HEADER + ")*)", re.M)
 _LINES, _END_BELOW = re.compile("(?:" + _LINE + ")+", re.M), re.compile(_LEAD + _END)
-# Full lines of base64, as ssh-keygen, openssl and gpg break them, and the rest of it.
+# Full lines of base64, as ssh-keygen, openssl and gpg wrap them, and the last line.
 _BODY = re.compile(
     r"(?:^" + _LEAD + r"[A-Za-z0-9+/]{60,76}[ \t]*\r?\n){2,}(?:" + _LEAD + r"[A-Za-z0-9+/]{4,76}={0,2}$)?", re.M
 )
 
 
 def private_keys(text: str) -> Iterator[Span]:
-    """Bodies between BEGIN and END; of a key that was cut, the lines that are left, with either of them or without."""
+    """Bodies between BEGIN and END; of a key that was cut off, the lines that are left, with or without either."""
     for body in _BODY.finditer(text):
         if all(re.search(kind, body.group()) for kind in ("[a-z]", "[A-Z]", r"\d")):
             yield stripped(text, *body.span())
@@ -38,17 +38,17 @@ def private_keys(text: str) -> Iterator[Span]:
 
 
 def stripped(text: str, start: int, end: int) -> Span:
-    """The span without the white space around it."""
+    """The span without surrounding white space."""
     body = text[start:end]
     return start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip()))
 
 
-# Up to the last @ before a host, whatever is in the password; but the first of what only looks like a port with a path.
+# Up to the last @ before a host, whatever is in the password; but up to the first if a port and a path seem to follow.
 _URL = re.compile(
     r":\\?/\\?/[^\s/?#@:\"'`<>\[]{0,256}:(?!\d{1,5}(?:[/?#,;)\]\"'`<>\s]|$))"
     r"((?:(?!:\\?/\\?/)[^\s\"'`<>]){1,1024})(?<!/)@(?=[\w.\[-])"
 )
-# A token in the place of the user: long and with a digit, or of https and no plain name (https://git@host).
+# A token in place of the user: long and with a digit, or in https and not a plain name (https://git@host).
 _URL_TOKEN = re.compile(
     r":\\?/\\?/((?=[A-Za-z_-]{0,256}\d)[A-Za-z0-9_-]{20,256})@"
     r"|(?<=http)s?:\\?/\\?/((?=[a-z._~%-]{0,256}[A-Z0-9])[A-Za-z0-9._~%-]{6,256})@"
@@ -66,7 +66,7 @@ def url_passwords(text: str) -> Iterator[Span]:
 _WORD = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[^\s\"']+)"
 _GAP = r"[\"']?,?[ \t]+"
 _QUOTED = r"('\"'\"'|\\?['\"])(?P<value>[^\n]{1,512}?)\1"
-# (what the text must hold for the pattern to be tried, the pattern; the group `value`, or else 1, is the secret)
+# (what the text must contain for the pattern to be tried, the pattern; the group `value`, or else 1, is the secret)
 _SHAPES = tuple(
     (tuple(literals.split()), re.compile(pattern, re.I | re.M))
     for literals, pattern in (
@@ -91,7 +91,7 @@ _SHAPES = tuple(
         ("_pass", r"\{[ \t]*'?[a-z]\w{0,40}_pass'?[ \t]*,[ \t]*(?:<<)?\"(?P<value>[^\"\n]{1,512})\""),  # Erlang
         ("bearer", r"\bbearer[ \t]+((?=[^\s\"']*[0-9._=/+-])[A-Za-z0-9._~+/=-]{6,}|[A-Za-z]{20,})"),
         ("basic", r"\bbasic[ \t]+((?=[^\s\"']*[0-9=+/])[A-Za-z0-9+/]{8,}={0,2})"),
-        # Tokens that their makers have made to be recognised.
+        # Tokens that are designed to be recognised.
         (
             "gh glpat- npm_ pypi-age xox",
             r"(?<![A-Z0-9])(gh[pousr]_[A-Z0-9]{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}|npm_[A-Z0-9]{30,255}"

@@ -1,4 +1,4 @@
-"""Who owns which field of the contract documents, and what is wrong with it: pure, texts to an Outcome."""
+"""Who owns which field of the contract documents, and what is wrong with it. Pure: from texts to an Outcome."""
 
 from promotion_gate.judge.ownership.analysis import analyse
 from promotion_gate.judge.ownership.map import OwnershipMap, load_map, shipped_map

@@ -1,4 +1,4 @@
-"""Holds the contract documents against the ownership map, and against the documents of the merge-base."""
+"""Compares the contract documents with the ownership map, and with the documents of the merge-base."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def analyse(
     """Reports fields, faults and changes of the contract documents.
 
     `documents` and `base_documents` map a path of the repository to its text, None if there is no such file;
-    `adr_digests` maps the path of an ADR to the SHA-256 of its bytes. Never raises for what they hold.
+    `adr_digests` maps the path of an ADR to the SHA-256 of its bytes. Never raises, whatever their content.
     """
     fields, faults, changes = list[Field](), list[Fault](), list[Change]()
     unreadable, base_unreadable = list[str](), list[str]()
@@ -36,7 +36,7 @@ def analyse(
             unreadable += _problems(surface, document)
             found = _Surface(ownership, surface, document)
             fields += found.fields
-            # Where nothing could be read, faults about what is missing would only repeat that.
+            # If nothing could be read, faults about what is missing would only repeat that.
             if document.fields or not document.problems:
                 faults += found.faults()
         if base_documents is None or (document and document.problems and not document.fields):
@@ -82,7 +82,7 @@ def _missing(surface: Surface, text: str | None) -> Fault:
 
 
 class _Surface:
-    """One surface's document against its part of the map."""
+    """Compares one surface's document with its part of the map."""
 
     def __init__(self, ownership: OwnershipMap, surface: Surface, document: Document) -> None:
         self.ownership = ownership
@@ -108,7 +108,7 @@ class _Surface:
         )
 
     def stated_owners(self, raw: RawField) -> dict[str, int]:
-        """The owners that the document itself gives a field, with the line; an unknown one as written."""
+        """The owners that the document itself gives for a field, with the line; an unknown one as written."""
         result: dict[str, int] = {}
         for other in self.document.fields:
             if other.path == raw.path:
@@ -188,7 +188,7 @@ class _Surface:
         return self.fault(FaultKind.FORBIDDEN_OWNER, path, line, sentence)
 
     def adapter_statements(self, seen: Mapping[str, RawField]) -> Iterator[Fault]:
-        """Ownership that the document gives to the adapter over a name that is not a field of the surface."""
+        """Statements that the adapter owns a name that is not a field of the surface."""
         for statement in self.document.statements:
             for owner in statement.owners:
                 for name in statement.names:
@@ -271,7 +271,7 @@ def _changes(surface: Surface, before: list[RawField], after: list[RawField]) ->
 
 
 def _snake(name: str) -> str:
-    """nodePk and node-pk are node_pk."""
+    """nodePk and node-pk as node_pk."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return name.replace("-", "_").casefold()
 

@@ -1,9 +1,9 @@
-"""What a text says about owners, in a few forms. Where an owner word stands in another form, nobody guesses.
+"""What a text says about owners, in a few forms. An owner word in any other form is not interpreted.
 
 The forms (docs/contract-documents.md), with `tenant_id` for one or several field names and Convex for an owner's name:
 
-- of a field, beside or below it: `owner: Convex`, `owner is Convex`, `SoR: Convex`, `owned by Convex`, `Convex SoR`,
-  `Convex owns it`, `Convex is the owner`, or just `Convex` as a clause of its own;
+- beside or below a field: `owner: Convex`, `owner is Convex`, `SoR: Convex`, `owned by Convex`, `Convex SoR`,
+  `Convex owns it`, `Convex is the owner`, or just `Convex` as a separate clause;
 - in a cell of a column Owner: `Convex`, `Convex SoR`, `AiiDA/Postgres + Slurm`, or a dash for nobody;
 - in a sentence: `tenant_id`: Convex; Convex SoR: `tenant_id`; Convex owns `tenant_id`; owner of `tenant_id`: Convex;
   what users see (`tenant_id`) is Convex SoR; FastAPI does not own `tenant_id` (of an owner that may own nothing).
@@ -40,7 +40,7 @@ _DROPPED = re.compile(rf"(?:{TYPE_WORD}|required|mandatory|optional|not required
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Fields and who owns them, by the map's names of the owners. Without names it heads a list of them."""
+    """Fields and who owns them, with the owners as the map names them. Without fields it heads a list of them."""
 
     names: tuple[str, ...]
     owners: tuple[str, ...]
@@ -48,7 +48,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a text says about one field: the owners it names, and the clause that is in none of the forms."""
+    """What a text says about one field: the owners it names, and a clause that is in none of the forms."""
 
     owners: tuple[str, ...] = ()
     unclear: str = ""
@@ -102,7 +102,7 @@ class Claims:
         return self._names.get(re.sub(r"\s+", " ", part).casefold(), part)
 
     def of_field(self, text: str) -> Said:
-        """What the text behind or below a field's name says about its owner."""
+        """What the text after or below a field's name says about its owner."""
         text = _bare(text)
         owners: list[str] = []
         for match in _STATED.finditer(text):
@@ -114,12 +114,12 @@ class Claims:
                 owners += self.cell(found["owner"] or found["subject"])
             else:
                 left.append(clause)
-        # Beside an owner, another one may only stand in one of the forms, too.
+        # Beside an owner, another one may only be named in one of the forms as well.
         unclear = (c for c in left if OWNER_WORD.search(c) or (owners and not self._mentioned(c) <= set(owners)))
         return Said(tuple(dict.fromkeys(owners)), next(unclear, ""))
 
     def heads(self, text: str) -> tuple[str, ...]:
-        """The owners that a heading or a line names for the names below it; none if it is another line."""
+        """The owners that a heading or a line names for the fields below it; none if it is any other line."""
         match = self._head.fullmatch(_bare(text))
         return self.cell(match["owner"]) if match else ()
 
@@ -154,7 +154,7 @@ class Claims:
         return None if any(name.casefold() in self._names for name in names) else Claim(names, owners)
 
     def concerns(self, text: str, fields: Iterable[str]) -> bool:
-        """Whether a sentence outside the sections of fields and owners speaks of the owner of a field."""
+        """Whether a sentence outside the sections of fields and owners is about the owner of a field."""
         if not OWNER_WORD.search(text):
             return False
         names, known = _names_in(text), set(fields)

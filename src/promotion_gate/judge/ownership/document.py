@@ -1,7 +1,7 @@
-"""Reads one contract document with a CommonMark parser: its sections, its fields, its words about owners.
+"""Reads one contract document with a CommonMark parser: its sections, its fields, what it says about owners.
 
-Nothing in a section of fields or of owners is passed over: what is in none of the forms of
-docs/contract-documents.md is a problem, and so is an owner word anywhere else that concerns a field.
+Nothing in a section of fields or of owners is skipped: what is in none of the forms of docs/contract-documents.md is a
+problem, and so is an owner word anywhere else that concerns a field.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from promotion_gate.judge.ownership.nodes import (
 from promotion_gate.judge.ownership.outline import FIELD_SECTIONS, Document, Heading, Problem, Section
 from promotion_gate.judge.ownership.text import OWNER_WORD, flat, head, plain
 
-# Longer than any contract document; keeps a hostile one from using minutes of the parser.
+# Longer than any contract document; prevents a hostile one from keeping the parser busy for minutes.
 MAX_CHARACTERS = 100_000
 MAX_LINE = 3_000
-# The parser silently stops at its own limit of nesting, so ours is noticed before it is reached.
+# The parser silently stops at its own nesting limit, so this one is smaller.
 MAX_NESTING = 60
 
 _LINE_END = r"\r\n|\r|\n"
@@ -68,7 +68,7 @@ def read_document(
             document.problems.append(Problem(1, f"it is nested deeper than {MAX_NESTING} levels; flatten it"))
             return document
         _Reader(document, lines, titles, claims_of(owners), frozenset(fields)).read(SyntaxTreeNode(tokens))
-    except Exception as error:  # a parser's bug on somebody's document must hold the gate, not end it
+    except Exception as error:  # a bug in the parser must lead to a HOLD, not to a traceback
         document.problems.append(Problem(1, f"the Markdown parser failed on it ({type(error).__name__}: {error})"))
     return document
 
@@ -84,7 +84,7 @@ def _all(tokens: list[Token]) -> Iterator[Token]:
 
 
 class _Reader(FieldReader):
-    """Reads a document block by block, and follows its headings."""
+    """Reads a document block by block, keeping track of its headings."""
 
     def read(self, root: SyntaxTreeNode) -> None:
         for node in root.walk():
@@ -112,7 +112,7 @@ class _Reader(FieldReader):
         if outer is not None and outer.section == "other":
             known = None
         if known is None and level > 1 and OWNER_WORD.search(title) and (outer is None or outer.section is None):
-            known = "ownership"  # a heading of its own for who owns what
+            known = "ownership"  # a separate heading for who owns what
         section = known or (outer.section if outer else None)
         owners = self.claims.heads(title) if section == "ownership" else ()
         if known is None and section == "ownership" and not owners:
@@ -149,7 +149,7 @@ class _Reader(FieldReader):
                 self.document.sections[heading.section].filled = True
 
     def swallowed(self, node: SyntaxTreeNode) -> None:
-        """Finds what hides the text after it: a fence or a comment without an end, Markdown inside HTML."""
+        """Reports what hides the text after it: a fence or a comment that is not closed, Markdown inside HTML."""
         if node.type == "fence" and node.map:
             last = self.lines[min(node.map[1], len(self.lines)) - 1].lstrip("> \t").rstrip()
             closed = set(last) == {node.markup[0]} and len(last) >= len(node.markup)

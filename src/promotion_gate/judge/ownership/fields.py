@@ -1,6 +1,6 @@
 """The sections of fields of a contract document: bullets, tables and headings that are fields.
 
-Nothing in them is passed over: what is in none of the forms of docs/contract-documents.md is a problem.
+Nothing in them is skipped: what is in none of the forms of docs/contract-documents.md is a problem.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class FieldReader(OwnershipReader):
 
     def field_block(self, node: SyntaxTreeNode, parent: Parent | None) -> None:
         if node.type in ("bullet_list", "ordered_list"):
-            # What says more about the parent (its type, above all) is read before its nested fields.
+            # Whatever describes the parent (above all its type) is read before its nested fields.
             for item in sorted(node.children, key=lambda item: not is_attribute(item)):
                 self.item(item, self.current(parent))
         elif node.type == "blockquote":
@@ -144,7 +144,7 @@ class FieldReader(OwnershipReader):
         if LOOKS_LIKE_FIELD.search(match["value"]):
             self.problem(node, f'"{short(text)}" names a field in passing; give it a bullet of its own')
         if key[0] == plain(text)[:1] and _OBJECT.match(parent.type):
-            # `type: string` under an object may as well be the nested field `type`.
+            # `type: string` under an object may also be the nested field `type`.
             return False
         if key == "type":
             for index in parent.indexes:
@@ -171,7 +171,7 @@ class FieldReader(OwnershipReader):
             self.document.fields[index] = replace(self.document.fields[index], requirement=stated)
 
     def owners(self, text: str, node: SyntaxTreeNode) -> tuple[str, ...]:
-        """The owners that a text beside or below a field names."""
+        """The owners named in a text beside or below a field."""
         claim = self.claims.of_field(text)
         if claim.unclear:
             self.problem(node, f'"{short(claim.unclear)}" speaks of an owner in no known form; write "owner: NAME"')
@@ -183,14 +183,14 @@ class FieldReader(OwnershipReader):
             self.document.fields[index] = replace(known, owners=(*known.owners, *owners))
 
     def remark(self, parent: Parent, text: str, node: SyntaxTreeNode) -> None:
-        """A paragraph under a field: prose, but for what it states about owner, type and requirement."""
+        """A paragraph under a field: prose, except for what it states about owner, type and requirement."""
         statements = re.findall(r"(?im)^\W*(type|required|optional|requirement)\W*:\s*([^.;\n]+)", text)
         for key, value in statements:
             self.attribute([Piece("text", key)], f"{key.capitalize()}: {value}", parent, node)
         self.add_owners(parent, self.owners(text, node))
 
     def current(self, entry: Parent | None) -> Parent | None:
-        """The entry with what was read about it since."""
+        """The entry with what has been read about it since."""
         if entry is None or not entry.indexes:
             return entry
         known = self.document.fields[entry.indexes[0]]
@@ -232,7 +232,7 @@ class FieldReader(OwnershipReader):
             indexes.append(len(self.document.fields))
             field_type = type_ or name.type or remark.type
             self.document.fields.append(RawField(path, effective, field_type, owners, line_of(node)))
-            # `## Fields` may hold `### Required` and `### Optional`.
+            # `## Fields` may contain `### Required` and `### Optional`.
             for section in {str(self.section), "fields"} & {heading.section for heading in self.headings}:
                 self.document.sections[str(section)].fields += 1
             if _ENUM.match(field_type) or (_SCALAR.match(field_type) and _VALUES.search(rest)):

@@ -1,4 +1,4 @@
-"""The ownership map: who owns which field, as data. A mistake in it is named with file, line and field."""
+"""The ownership map: who owns which field, as data. A mistake in it is reported with file, line and field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Somebody who may stand as a field's owner; `owns` is durable, transient or nothing."""
+    """Somebody who may be named as a field's owner; `owns` is durable, transient or nothing."""
 
     name: str
     owns: str
@@ -66,9 +66,9 @@ class OwnershipMap:
 
 @lru_cache(maxsize=4)  # by content
 def load_map(text: str, name: str, shipped: str = "") -> OwnershipMap:
-    """Turns the text of an ownership map into an OwnershipMap; `name` is the file, for the errors.
+    """Turns the text of an ownership map into an OwnershipMap; `name` is the file, for error messages.
 
-    What it leaves out of owners, internals and sections is taken from the shipped map, whose text is `shipped` (by
+    Owners, internals and sections that it leaves out are taken from the shipped map, whose text is `shipped` (by
     default that of this package). Raises InputError with file, line and field.
     """
     data, marks = read_yaml(text, name)
@@ -109,7 +109,7 @@ def _map(fields: Fields, defaults: OwnershipMap | None) -> OwnershipMap:
 
 
 def _texts(fields: Fields, key: str, known: Iterable[str] = (), what: str = "") -> tuple[str, ...]:
-    """A list of at least one string; where `known` are given, of these."""
+    """A list of at least one string, each one of `known` if that is given."""
     found = fields.texts(key)
     if not found or not all(item.strip() for item in found):
         raise fields.fail(f"{key} must be a list of strings that are not empty.", key)

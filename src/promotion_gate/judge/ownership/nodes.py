@@ -1,4 +1,4 @@
-"""What a block of a Markdown document says: its pieces, its line, and whether it reads like a field or a heading."""
+"""A block of a Markdown document: its pieces, its line, and whether it looks like a field or a heading."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from promotion_gate.judge.ownership.text import (
 
 _NUMBERING = re.compile(r"^\W*(?:(?:\d+|[ivx]+|[a-z])(?:\.\d+)*[.):]\s*|\d+(?:\.\d+)*\s+)", re.I)
 _PLACEHOLDER = re.compile(r"\W*(?:tbd|tbc|todo|fixme|to be (?:defined|decided|done|written)|\?+|)\W*", re.I)
-# A line that begins with a name set apart inside the text of another field, e.g. `- a`, next line `-b`.
+# A line inside the text of another field that begins with a marked name, e.g. `- a`, next line `-b`.
 _SECOND_LINE = re.compile(
     r"\n\s*(?!\W*(?:type|owner|required|optional|description|example|default|notes?)\b)"
     r"(?:[-*+][^\S\n]*(?=[`A-Za-z_])\S+|[•·‣◦▪]\s*\S+|(?:`[\w.]+`|\*\*[\w.]+\*\*)\s*(?=\n|$|[:(–—]|-\s))",
     re.I,
 )
-# After the type of one field, the name of the next: "(string), `b`".
+# The name of the next field after the type of one: "(string), `b`".
 _SECOND_NAME = re.compile(r"\s*\([^()]*\)\s*(?:,|/|&|\+|and|or|;)\s*(?:`[\w.]+`|\*\*[\w.]+\*\*)")
 # A plain word with a type and nothing else in parentheses: "with id (string)".
 _SECOND_WORD = re.compile(rf"\b\w+\s*\({TYPE_WORD}\s*[),]", re.I)
@@ -47,7 +47,7 @@ COLUMNS = {
 
 
 def normal_title(title: str) -> str:
-    """A heading without numbering, marks, a closing parenthesis and case."""
+    """A heading in lower case without numbering, marks and a closing parenthesis."""
     title = re.sub(r"^[^\w(]+", "", _NUMBERING.sub("", plain(title), count=1))
     title = re.sub(r"\([^()]*\)\s*$", "", title.rstrip(" :.#"))
     return re.sub(r"\s+", " ", title).strip(" :.#_-–—").casefold()
@@ -81,7 +81,7 @@ def rows(table: SyntaxTreeNode) -> list[SyntaxTreeNode]:
 
 
 def columns_of(header: SyntaxTreeNode) -> dict[str, int]:
-    """Which column holds what, by the table's header."""
+    """What each column contains, by the table's header."""
     result: dict[str, int] = {}
     for index, cell in enumerate(header.children[0].children):
         title = plain(flat(inline(cell))).casefold()
@@ -92,14 +92,14 @@ def columns_of(header: SyntaxTreeNode) -> dict[str, int]:
 
 
 def html_text(content: str) -> str:
-    """The text of an HTML block that a reader sees, without comments, tags and summaries."""
+    """The visible text of an HTML block, without comments, tags and summaries."""
     content = COMMENT.sub("", content)
     content = re.sub(r"<summary>.*?</summary>", "", content, flags=re.S | re.I)
     return re.sub(r"<[^>]*>", "", content).strip()
 
 
 def says_something(node: SyntaxTreeNode) -> bool:
-    """Does a reader see more than a comment or a placeholder here?"""
+    """Whether there is more to see than a comment or a placeholder."""
     if node.type in ("hr", "heading"):
         return False
     if node.type == "html_block":
@@ -121,7 +121,7 @@ def is_attribute(item: SyntaxTreeNode) -> bool:
 
 
 def second_field(text: str) -> str:
-    """A field that stands inside the text of another one, or an empty text."""
+    """A field inside the text of another one, or an empty string."""
     found = (
         LOOKS_LIKE_FIELD.search(text)
         or _SECOND_LINE.search(text)
@@ -132,7 +132,7 @@ def second_field(text: str) -> str:
 
 
 def names_a_field(parts: list[Piece], rest: str = "") -> bool:
-    """Does this text begin with a field (`tenant_id` in code, or a name with an underscore), before `rest`?"""
+    """Whether this text begins with a field (`tenant_id` in code, or a name with an underscore) before `rest`."""
     found = head(parts)
     if found is None or not re.match(rest, found.rest):
         return False
@@ -145,7 +145,7 @@ def is_plain_entry(line: str) -> bool:
 
 
 def heads_owners(parts: list[Piece]) -> bool:
-    """Whether a paragraph speaks of owners and introduces what comes below it: `**Ownership**`, `Owners:`."""
+    """Whether a paragraph is about owners and introduces what follows it: `**Ownership**`, `Owners:`."""
     text = flat(parts).strip()
     alone = all(part.kind == "strong" or not part.text.strip(" :") for part in parts)
     return bool(OWNER_WORD.search(text)) and (alone or text.endswith(":")) and len(text.split()) <= 8

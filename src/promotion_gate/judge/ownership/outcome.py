@@ -8,7 +8,7 @@ from typing import Any
 
 
 class FaultKind(StrEnum):
-    """What can be wrong, in the order in which a reviewer should look."""
+    """What can be wrong, in the order in which a reviewer should look at it."""
 
     DOCUMENT_MISSING = "document_missing"
     SECTION_MISSING = "section_missing"
@@ -25,7 +25,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a document. `owners` are the map's, then what the document says otherwise."""
+    """A field of a document. `owners` are those of the map, then any others that the document names."""
 
     surface: str
     path: str
@@ -38,7 +38,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`field` is empty for a fault of the whole document; `line` is None where there is none to stand on."""
+    """`field` is empty for a fault of the whole document; `line` is None if there is no line to point at."""
 
     kind: FaultKind
     surface: str
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A field that differs from the merge-base: added, moved, retyped or removed; `line` is today's."""
+    """A field that differs from the merge-base: added, moved, retyped or removed; `line` is the current one."""
 
     kind: str
     surface: str

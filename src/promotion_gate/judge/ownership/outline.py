@@ -1,4 +1,4 @@
-"""What is read of a contract document, and where in its headings the reader stands."""
+"""What has been read of a contract document, and the headings that are open at the current block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from promotion_gate.judge.ownership.nodes import COLUMNS, columns_of, inline, li
 from promotion_gate.judge.ownership.text import Head, flat, head, plain
 
 FIELD_SECTIONS = ("required_fields", "optional_fields", "fields")
-# Columns whose cells are prose.
+# Columns with prose in their cells.
 _PROSE = re.compile(
     r"(?:meaning|descriptions?|purpose|details?|notes?|remarks?|comments?|examples?|default(?: value)?|format|units?"
     r"|(?:allowed |possible )?values|constraints?|validation|(?:max(?:imum)?|min(?:imum)?) ?\w*|length|since|version"
@@ -24,7 +24,7 @@ _PROSE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class RawField:
-    """A field as the document has it; `owners` are the map's names, or as written where the map has none."""
+    """A field as in the document; `owners` are the map's names, or as written if the map does not have them."""
 
     path: str
     requirement: Requirement
@@ -35,7 +35,7 @@ class RawField:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Who owns which fields, as the document says it outside their own entries."""
+    """Who owns which fields, as stated outside their own entries."""
 
     names: tuple[str, ...]
     owners: tuple[str, ...]
@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Section:
-    """A section that is there; `fields` counts its yield, `prose` is false if it has more than words."""
+    """A section that exists; `fields` counts the fields in it, `prose` is false if it has more than prose."""
 
     line: int
     filled: bool = False
@@ -60,7 +60,7 @@ class Section:
 
 @dataclass(slots=True)
 class Document:
-    """What was read. With `problems`, the rest is incomplete."""
+    """What was read. If there are `problems`, the rest is incomplete."""
 
     sections: dict[str, Section] = field(default_factory=dict)
     fields: list[RawField] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a nested entry hangs on."""
+    """What a nested entry belongs to."""
 
     path: str
     type: str
@@ -91,7 +91,7 @@ class Parent:
 
 
 class Outline:
-    """The headings that are open, and the document as far as it was read."""
+    """The open headings, and the document as far as it has been read."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Outline:
         return self.headings[-1].section if self.headings else None
 
     def columns(self, table: SyntaxTreeNode, wanted: tuple[str, ...]) -> dict[str, int]:
-        """Which column is which; empty, with the problem reported, if one is missing, duplicate or unknown."""
+        """Which column is which; empty, with the problem reported, if one is missing, listed twice or unknown."""
         found = columns_of(table.children[0])
         missing = [name for name in wanted if name not in found]
         if missing:
@@ -141,7 +141,7 @@ class Outline:
         return found
 
     def cell_names(self, row: SyntaxTreeNode, index: int) -> Head | None:
-        """The field names of a cell, which holds nothing else but a remark in parentheses."""
+        """The field names of a cell, which may contain nothing else except a remark in parentheses."""
         found = head(inline(row.children[index]))
         text = flat(inline(row.children[index]))
         if found is None:

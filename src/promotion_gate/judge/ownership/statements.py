@@ -24,7 +24,7 @@ class OwnershipReader(Outline):
     """Reads blocks in which every line says who owns what, and those that are neither that nor fields."""
 
     def ownership_block(self, node: SyntaxTreeNode, owners: tuple[str, ...]) -> None:
-        """Reads a block in which every line says who owns what; `owners` stand above it."""
+        """Reads a block in which every line says who owns what; `owners` are named above it."""
         if node.type == "table":
             columns = self.columns(node, ("name", "owner"))
             for row in rows(node) if columns else ():
@@ -52,7 +52,7 @@ class OwnershipReader(Outline):
             )
 
     def sentences(self, text: str, node: SyntaxTreeNode) -> None:
-        """Reads a text of which every sentence says who owns what."""
+        """Reads a text in which every sentence says who owns what."""
         for sentence in re.split(r"(?<=\.)\s+", text.strip()):  # at a full stop before a space: dotted names stay whole
             claim = self.claims.sentence(sentence)
             if claim is None:

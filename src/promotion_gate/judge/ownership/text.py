@@ -1,4 +1,4 @@
-"""One line of a contract document: its pieces, the field names at its head, what the rest says about them."""
+"""One line of a contract document: its pieces, the field names at its start, and what the rest says about them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPE_WORD = (
     r"(?:string|str|text|integer|int|int32|int64|long|number|float|double|decimal|boolean|bool|object|dict|map"
     r"|array|list|enum|uuid|uri|url|timestamp|datetime|date|rfc ?3339|iso[ -]?8601|json|bytes)"
 )
-# A name that is set apart, or has an underscore or a dot, followed by a type: a field, wherever it stands.
+# A name that is marked, or has an underscore or a dot, followed by a type: a field, wherever it is.
 LOOKS_LIKE_FIELD = re.compile(
     rf"(?:`(?P<code>{IDENTIFIER})\??`|\*\*(?P<strong>{IDENTIFIER}):?\*\*|(?<![\w.`])(?P<plain>\w+[_.]\w[\w.]*))"
     rf"\s*(?:\(\s*{TYPE_WORD}\b|(?::|[-–—])\s*{TYPE_WORD}\s*(?:$|[,;(.\n]))",
@@ -34,7 +34,7 @@ _PLAIN = re.compile(
 _JOINED = re.compile(r"\s*(?:,|/|&|and|or|,\s*and)\s*")
 _CHECKBOX = re.compile(r"\s*\[[ xX]\]\s+")
 SYSTEM = r"(?:SoRs?|systems?[ -]of[ -]record|sources?[ -]of[ -]truth)"
-# Where one of these stands, an owner is spoken of.
+# Words that indicate a statement about an owner.
 OWNER_WORD = re.compile(
     rf"\b(?:(?:co-?)?owners?|owned|owns|owning|ownership|{SYSTEM}|authoritative"
     r"|(?:to|not|must|may|can|should|shall|will|do|does|did|both|also|and|they|we) own)\b",
@@ -84,7 +84,7 @@ class Remarks:
 
 
 def pieces(tokens: Iterable[Token]) -> list[Piece]:
-    """The runs of an inline token's children. HTML comments and tags vanish, as they do for a reader."""
+    """The runs of an inline token's children. HTML comments and tags are dropped, since a reader does not see them."""
     result: list[Piece] = []
     depth = {"strong": 0, "struck": 0}
     for token in tokens:
@@ -113,7 +113,7 @@ def pieces(tokens: Iterable[Token]) -> list[Piece]:
 
 
 def flat(parts: Iterable[Piece]) -> str:
-    """One text in which code and strong runs keep their marks."""
+    """One string in which code and strong runs keep their marks."""
     marks = {"code": "`", "strong": "**", "struck": "~~"}
     return "".join(f"{marks.get(part.kind, '')}{part.text}{marks.get(part.kind, '')}" for part in parts)
 
@@ -124,7 +124,7 @@ def plain(text: str) -> str:
 
 
 def head(parts: list[Piece]) -> Head | None:
-    """Takes the field names off the beginning, or None if it does not begin with one."""
+    """The field names at the beginning and the rest, or None if it does not begin with one."""
     parts = [part for part in parts if part.text]
     if parts and parts[0].kind == "text":
         text = _CHECKBOX.sub("", parts[0].text, count=1).lstrip()
@@ -198,7 +198,7 @@ def _parenthesis(text: str) -> str | None:
 
 
 def _first_type(text: str, anything: bool) -> str:
-    """The first part that is a type; `anything` takes what is neither a requirement nor an owner for one."""
+    """The first part that is a type; with `anything`, whatever is neither a requirement nor an owner counts as one."""
     for part in re.split(r"[,;]" if anything else r"[,;.(–—\n]|\s-\s", text):
         part = plain(part)
         if part and part.casefold() not in _STATED and not OWNER_WORD.search(part):

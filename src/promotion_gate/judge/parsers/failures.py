@@ -1,8 +1,8 @@
-"""What Ansible reports where no module could run on a host: which kind of trouble it is, and what to do about it.
+"""What Ansible reports when no module could run on a host: what kind of trouble it is, and what to do about it.
 
 Source: ansible-core 2.19 (``executor/interpreter_discovery.py``, ``plugins/connection/ssh.py``, ``plugins/action``),
-OpenSSH 9, PAM, sudo. The message alone is often only "MODULE FAILURE": the cause is in what the host printed instead of
-an answer.
+OpenSSH 9, PAM, sudo. The message itself is often only "MODULE FAILURE": the cause is in what the host printed instead
+of an answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Trouble:
 
 
 _PING = "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
-# In this order: the first line that is known says it, and what is more particular stands first.
+# The order matters: the first match wins, so the more specific patterns come first.
 _KINDS: tuple[tuple[str, str, str], ...] = (
     (
         "no_checkout",
@@ -139,7 +139,7 @@ _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), Trouble(kind, remedy)) fo
 
 
 def failure_text(result: Mapping[str, Any]) -> str:
-    """What a failed or unreachable task reports: its message, and what the host printed instead of an answer."""
+    """The report of a failed or unreachable task: its message, and what the host printed instead of an answer."""
     parts = [result.get("msg"), result.get("module_stderr"), result.get("module_stdout"), result.get("stderr")]
     messages = [" ".join(part.split()) for part in map(str, filter(None, parts)) if part.strip()]
     kept = [part for number, part in enumerate(messages) if not any(part in other for other in messages[:number])]
@@ -147,5 +147,5 @@ def failure_text(result: Mapping[str, Any]) -> str:
 
 
 def trouble(text: str) -> Trouble | None:
-    """The kind of trouble that a failure's text speaks of; None for one that is not known."""
+    """The kind of trouble that the text of a failure indicates; None if it is not a known one."""
     return next((found for pattern, found in _PATTERNS if pattern.search(text)), None)

@@ -20,14 +20,14 @@ class Diff:
 
 
 def diff(text: str) -> Diff:
-    """Read ``git diff``; lines that are no diff (a shell's warning, Git's own about line endings) count as nothing."""
+    """Read ``git diff``; other lines (a shell's warning, Git's own about line endings) are ignored."""
     rows = lines(text)
     changed = sum(1 for row in rows if row[:1] in ("+", "-") and row[:3] not in ("+++", "---"))
     differs = any(_DIFF.match(row) for row in rows)
     return Diff(differs, changed if differs else 0)
 
 
-# Why Git refuses a repository that is there -> the hint of the remedy.
+# Why Git refuses an existing repository -> the hint for the remedy.
 _REFUSALS = {
     "ownership": re.compile(r"detected dubious ownership in repository|unsafe repository \(", re.IGNORECASE),
     "lfs": re.compile(r"git-lfs|git lfs|\bsmudge filter lfs\b|'lfs' is not a git command", re.IGNORECASE),
@@ -40,7 +40,7 @@ _REFUSALS = {
 
 
 def refusal(text: str) -> str | None:
-    """Say why Git refuses a repository that is there: ownership, lfs or damaged; None for another reason."""
+    """Return why Git refuses an existing repository: ownership, lfs or damaged; None for any other reason."""
     return next((hint for hint, pattern in _REFUSALS.items() if pattern.search(text)), None)
 
 

@@ -1,9 +1,9 @@
 """JUnit XML as pytest writes it (``--junit-xml``, families xunit1 and xunit2; pytest 6 and newer).
 
-The file comes from the tested repository, so it is not trusted: no document type, hence no entities; bounded
-size and depth. Its own test cases are what counts: the suite's number of tests has subtests in it (pytest 9), which
-write no case, and lacks the attempts of pytest-rerunfailures, which write one each. Where the suite counts more that
-is bad than its cases show, the suite is believed.
+The file comes from the tested repository, so it is not trusted: no document type, hence no entities; bounded size and
+depth. The test cases are counted, not the suite's totals: the suite's number of tests includes subtests (pytest 9),
+which have no case, and lacks the attempts of pytest-rerunfailures, which have one each. If the suite counts more
+failures than its cases show, the suite is believed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _COUNTS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 @dataclass(frozen=True, slots=True)
 class JUnit:
-    """Counts of a test run. ``problem`` says in one sentence why the file cannot be believed, else None.
+    """Counts of a test run. ``problem`` says in one sentence why the file cannot be trusted, else None.
 
-    ``passed`` counts names, so that the attempts of a test that was run again are one test; ``failing`` names the
-    tests that failed or are in error, as "classname::name".
+    ``passed`` counts names, so that all attempts of a rerun test are one test; ``failing`` names the tests that failed
+    or had an error, as "classname::name".
     """
 
     passed: int
@@ -41,7 +41,7 @@ class _Case:
 
 
 class _Refused(Exception):
-    """The file is not one that we read."""
+    """The file is not in a form that is read."""
 
 
 @dataclass(slots=True)
@@ -86,13 +86,13 @@ def _refuse_doctype(*_: object) -> None:
 
 
 def parse(text: str) -> JUnit:
-    """Read a JUnit XML file; a file that cannot be believed has ``problem`` set and no test passed."""
+    """Read a JUnit XML file; one that cannot be trusted has ``problem`` set and no passed tests."""
     reader = _Reader()
     try:
         _read(text, reader)
     except _Refused as refused:
         return _unbelievable(reader, f"the JUnit file is not readable: {refused}")
-    except expat.ExpatError as error:  # its words are those of the expat that Python was built with
+    except expat.ExpatError as error:  # its message depends on the expat that Python was built with
         return _unbelievable(reader, f"the JUnit file is not well-formed XML (line {error.lineno})")
     except UnicodeError:
         return _unbelievable(reader, "the JUnit file is not well-formed XML")

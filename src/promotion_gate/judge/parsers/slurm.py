@@ -29,7 +29,7 @@ _PING = re.compile(r"Slurmctld\((primary|backup\d*)\) at (\S+) is (UP|DOWN)")
 def ping(text: str) -> tuple[Controller, ...]:
     """Read ``scontrol ping`` ("Slurmctld(primary) at HOST is UP", 20.02 and newer).
 
-    A controller that is named twice is up only if both lines say so.
+    A controller that is listed twice is up only if both lines say so.
     """
     found: dict[str, Controller] = {}
     for row in lines(text):
@@ -40,7 +40,7 @@ def ping(text: str) -> tuple[Controller, ...]:
     return tuple(found.values())
 
 
-# The character after a state, as sinfo(1) explains it. "+" stands after ALLOCATED only.
+# The character after a state, as sinfo(1) explains it. "+" is only used after ALLOCATED.
 _SUFFIXES = {
     "*": "NOT_RESPONDING",
     "~": "POWERED_DOWN",
@@ -54,7 +54,7 @@ _SUFFIXES = {
     "+": "COMPLETING",
 }
 
-# Names that sinfo prints in place of a base state, and older or shorter spellings, as (base, flags).
+# Names that sinfo prints instead of a base state, and older or shorter spellings, as (base, flags).
 # Compact forms (%t) are those of node_state_string_compact.
 _NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ALLOC": ("ALLOCATED", ()),
@@ -78,17 +78,17 @@ _NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "PLANNED": ("PLANNED", ()),
 }
 
-# The states in which Slurm places work on a node, now or as soon as what runs there ends (sinfo(1)).
+# The states in which Slurm places work on a node, now or as soon as what runs there has finished (sinfo(1)).
 _FREE_STATES = frozenset({"IDLE", "MIXED"})
 _BUSY_STATES = frozenset({"ALLOCATED", "COMPLETING", "PLANNED"})
-# Flags that take nothing from that: planned by the backfill scheduler, a job just ending, where a node came from.
+# Flags that do not change that: planned by the backfill scheduler, a job completing, where a node came from.
 _HARMLESS_FLAGS = frozenset({"PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM", "DYNAMIC_FUTURE"})
-# A power saving cluster wakes such nodes when work comes; on a VM that nobody wakes, they are simply off.
-# POWER is the word of 20.11 for POWERED_DOWN.
+# A power-saving cluster powers such nodes up when work arrives; on a VM that nothing powers up, they are simply off.
+# POWER is what 20.11 calls POWERED_DOWN.
 _POWER_SAVING_FLAGS = frozenset({"POWER", "POWERED_DOWN", "POWERING_UP"})
-# What a node that is being powered up adds until its slurmd answers.
+# The flags of a node that is being powered up, until its slurmd answers.
 _BOOTING_FLAGS = frozenset({"NOT_RESPONDING"})
-# What with_all_flags() adds to a node of which scontrol shows nothing that can be read.
+# What with_all_flags() adds to a node without a readable row in scontrol's output.
 _NOT_SHOWN = "NOT_SHOWN"
 
 _WHY_NOT = {
@@ -175,7 +175,7 @@ def nodes(text: str) -> Nodes:
 
 
 def node_state(shown: str) -> tuple[str, tuple[str, ...]]:
-    """Split a node's state into word and flags: "idle*", "drng", "IDLE+DRAIN+NOT_RESPONDING", "MAINT*"."""
+    """Split a node's state into its word and flags: "idle*", "drng", "IDLE+DRAIN+NOT_RESPONDING", "MAINT*"."""
     shown = shown.strip().upper()
     base, *rest = shown.removesuffix("+").split("+")
     state, flags = _word(base)
@@ -196,10 +196,10 @@ def _word(shown: str) -> tuple[str, tuple[str, ...]]:
 
 
 def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
-    """Say whether Slurm places work on the node through this partition, and if not why, as one sentence.
+    """Return whether Slurm places work on the node through this partition, and if not, why, as one sentence.
 
-    A node that is busy (allocated, completing, planned) counts: it is healthy. ``power_saving`` also counts nodes
-    that the cluster powers up when work comes. What is not known as good here is not schedulable.
+    A busy node (allocated, completing, planned) counts: it is healthy. ``power_saving`` also counts nodes that the
+    cluster powers up when work arrives. Whatever is not known to be good is not schedulable.
     """
     if node.partition_state != "up":
         return False, f"partition {node.partition} is {node.partition_state.upper() or 'in no known state'}"
@@ -211,7 +211,7 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
     reasons += [flag for flag in node.flags if flag not in allowed]
     if not reasons:
         return True, ""
-    # sinfo and scontrol may both say it.
+    # Both sinfo and scontrol may report it.
     why = " and ".join(dict.fromkeys(_WHY_NOT.get(word, f"is in the unknown state {word}") for word in reasons))
     because = f" (reason: {node.reason})" if node.reason else ""
     return False, f"node {node.name} {why}{because}"
@@ -220,7 +220,7 @@ def schedulable(node: Node, *, power_saving: bool = False) -> tuple[bool, str]:
 def schedulable_nodes(listing: Nodes, partition: str = "", *, power_saving: bool = False) -> tuple[Node, ...]:
     """Return the schedulable nodes, of one partition if named.
 
-    A node has one state in all its partitions: where the listing contradicts itself, the worse line counts.
+    A node has the same state in all its partitions; if the listing contradicts itself, the worse line counts.
     """
     bad = {
         node.name
@@ -237,7 +237,7 @@ def schedulable_nodes(listing: Nodes, partition: str = "", *, power_saving: bool
 
 
 _FIELD = re.compile(r"(?:^| )([A-Za-z_]+)=(\S*)")
-# In the order of slurm_sprint_node_table(): every field before the state is one word, but for the OS.
+# In the order of slurm_sprint_node_table(): every field before the state is one word, except the OS.
 _NODE_ROW = re.compile(
     r"NodeName=(\S+)(?: +(?!(?:State|Reason|Comment|Extra)=)[A-Za-z_]+=\S*)* +State=(\S+)(?= |$)(.*)"
 )
@@ -245,10 +245,10 @@ _FREE_TEXT = re.compile(r" (?:Reason|Comment|Extra)=")
 
 
 def shown_nodes(text: str) -> tuple[Node, ...]:
-    """Read ``scontrol show node -o``, which has all flags of a state (sinfo shows one of them only).
+    """Read ``scontrol show node -o``, which has all flags of a state (sinfo shows only one of them).
 
-    A node is listed once for each of its partitions, with ``partition_state`` empty: it is not told here. What
-    people wrote (reason, comment, extra) says nothing of the state, whatever words are in it.
+    A node is listed once for each of its partitions, with ``partition_state`` empty: it is not shown here. Free text
+    (reason, comment, extra) says nothing about the state, whatever words it contains.
     """
     found: list[Node] = []
     for row in lines(text):
@@ -264,22 +264,22 @@ def shown_nodes(text: str) -> tuple[Node, ...]:
 
 
 def _without_os(row: str) -> str:
-    """The row without the system's own description, which has blanks (and `=`) in it."""
+    """The row without the description of the operating system, which contains blanks (and `=`)."""
     before, found, after = row.partition(" OS=")
     _, memory, rest = after.partition(" RealMemory=")
     return f"{before} RealMemory={rest}" if found and memory else row
 
 
 def one_value(row: str, key: str) -> str | None:
-    """The value of ``key=value``; None if the key is absent or stands there with different values."""
+    """The value of ``key=value``; None if the key is absent or occurs with different values."""
     values = {match[2] for match in _FIELD.finditer(row) if match[1] == key}
     return next(iter(values)) if len(values) == 1 else None
 
 
 def with_all_flags(listing: Nodes, shown: Iterable[Node]) -> Nodes:
-    """Add to the nodes of sinfo what ``scontrol show node`` says of them: MIXED may be MIXED+RESERVED.
+    """Add to the nodes of sinfo what ``scontrol show node`` says about them: MIXED may be MIXED+RESERVED.
 
-    A node without a readable row of its own there is not schedulable: nobody has seen all its flags.
+    A node without a readable row there is not schedulable, because not all of its flags are known.
     """
     flags: dict[str, tuple[str, ...]] = {}
     for node in shown:

@@ -1,4 +1,4 @@
-"""A job of Slurm from its submission to its end, in the forms in which sbatch, scontrol, squeue and sacct show it.
+"""A Slurm job from its submission to its end, in the forms in which sbatch, scontrol, squeue and sacct show it.
 
 Source: SchedMD/slurm 20.11 to 25.x, job_state_string of ``src/common/slurm_protocol_defs.c`` and the man pages
 squeue(1) and sacct(1); recorded with 24.11.5.
@@ -15,7 +15,7 @@ from promotion_gate.judge.parsers.text import lines, number
 _ERROR = re.compile(
     r"(?:sinfo|scontrol|sbatch|squeue|sacct|scancel|slurm_\w+)(?: error)?: |Slurm accounting storage is disabled"
 )
-# The states a job passes through (squeue(1)); every other one is an end.
+# The states that a job passes through (squeue(1)); every other one is final.
 _LIVE_STATES = frozenset(
     (
         *("COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING"),
@@ -47,11 +47,11 @@ def _errors(rows: list[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it was seen, once or more often.
+    """A job as it was seen, once or several times.
 
-    ``states`` are the states in the order seen, each change once; ``state`` is the last of them, ``reason``
-    the last one told ("" for None). ``completed`` only if the one end seen is COMPLETED, of one job,
-    with exit status 0 where one is told.
+    ``states`` are the states in the order seen, each change once; ``state`` is the last of them, ``reason`` the last
+    one shown ("" for None). ``completed`` only if the only final state seen is COMPLETED, of one job, with exit
+    status 0 if one is shown.
     """
 
     states: tuple[str, ...]
@@ -61,7 +61,7 @@ class Job:
 
 
 def job(text: str, job_id: int | None = None) -> Job:
-    """Read lines about a job, as a probe prints them while it waits, in any of these forms.
+    """Read the lines about a job that a probe prints while it waits, in any of these forms.
 
     ``scontrol show job -o ID``; ``sacct -n -P -X -o JobIDRaw,State,ExitCode,Reason``;
     ``squeue -h -o "%i|%T|%r"`` (20.11 and newer). With *job_id*, lines about other jobs are left out.
@@ -90,7 +90,7 @@ def _job_line(row: str) -> tuple[int | None, str, str, tuple[int, int] | None] |
     fields = [field.strip() for field in row.split("|")]
     if len(fields) < 3 or not fields[0].isascii() or not fields[0].isdigit():
         return None
-    # sacct says "CANCELLED by UID".
+    # sacct prints "CANCELLED by UID".
     state = (fields[1].split() or ["?"])[0]
     code = _exit(fields[2])
     rest = fields[3:] if code else fields[2:]

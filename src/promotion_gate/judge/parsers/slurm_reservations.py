@@ -1,4 +1,4 @@
-"""The reservations of Slurm that are in force, and what they take away from nodes.
+"""Slurm's reservations that are in force, and how they affect nodes.
 
 Source: SchedMD/slurm 20.11 to 25.x, ``scontrol show reservation -o``; recorded with 24.11.5.
 """
@@ -22,7 +22,7 @@ class Reservation:
     flags: tuple[str, ...]
 
     def covers(self, node: str) -> bool:
-        """Say whether the node is in the list; a list that cannot be read covers every node."""
+        """Return whether the node is in the list; a list that cannot be read covers every node."""
         items = re.split(r",(?![^\[]*\])", self.nodes)
         return self.nodes.upper() == "ALL" or any(_in_hosts(item, node) for item in items)
 
@@ -31,9 +31,9 @@ _RESERVATION = re.compile(r"ReservationName=(\S+)(?= |$)(.*)")
 
 
 def reservations(text: str) -> tuple[Reservation, ...]:
-    """Read ``scontrol show reservation -o``: the reservations in force, those without nodes (licenses) left out.
+    """Read ``scontrol show reservation -o``: the reservations in force, except those without nodes (licenses).
 
-    One whose state cannot be read counts as in force, and one whose nodes cannot be read as one of all nodes.
+    One whose state cannot be read counts as in force, and one whose nodes cannot be read covers all nodes.
     """
     found = []
     for row in lines(text):
@@ -47,13 +47,13 @@ def reservations(text: str) -> tuple[Reservation, ...]:
 
 
 def tells_reservations(text: str) -> bool:
-    """Say whether ``scontrol show reservation`` answered: with reservations, or that there are none."""
+    """Return whether ``scontrol show reservation`` answered: with reservations, or that there are none."""
     rows = [row for row in lines(text) if row]
     return not rows or any(row.startswith(("ReservationName=", "No reservations in")) for row in rows)
 
 
 def _in_hosts(item: str, node: str) -> bool:
-    """Say whether one item of a host list ("n[01-03,7]", "n1") names the node."""
+    """Return whether one item of a host list ("n[01-03,7]", "n1") names the node."""
     *pieces, last = re.split(r"\[([\d,-]+)\]", item)
     if re.search(r"[\[\]]", "".join([*pieces[::2], last])):
         return True
@@ -75,7 +75,7 @@ def _in_ranges(ranges: str, digits: str) -> bool:
 
 
 def with_reservations(listing: Nodes, found: Iterable[Reservation]) -> Nodes:
-    """Add the flags that a reservation in force gives its nodes: slurmctld itself does so some time later."""
+    """Add the flags that a reservation in force gives its nodes: slurmctld itself sets them only some time later."""
     known = tuple(found)
     flags: dict[str, tuple[str, ...]] = {}
     for node in {node.name for node in listing.nodes}:

@@ -1,7 +1,7 @@
-"""What a terminal would hide is taken out before a tool's output is read.
+"""Removes what a terminal would hide before a tool's output is read.
 
-The machine that prints is not trusted: escape sequences, overwritten lines and control characters must
-neither hide a bad line nor make up a good one.
+The machine that prints is not trusted: escape sequences, overwritten lines and control characters must neither hide a
+bad line nor make up a good one.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import re
 
 # ECMA-48 (and xterm for OSC): CSI sequences, the string sequences OSC/DCS/SOS/PM/APC up to BEL or ST, and
 # the short two- or three-byte escapes; each also in its one-character (C1) form. A string sequence without an
-# end is not a sequence: only its introducer goes, so that it cannot swallow the lines after it.
+# end is not a sequence: only its introducer is removed, so that it cannot swallow the lines after it.
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    # No introducer within a string sequence: else a row of them would take quadratic time.
+    # No introducer within a string sequence; otherwise a series of them would take quadratic time.
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\r\n]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
-# Patterns look at no more of a line: a line may be as long as the whole output.
+# Patterns look at this much of a line: a line may be as long as the whole output.
 LONGEST = 1000
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def plain(text: str) -> str:
-    """Return *text* without escape sequences, its lines ended by ``\\n`` alone.
+    """Return *text* without escape sequences and with ``\\n`` line endings.
 
-    A lone carriage return ends a line: a terminal would overwrite what stood there, we keep both.
-    Other control characters become U+FFFD, so that they can never join two halves of a word.
+    A lone carriage return ends a line: a terminal would overwrite what was there, but both are kept here. Other control
+    characters become U+FFFD, so that they can never join two halves of a word.
     """
     text = _ESCAPES.sub("", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -38,12 +38,12 @@ def lines(text: str) -> list[str]:
     return [line.rstrip(" \t") for line in plain(text).split("\n")]
 
 
-# What shells and their start-up files say of themselves on stderr; it is not an answer of the command that was asked.
+# What shells and their start-up files print on stderr; it is not output of the command that was run.
 _SHELL_NOISE = re.compile(
     r"(?:\S*/)?(?:ba|da|k|z|a)?sh: (?:line \d+: )?(?:warning: |cannot set terminal process group |no job control ).*"
     r"|(?:mesg: ttyname failed|stdin: is not a tty|tput: |manpath: can't set the locale|perl: warning: ).*"
 )
-# At exit, and where the log itself is closed already; atexit had its own words up to Python 3.9.
+# At exit, and where the log itself is already closed; atexit had its own wording until Python 3.9.
 _IGNORED = re.compile(r"Exception ignored (?:in|on|while)\b.*|Error in atexit\._run_exitfuncs:|--- Logging error ---")
 _TRACEBACK = "Traceback (most recent call last):"
 # The exception at a traceback's end; "Critical: ..." and "Error: ..." are what verdi logs.
@@ -55,12 +55,12 @@ _CHAINED = (
 
 
 def is_shell_noise(line: str) -> bool:
-    """Say whether a shell (not the command in it) printed the line: a locale that is not there, say."""
+    """Return whether a shell (not the command in it) printed the line, for example about a missing locale."""
     return bool(_SHELL_NOISE.fullmatch(line))
 
 
 def without_ignored_exceptions(rows: list[str]) -> list[str]:
-    """The lines without those of exceptions that Python itself ignored ("Exception ignored in: ..."): exit noise.
+    """The lines without exceptions that Python itself ignored ("Exception ignored in: ..."), which are noise at exit.
 
     Each such line takes one traceback with it, chained ones included; whatever comes after that stays.
     """
@@ -94,12 +94,12 @@ def number(digits: str) -> int | None:
 
 
 def last_line(text: str, limit: int = 300) -> str:
-    """The last line with something on it, bounded; what most tools say last is the reason."""
+    """The last line that is not empty, bounded; most tools print the reason last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:limit] if lines else ""
 
 
-# How a line begins that reports an error, as opposed to one that only has such a word in it: `error: ...`,
+# How a line that reports an error begins, as opposed to one that only contains such a word: `error: ...`,
 # `sbatch: error: ...`, `Error [ERR_X]: ...`, an exception of Python or Node.js, a shell's `x: not found`, pnpm's
 # ` ERR_PNPM_X`, npm's `npm error`, uv's ` × No solution`, pytest's `E   ...`, verdi's ` ✘ storage: ...`.
 _REPORTS = re.compile(
@@ -125,8 +125,8 @@ _NO_REASON = re.compile(
 def reason(text: str, limit: int = 300) -> str:
     """The line of a failed command's output that a person would quote, bounded.
 
-    The first line that reports an error, else the first that speaks of one, else the last: what comes after an error
-    are its consequences, and tools end with a summary, a hint or their version.
+    The first line that reports an error, else the first that mentions one, else the last: what follows an error is its
+    consequences, and tools end with a summary, a hint or their version.
     """
     rows = [row[:LONGEST] for row in without_ignored_exceptions(lines(text)) if row.strip()]
     found = [row for row in rows if not _NO_REASON.match(row)]
@@ -138,7 +138,7 @@ def reason(text: str, limit: int = 300) -> str:
 
 
 def key_values(text: str) -> dict[str, str]:
-    """Reads `key: value` lines, the format of this project's own probes; a key that stands twice keeps the first."""
+    """Reads `key: value` lines, the format of this project's own probes; of a duplicate key the first value counts."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, separator, value = line.partition(": ")

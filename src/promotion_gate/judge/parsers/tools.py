@@ -1,4 +1,4 @@
-"""Versions as the tools of gate 1 print them, each read from the one line that is the tool's answer.
+"""Versions as the tools of gate 1 print them, each read only from the line that is the tool's answer.
 
 A line before it (corepack announcing a download, a warning with a number in it) is not taken for the version.
 """

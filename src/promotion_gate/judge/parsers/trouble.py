@@ -1,6 +1,6 @@
-"""What a failed command's output says of the machine and not of the application: no tool, no network, no space.
+"""Signs in a failed command's output that the machine is at fault, not the application: no tool, no network, no space.
 
-Such a failure proves nothing about what was to be checked, so it is BLOCKED and not FAIL. A line counts only where the
+Such a failure proves nothing about what was to be checked, so it is BLOCKED and not FAIL. A line counts only if the
 tool itself prints it; the same words in a diff, in JSON or in the middle of a sentence do not.
 """
 
@@ -17,7 +17,7 @@ _COULD_NOT_WORK = re.compile(
     r"|zsh:(?:\d+:)? command not found: \S+"
     r"|(?:\S*/)?env: .*No such file or directory"
     r"|(?:\S*/)?(?:ba|da|z|k|a)?sh: (?:\d+: )?cannot (?:open|execute) .*"
-    # uv says in a line of its own that it could not start what it was to run.
+    # uv prints a separate line if it could not start what it was told to run.
     r"|error: (?:Failed to |Group `|Could not |Unable to |No interpreter |The lockfile |Request failed|Querying )"
     r"|\s*× (?:No solution found|Failed to )"
     r"|(?:E +)?(?:ModuleNotFoundError: )?No module named \S+"
@@ -30,7 +30,7 @@ _COULD_NOT_WORK = re.compile(
     r"|(?:npm (?:error|ERR!) )?(?:could not determine executable to run|Missing script:)"
     r"|npm (?:error|ERR!) code ENOENT|Usage Error: Couldn't find a script name"
     r"|(?:\s*ERROR +)?(?:Error: )?spawn \S+ ENOENT"
-    # Node.js that is too large for the machine, or made for another one
+    # Node.js that needs more memory than the machine has, or was built for another one
     r"|FATAL ERROR: .*JavaScript heap out of memory|\S+: \S+: version `GLIBC\S* not found"
     r"|\S*python\S*: can't open file .*"
     r"|.*\bnode_modules\b.*(?:missing|not found|not exist)"
@@ -45,7 +45,7 @@ _NO_SPACE = re.compile(
 
 
 def could_not_work(text: str) -> bool:
-    """Whether a failed command says that it could not do its work at all: no tool, no package, no network, no space."""
+    """Whether a failed command reports that it could not work at all: no tool, no package, no network, no space."""
     return any(_COULD_NOT_WORK.match(row[:LONGEST]) for row in lines(text)) or no_space(text) is not None
 
 

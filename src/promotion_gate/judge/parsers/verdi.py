@@ -16,7 +16,7 @@ Symbol = Literal["up", "warning", "error", "unknown"]
 
 SERVICES = ("version", "config", "profile", "storage", "broker", "daemon")
 _SYMBOLS: dict[str, Symbol] = {"✔": "up", "⏺": "warning", "✘": "error"}
-# Whatever contradicts a good line wins over it.
+# A line that contradicts a good one overrides it.
 _BADNESS: dict[Symbol, int] = {"up": 0, "warning": 1, "unknown": 2, "error": 3}
 
 # " ✔ broker:     RabbitMQ v4.0.5 @ amqp://..."; lines indented further continue the one above (2.9).
@@ -29,7 +29,7 @@ _RABBITMQ_WARNING = re.compile(r"Warning: RabbitMQ v(\S+) is not supported")
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One line of ``verdi status``: a service, what its symbol says, and the text behind it."""
+    """One line of ``verdi status``: a service, the meaning of its symbol, and the text after it."""
 
     name: str
     symbol: Symbol
@@ -40,10 +40,9 @@ class Service:
 class VerdiStatus:
     """``verdi [-p NAME] status``.
 
-    ``services`` has one entry per service; where a service has several lines the worst one.
-    A service without a line has no entry. With AiiDA 2.9 and its own (ZeroMQ) broker there is no broker line:
-    its entry then comes from "Broker PID N" of the daemon's line. ``profile`` is None unless exactly one name
-    is shown as up.
+    ``services`` has one entry per service: the worst one if a service has several lines, and none if it has no line.
+    With AiiDA 2.9 and its own (ZeroMQ) broker there is no broker line; its entry then comes from "Broker PID N" in the
+    daemon's line. ``profile`` is None unless exactly one name is shown as up.
     """
 
     services: dict[str, Service]
@@ -54,7 +53,7 @@ class VerdiStatus:
     exception: str | None
 
     def is_up(self, name: str) -> bool:
-        """Say whether the service has a line, and every line of it says up."""
+        """Return whether the service has a line and all its lines say that it is up."""
         service = self.services.get(name)
         return service is not None and service.symbol == "up"
 
@@ -94,7 +93,7 @@ def _status_lines(rows: list[str]) -> list[Service]:
     return found
 
 
-# How storages and brokers show themselves: str() of what is behind the entry points of aiida.storage, aiida.brokers.
+# How storages and brokers are shown: str() of the classes behind the entry points of aiida.storage, aiida.brokers.
 KINDS = {
     "core.psql_dos": re.compile(
         r"Storage for (?P<quote>['\"])(?P<profile>.*?)(?P=quote) \[open\] @ postgresql(?:\+\w+)?://.*", re.DOTALL
@@ -108,7 +107,7 @@ KINDS = {
 
 
 def kinds(found: VerdiStatus, name: str) -> tuple[str | None, ...]:
-    """The entry points that the lines of a storage or broker that is up show, each once; None for an unknown one."""
+    """The entry points shown in the lines of a storage or broker that is up, each once; None for an unknown one."""
     shown = [service for service in found.lines if service.name == name]
     return tuple(dict.fromkeys(kind(service) for service in shown))
 
@@ -121,13 +120,13 @@ def kind(service: Service) -> str | None:
 
 
 def storage_of(found: VerdiStatus) -> tuple[str, ...]:
-    """The profiles whose storage the lines show, as far as they name one."""
+    """The profiles whose storage the lines show, if they name one."""
     matches = (KINDS["core.psql_dos"].fullmatch(line.text) for line in found.lines if line.name == "storage")
     return tuple(dict.fromkeys(match["profile"] for match in matches if match))
 
 
 def _settled(service: Service) -> Service:
-    """A tick alone is not enough: a line that was cut before its message says nothing."""
+    """A tick alone is not enough: a line that was cut off before its message says nothing."""
     says_so = bool(service.text) and (service.name != "daemon" or bool(_DAEMON_RUNS.match(service.text)))
     if service.symbol == "up" and not says_so:
         return Service(service.name, "unknown", service.text)
@@ -135,7 +134,7 @@ def _settled(service: Service) -> Service:
 
 
 def _broker_of_daemon(service: Service) -> Service | None:
-    """AiiDA 2.9 shows its own broker, which it starts with the daemon, in the daemon's line only."""
+    """AiiDA 2.9 shows its own broker, which it starts with the daemon, only in the daemon's line."""
     if service.name != "daemon":
         return None
     if "Broker is NOT running" in service.text:
@@ -158,7 +157,7 @@ def _only(values: set[str]) -> str | None:
 
 
 def _exception(rows: list[str]) -> str | None:
-    """The last line of the last Python traceback ("TimeoutError: ...") that is not one of Python's own exit."""
+    """The last line of the last Python traceback ("TimeoutError: ...") other than those at Python's own exit."""
     inside, last = False, None
     for row in without_ignored_exceptions(rows):
         if row.startswith("Traceback (most recent call last)"):
@@ -170,7 +169,7 @@ def _exception(rows: list[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class ProfileList:
-    """``verdi profile list``: the names to the letter, and the folder they were read from."""
+    """``verdi profile list``: the exact names, and the directory they were read from."""
 
     names: tuple[str, ...]
     folder: str | None
@@ -183,7 +182,7 @@ _PROFILE = re.compile(r"[* ] (\S+)")
 def profile_list(text: str) -> ProfileList:
     """Read ``verdi profile list`` (AiiDA 2.6 to 2.9): "* name" is the default, "  name" another.
 
-    Lines that verdi does not print that way (reports, warnings) are not names.
+    Lines in another form (reports, warnings) are not names.
     """
     rows = lines(text)
     found = [match for row in rows if (match := _PROFILE.fullmatch(row))]
@@ -197,10 +196,10 @@ def profile_list(text: str) -> ProfileList:
 class DaemonStatus:
     """``verdi -p NAME daemon status``.
 
-    ``running`` only if "Daemon is running as PID N" stands there and no error does; ``workers`` are the rows of
-    living processes, at most the smallest count shown, None if no count is shown; ``dead`` are the PIDs of rows
-    whose process circus did not find (dashes for its memory, processor and start); ``profile`` None unless
-    exactly one is named.
+    ``running`` only if "Daemon is running as PID N" is printed and no error is; ``workers`` is the number of rows of
+    living processes, at most the smallest count shown, None if no count is shown; ``dead`` are the PIDs of rows whose
+    process circus did not find (dashes for its memory, processor and start); ``profile`` is None unless exactly one is
+    named.
     """
 
     running: bool
@@ -214,7 +213,7 @@ class DaemonStatus:
 _DAEMON_PROFILE = re.compile(r"Profile: (\S+)")
 _DAEMON_PID = re.compile(r"Daemon is running as PID (\d+) since .+")
 _WORKERS = re.compile(r"Active workers \[(\d+)\]:")
-# "N/A" is what may not be read of another user's process; only a living one has a start.
+# "N/A" is shown for what may not be read of another user's process; only a living one has a start.
 _MEASURED = r"(?:\d+(?:\.\d+)?(?:e[+-]\d+)?|N/A)"
 _WORKER = re.compile(rf" *(\d+) +{_MEASURED} +{_MEASURED} +\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d")
 _DEAD_WORKER = re.compile(r" *(\d+) +- +- +-")
@@ -243,8 +242,8 @@ def daemon_status(text: str) -> DaemonStatus:
 class ComputerTest:
     """``verdi -p NAME computer test LABEL``, whose exit status is 0 even when tests failed.
 
-    ``passed`` only if "Success: all N tests succeeded" is the one verdict, N tests are shown as [OK] and none
-    as failed. ``failures`` are the lines of failed tests.
+    ``passed`` only if "Success: all N tests succeeded" is the only verdict, N tests are shown as [OK] and none as
+    failed. ``failures`` are the lines of failed tests.
     """
 
     passed: bool
@@ -284,7 +283,7 @@ _SHOWN = re.compile(r"(\S+(?: \S+)*) {2,}(\S.*)")
 def computer_show(text: str) -> dict[str, str]:
     """Read ``verdi computer show`` (AiiDA 2.6 to 2.9): its table, as ``{"Scheduler type": "core.slurm", ...}``.
 
-    A name that stands there with different values is absent; one without a value, too.
+    A name with different values is left out, and so is one without a value.
     """
     rows = [match for row in lines(text) if (match := _SHOWN.fullmatch(row)) and set(row) - {"-", " "}]
     values: dict[str, set[str]] = {}
