@@ -29,6 +29,8 @@ __all__ = [
     "template",
 ]
 
+# SetEnv: bash reads ~/.bashrc for a command over SSH unless it is the second shell. What whoever runs the tests has in
+# there (pyenv, say: 0.2 s of processor per command, and a lock that is waited for) is not to be part of them.
 SSHD_CONFIG = """
 ListenAddress 127.0.0.1
 Port {port}
@@ -43,6 +45,7 @@ KbdInteractiveAuthentication no
 PubkeyAuthentication yes
 UseDNS no
 MaxStartups 100
+SetEnv SHLVL=1
 Subsystem sftp internal-sftp
 """
 
