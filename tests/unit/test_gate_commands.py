@@ -264,6 +264,21 @@ def test_a_command_that_leaves_only_short_lived_rests_left_nothing(monkeypatch: 
     assert (found["exit"], found["left_running"]) == (0, False)
 
 
+def test_a_command_that_ended_does_not_wake_the_module_while_another_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is started second has a copy of the first one's pipes: closing them is not enough for epoll."""
+    wakes: list[bool] = []
+
+    def counted() -> bool:  # asked once after each wait
+        wakes.append(True)
+        return False
+
+    monkeypatch.setattr(running, "nobody_listens", counted)
+    commands = [running.start(["sh", "-c", script], "/", dict(os.environ), 60) for script in ("true", "sleep 1")]
+    running.run_together(commands)
+    assert [command.status for command in commands] == [0, 0]
+    assert len(wakes) < 500  # five a second, and a few for each end; it was over 50,000
+
+
 def test_a_daemon_may_stay_where_the_role_says_so(marker: str) -> None:
     second = {"run": f"sleep {marker}1 & kill -9 $PPID; sleep {marker}1", "limit_seconds": 10}
     found = trip({"run": f"setsid sleep {marker}0 >/dev/null 2>&1 &", "kill_leftovers": False}, second)
