@@ -292,8 +292,8 @@ def test_where_nothing_is_to_be_re_run_all_decisions_stay(root: Path) -> None:
 def test_a_host_that_has_come_since_is_run_whole_and_one_that_has_gone_is_named(root: Path) -> None:
     played(open_runs(request(root, *HOSTS, promotion_run_id="r1")), answers(*HOSTS), ping_down("vm-b"))
     run = open_runs(request(root, "vm-b", "vm-c", promotion_resume="latest"))
-    assert "vm-a is not in the inventory any more" in run["said"]
-    assert "vm-c has no part in the run that is resumed yet" in run["said"]
+    assert "vm-a is no longer in the inventory" in run["message"]
+    assert "vm-c has no part in the run that is resumed yet" in run["message"]
     end = played(run, answers("vm-b", "vm-c"))
     assert end.promotes, end.text
     assert decisions(root) == {"vm-b": "PROMOTE", "vm-c": "PROMOTE"}

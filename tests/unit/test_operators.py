@@ -84,7 +84,7 @@ def test_a_commit_that_moved_is_said_with_the_gates_that_it_concerns(tmp_path: P
     workspace = bundles.workspace_probe(B, OTHER) if moved != "aiida_vm" else bundles.workspace_probe()
     vm = bundles.vm_probe(B, OTHER) if moved != "workspace" else bundles.vm_probe()
     run = begin(plan(tmp_path), workspace, vm)
-    assert run["said"] == said
+    assert run["message"] == said
     trips = {gate: bundles.healthy_trips()[gate] for gate in run["gates"]}
     for gate, trip in trips.items():
         probe = vm if gate in ("vm_bootstrap", "slurm_smoke") else workspace
@@ -101,7 +101,7 @@ def test_a_vm_that_stays_at_another_commit_does_not_run_the_workspace_again(tmp_
     trips = bundles.trips_with("vm_bootstrap", "identity", output=elsewhere)
     bundle = bundles.make_bundle(tmp_path, trips)
     run = begin(plan(tmp_path), vm=elsewhere)
-    assert (run["gates"], run["said"]) == (["vm_bootstrap"], "It was FAIL, so gate 3 is run again.")
+    assert (run["gates"], run["message"]) == (["vm_bootstrap"], "It was FAIL, so gate 3 is run again.")
     bundles.record(bundle, {"vm_bootstrap": trips["vm_bootstrap"]})
     statuses = {gate.name: str(gate.status) for gate in decide(load_bundle(bundle)).gates}
     assert statuses.pop("vm_bootstrap") == "FAIL" and set(statuses.values()) == {"PASS"}
@@ -130,7 +130,7 @@ def test_a_resume_revokes_before_it_asks_a_host(tmp_path: Path) -> None:
     assert main(["check", "latest", "--root", str(tmp_path)]) == 3
     assert not [path.name for path in bundle.iterdir() if path.name.startswith(("promotion-decision", "SHA256SUMS"))]
     run = begin(plan(tmp_path))
-    assert run["gates"] == [] and "cut off" in run["said"], "nothing failed: the next resume decides again"
+    assert run["gates"] == [] and "cut off" in run["message"], "nothing failed: the next resume decides again"
     rerun(tmp_path, run)
     seal(bundle)
     assert main(["check", "latest", "--root", str(tmp_path)]) == 0 and verify_bundle(bundle).holds
@@ -229,7 +229,7 @@ def test_a_host_that_is_not_what_it_was_is_not_taken_at_its_old_word(
     tmp_path: Path, now: dict[str, str], said: str
 ) -> None:
     bundles.hold_bundle(tmp_path)
-    assert begin(plan(tmp_path), **now)["said"].startswith(said)
+    assert begin(plan(tmp_path), **now)["message"].startswith(said)
 
 
 @pytest.mark.parametrize("now", [now for now, _ in NOT_THE_SAME.values()], ids=NOT_THE_SAME)
@@ -238,7 +238,7 @@ def test_a_choice_of_gates_does_not_keep_what_no_longer_counts(tmp_path: Path, n
     run = begin(plan(tmp_path, promotion_gates="4"), **now)
     assert run["gates"] == ["slurm_smoke"]
     left = "3" if "vm" in now else "1, 2, 5"
-    assert run["said"].endswith(f" Not chosen, though the decision cannot be PROMOTE without them: {left}.")
+    assert run["message"].endswith(f" Not chosen, though the decision cannot be PROMOTE without them: {left}.")
     decision = rerun(tmp_path, run)
     assert decision.decision == "HOLD"
     assert [name for name, status in statuses(decision).items() if status == "STALE"] == (
@@ -280,7 +280,7 @@ def test_evidence_of_other_settings_is_not_kept(tmp_path: Path, name: str, value
     run = begin(plan(tmp_path, **{name: value}))
     assert set(run["gates"]) == gates
     if len(gates) > 1:
-        assert f"{name} has changed since this evidence was collected" in run["said"].lower()
+        assert f"{name} has changed since this evidence was collected" in run["message"].lower()
 
 
 @pytest.mark.parametrize("gates", [None, "4", "3,4"], ids=["what-failed", "4", "3-and-4"])
@@ -304,7 +304,7 @@ def test_evidence_from_the_future_is_not_fresh_for_ever(tmp_path: Path) -> None:
     index = read_json(bundle / "index.json")
     index["gates"]["contracts"]["ended"] = "2099-01-01T00:00:00Z"
     edit_index(bundle, gates=index["gates"])
-    assert begin(plan(tmp_path))["said"].startswith(
+    assert begin(plan(tmp_path))["message"].startswith(
         "It was FAIL, so gate 4 is run again; it was collected at 2099-01-01T00:00:00Z, which is after the decision; "
     )
 
@@ -334,7 +334,7 @@ def test_what_belongs_to_no_gate_does_not_vanish_with_the_re_run_of_one(tmp_path
     seal(bundle)
     run = begin(plan(tmp_path))
     assert run["gates"] == list(bundles.GATES)
-    assert run["said"].startswith("Something went wrong that belongs to no gate (")
+    assert run["message"].startswith("Something went wrong that belongs to no gate (")
     assert rerun(tmp_path, run).decision == "PROMOTE"
 
 
@@ -380,7 +380,7 @@ def test_evidence_that_is_too_old_or_of_another_policy_is_run_again(tmp_path: Pa
     index = read_json(bundle / "index.json")
     index["gates"]["preflight"]["ended"] = "2020-01-01T00:00:00Z"
     (bundle / "index.json").write_text(to_json(index), encoding="utf-8")
-    assert begin(plan(tmp_path / "root"))["said"] == (
+    assert begin(plan(tmp_path / "root"))["message"] == (
         "It was collected at 2020-01-01T00:00:00Z, longer ago than promotion_evidence_max_age allows, so gate 1 is run "
         "again; it was FAIL, so gate 4 is run again."
     )
@@ -389,7 +389,9 @@ def test_evidence_that_is_too_old_or_of_another_policy_is_run_again(tmp_path: Pa
     text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
     policy.write_text(f"{text}# another limit, say\n", encoding="utf-8")
     run = begin(plan(tmp_path / "other", promotion_policy=str(policy)))
-    assert run["said"].startswith("The policy has changed since this evidence was collected, so gates 1, 2, 3, 4, 5 ")
+    assert run["message"].startswith(
+        "The policy has changed since this evidence was collected, so gates 1, 2, 3, 4, 5 "
+    )
 
 
 @pytest.mark.parametrize(
@@ -450,7 +452,7 @@ def test_objections_alone_leave_something_to_re_run(tmp_path: Path) -> None:
 
 def test_a_sign_off_is_said_to_be_void_from_the_resume_on(tmp_path: Path) -> None:
     make_signoff(bundles.hold_bundle(tmp_path), "bob")
-    assert begin(plan(tmp_path))["said"].endswith("The sign-off of this run is void from now on.")
+    assert begin(plan(tmp_path))["message"].endswith("The sign-off of this run is void from now on.")
 
 
 @pytest.mark.parametrize("name", ["promotion_resume", "promotion_gates", "promotion_run_id"])

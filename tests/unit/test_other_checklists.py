@@ -217,7 +217,7 @@ def test_a_resume_follows_the_gates_of_the_checklist_as_it_is_now(tmp_path: Path
     asked = request(root, checklist(theirs, other), promotion_resume="latest")
     probes = {"nodes-1": {"gate_evidence": {"commands": [{"output": MACHINE}]}}}
     run = begin_resume({"plan": open_run(asked), "probes": probes})
-    assert run["gates"] == ["disc"] and run["said"].startswith("The checklist has it now, so gate 7 is run again.")
+    assert run["gates"] == ["disc"] and run["message"].startswith("The checklist has it now, so gate 7 is run again.")
     recorder = Recorder(bundle)
     recorder.trip({**trip(), "gate": "disc"}, "nodes-1")
     recorder.close()

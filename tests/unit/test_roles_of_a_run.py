@@ -188,7 +188,7 @@ def test_what_the_evidence_depends_on_is_in_the_settings_of_its_gate(tmp_path: P
     plan = open_run(bundles.request(tmp_path / "r", promotion_resume="latest", **{name: ["true"]}))
     run = begin_resume({"plan": plan, "probes": bundles.answers()})
     assert run["gates"] == ["contracts"]
-    assert name in run["said"].lower()
+    assert name in run["message"].lower()
 
 
 def test_a_resume_keeps_them_and_hands_them_over(tmp_path: Path) -> None:

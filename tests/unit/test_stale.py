@@ -224,7 +224,9 @@ def test_a_host_is_its_inventory_name_too(tmp_path: Path) -> None:
     answers = bundles.answers()
     run = begin_resume({"plan": open_run(request), "probes": {**answers, "clone": answers["aiida-vm"]}})
     assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
-    assert "It was collected on aiida-vm, but the gate's host is now clone, so gates 3, 4 are run again" in run["said"]
+    assert (
+        "It was collected on aiida-vm, but the gate's host is now clone, so gates 3, 4 are run again" in run["message"]
+    )
     bundle = Path(run["bundle"])
     recorder = Recorder(bundle, {"recorder": "evidence", "check": False, "selection": ""})
     for gate in run["gates"]:

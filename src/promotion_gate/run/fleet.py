@@ -47,9 +47,9 @@ def open_runs(request: object) -> dict[str, Any]:
     if not requests:
         return in_common([open_run(request)])
     asked = _checked(requests, given)
-    gone = list(_not_any_more(asked))  # before fleet.json is rewritten
+    gone = list(_no_longer_listed(asked))  # before fleet.json is rewritten
     found = in_common(_all_or_none(asked))
-    return {**found, "said": " ".join([*gone, *_added(asked)])}
+    return {**found, "message": " ".join([*gone, *_added(asked)])}
 
 
 def _by_host(fields: Fields, given: Given) -> dict[str, Mapping[str, Any]]:
@@ -80,17 +80,17 @@ def _checked(requests: Mapping[str, Mapping[str, Any]], given: Given) -> list[As
     """Reports all mistakes at once; one that all hosts have is reported once, any other with its host."""
     asked: list[Asked] = []
     wrong: dict[str, list[str]] = {}
-    said = list(host_name_problems(list(requests)))
-    resumed = None if said else _resumed(given, list(requests))
+    mistakes = list(host_name_problems(list(requests)))
+    resumed = None if mistakes else _resumed(given, list(requests))
     for host, request in requests.items():
         try:
             kept, resumes = resumed.kept(host) if resumed else (None, False)
             asked.append(checked_request(request, host, kept, resumes))
         except InputError as error:
             wrong[host] = str(error).splitlines()
-    said += [*_said_once(wrong, len(requests)), *_not_the_same(asked)]
-    if said:
-        raise InputError("\n".join(said))
+    mistakes += [*_each_once(wrong, len(requests)), *_not_the_same(asked)]
+    if mistakes:
+        raise InputError("\n".join(mistakes))
     known = sorted({secret for one in asked for secret in one.settings[KNOWN]})
     for one in asked:
         one.settings[KNOWN] = known
@@ -101,7 +101,7 @@ def _checked(requests: Mapping[str, Mapping[str, Any]], given: Given) -> list[As
     return asked
 
 
-def _said_once(wrong: Mapping[str, Sequence[str]], hosts: int) -> Iterator[str]:
+def _each_once(wrong: Mapping[str, Sequence[str]], hosts: int) -> Iterator[str]:
     for sentence in dict.fromkeys(sentence for sentences in wrong.values() for sentence in sentences):
         mine = [host for host, sentences in wrong.items() if sentence in sentences]
         yield sentence if len(mine) == hosts else f"{', '.join(mine)}: {sentence}"
@@ -200,13 +200,13 @@ def _undo(run: Mapping[str, Any]) -> None:
             restore(folder, archive_of(folder, run["attempt"]))
 
 
-def _not_any_more(asked: Sequence[Asked]) -> Iterator[str]:
+def _no_longer_listed(asked: Sequence[Asked]) -> Iterator[str]:
     """A sentence for each host of the newest run that is not part of this one."""
     root, now = asked[0].root.parent, {one.host for one in asked}
     with suppress(BundleError):
         for item in read_fleet(root).hosts if is_fleet(root) else ():
             if item.host not in now:
-                yield f"{item.host} is not in the inventory any more, so this run does not decide about it."
+                yield f"{item.host} is no longer in the inventory, so this run does not decide about it."
 
 
 def _added(asked: Sequence[Asked]) -> Iterator[str]:
@@ -236,7 +236,7 @@ def in_common(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "runs": [{"host": "", "kept": False, **run} for run in kept],
         "resumes": resumes,
         "settings": runs[0]["settings"],
-        "said": "",
+        "message": "",
         **found,
     }
 
@@ -254,7 +254,7 @@ def begin_runs(request: object) -> dict[str, Any]:
     plan, probes = fields.mapping("plan"), answered(fields)
     if not plan["runs"][0]["host"]:
         run = begin_resume({"plan": plan["runs"][0], "probes": fields.mapping("probes")})
-        return {**plan, "runs": [run], "said": run["said"]}
+        return {**plan, "runs": [run], "message": run["message"]}
     runs = [_begun(run, probes) for run in plan["runs"]]
     if all(run["kept"] for run in runs):
         bundles = [Path(run["bundle"]) for run in runs]
@@ -264,8 +264,8 @@ def begin_runs(request: object) -> dict[str, Any]:
             f"Nothing of run {run_id} needs a re-run on any host: all gates passed and their evidence is fresh. Ask "
             f"`promotion-gate check BUNDLE` of the bundles in {root / FLEET_FILE} whether the decisions still hold."
         )
-    said = [plan["said"], *(f"{run['host']}: {run['said']}" for run in runs if run["said"])]
-    return {**plan, "runs": runs, "said": "\n".join(filter(None, said))}
+    messages = [plan["message"], *(f"{run['host']}: {run['message']}" for run in runs if run["message"])]
+    return {**plan, "runs": runs, "message": "\n".join(filter(None, messages))}
 
 
 def _begun(run: dict[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any]:
@@ -273,5 +273,5 @@ def _begun(run: dict[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any]:
     if run["gates"] is not None:
         note_probes(Path(run["bundle"]), probes)
         return run
-    kept = {**run, "gates": [], "kept": True, "said": "Nothing needs a re-run; its decision stays."}
+    kept = {**run, "gates": [], "kept": True, "message": "Nothing needs a re-run; its decision stays."}
     return begun(run, probes) or kept

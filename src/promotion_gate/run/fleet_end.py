@@ -26,11 +26,11 @@ def end_of_fleet(root: Path, ends: Sequence[End]) -> End:
     entries = [decided.get(bundle) or entry_as_verified(bundle) for bundle in dict.fromkeys([*planned, *decided])]
     problem = _noted(root, entries)
     promotes = all(end.promotes for end in ends) and len(decided) == len(entries) and not problem
-    said = [*table_of_fleet(entries), "", *_holds(ends), f"fleet:    {root / FLEET_FILE}"]
+    lines = [*table_of_fleet(entries), "", *_holds(ends), f"fleet:    {root / FLEET_FILE}"]
     commands = [end.decision.rerun_command for end in ends if end.decision]
-    said += [f"re-run:   {command}" for command in commands[:1] if not promotes]  # the same for all of them
-    said += [f"HOLD: {problem}"] if problem else []
-    return End("\n".join(said), promotes)
+    lines += [f"re-run:   {command}" for command in commands[:1] if not promotes]  # the same for all of them
+    lines += [f"HOLD: {problem}"] if problem else []
+    return End("\n".join(lines), promotes)
 
 
 def _planned(root: Path) -> tuple[FleetHost, ...]:

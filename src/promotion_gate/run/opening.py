@@ -211,7 +211,7 @@ def new_run(
         "run_id": run_id,
         "gates": settings["promotion_gates"] or [gate.name for gate in policy.gates],
         "settings": settings,
-        "said": "",
+        "message": "",
     }
 
 

@@ -55,7 +55,7 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
         "gates": None,
         "settings": settings,
         "policy": {"text": policy_text, "name": policy_name},
-        "said": "",
+        "message": "",
     }
 
 
@@ -104,9 +104,9 @@ def begun(planned: Mapping[str, Any], probes: Mapping[str, Probe]) -> dict[str, 
         raise _not_reopened(folder, error) from None
     finally:
         lock.release()
-    said = sentence(reasons, checklist) if reasons else "All gates had passed; what was cut off is the decision alone."
+    why = sentence(reasons, checklist) if reasons else "All gates had passed; what was cut off is the decision alone."
     chosen = [gate.name for gate in checklist.gates if gate.name in reasons]
-    return {**planned, "gates": chosen, "said": said + passed_over + void_from_now(folder)}
+    return {**planned, "gates": chosen, "message": why + passed_over + void_from_now(folder)}
 
 
 def _not_reopened(folder: Path, error: OSError) -> GateError:
@@ -118,8 +118,8 @@ def _chosen(needed: dict[str, str], settings: Mapping[str, Any], policy: Policy)
     choice = settings["promotion_gates"]
     chosen = needed if choice is None else {name: needed.get(name, "chosen with promotion_gates") for name in choice}
     left = ", ".join(str(policy.gate(name).id) for name in needed if name not in chosen)
-    said = f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
-    return _with_preparation(chosen, policy, settings), said
+    left_out = f" Not chosen, though the decision cannot be PROMOTE without them: {left}." if left else ""
+    return _with_preparation(chosen, policy, settings), left_out
 
 
 def _with_preparation(reasons: dict[str, str], policy: Policy, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _still_planned(folder: Path, attempt: int) -> None:
     if newest != folder.name:
         raise GateError(
             f"Run {newest} was opened by somebody else a moment ago, and only the newest can be resumed: "
-            f"{folder.name} has no decision any more."
+            f"{folder.name} no longer has a decision."
         )
     found = read_index(folder).attempt
     if found != attempt:
