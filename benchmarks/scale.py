@@ -101,6 +101,17 @@ def events(folder: Path, size: int) -> Callable[[], object]:
     return call
 
 
+def hosts(folder: Path, size: int) -> Callable[[], object]:
+    import test_fleet
+
+    names = [f"vm-{number:03}" for number in range(size)]
+    for number, name in enumerate(names):
+        probe = test_fleet.OTHER_VM.replace("88ceb62a", f"{number:08x}").replace("IODgzAYfy3", f"IODgzA{number:04}")
+        test_fleet.BY_HOST[name] = probe
+    run = test_fleet.open_runs(test_fleet.request(folder / "root", *names))
+    return lambda: test_fleet.played(run, test_fleet.answers(*names))
+
+
 def output(folder: Path, size: int) -> Callable[[], object]:
     from test_gate_commands import trip
 
@@ -183,6 +194,7 @@ ROWS = (
     Row("record a gate of many commands", (100, 1_000, 10_000), "commands", recording),
     Row("seal and verify a bundle of many commands", (100, 1_000, 10_000), "commands", deciding),
     Row("record events beside results", (10, 100), "events", events, "the index is written for each"),
+    Row("record and decide a run of several hosts", (1, 8, 64), "hosts", hosts),
     Row("run a command that prints, on the host", (2, 20, 200), "MB", output, "1 MB of a command's output is kept"),
     Row("record what it printed, on the controller", (2, 20, 200), "MB", recording_output, "the same"),
     Row("bring back files, on the host", (100, 1_000, 10_000), "files", files, "200 files"),

@@ -76,6 +76,10 @@ class CallbackModule(CallbackBase):
                 ]
             )
 
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        # After a probe: all hosts have answered, or have been given up.
+        self._guarded(self._following.record_probes)
+
     def v2_runner_on_ok(self, result: Any) -> None:
         self._guarded(lambda: self._result(result))
 

@@ -19,7 +19,7 @@ from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
 from promotion_gate.report.render import render
 from promotion_gate.report.show import text_of
-from promotion_gate.run.probing import record_probe
+from promotion_gate.run.probing import probe_of, record_probes
 
 Trips = bundles.Trips
 LOST = "slurm_load_partitions: Unable to contact slurm controller (connect failure)\n"
@@ -264,7 +264,7 @@ def test_a_host_that_was_found_unusable_is_one_short_block_with_its_own_remedy(
     trips = bundles.healthy_trips()
     write_baseline(tmp_path / "baseline", bundles.known_good())
     bundle = bundles.open_bundle(tmp_path)
-    record_probe(Recorder(bundle), "aiida-vm", {"unreachable": True, "msg": message})
+    record_probes(Recorder(bundle), {"aiida-vm": probe_of({"unreachable": True, "msg": message})})
     bundles.record(bundle, {gate: trips[gate] for gate in ("preflight", "sqlite_smoke", "contracts")})
     found = caused(seal(bundle))
     assert set(found) == {"vm_bootstrap.host"} and len(found["vm_bootstrap.host"]) > 15

@@ -16,7 +16,7 @@ from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import read_policy, shipped_checklist
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.plan import plan_of
-from promotion_gate.run.probing import record_probe
+from promotion_gate.run.probing import probe_of, record_probes
 
 POLICY = read_policy(shipped_checklist("aiida") or "", "aiida")
 GATES = [gate.name for gate in POLICY.gates]
@@ -66,7 +66,7 @@ def test_the_recorder_plans_again_once_a_host_has_answered(tmp_path: Path) -> No
     recorder = Recorder(bundles.open_bundle(tmp_path))
     for host, output in (("workspace-local", bundles.workspace_probe()), ("aiida-vm", bundles.vm_probe())):
         assert {planned.wave for planned in load_index(recorder.folder)} == {1, 2}
-        record_probe(recorder, host, {"gate_evidence": {"commands": [{"output": output}]}})
+        record_probes(recorder, {host: probe_of({"gate_evidence": {"commands": [{"output": output}]}})})
     assert {planned.wave for planned in load_index(recorder.folder)} == {1}
 
 

@@ -86,9 +86,9 @@ class Recorder:
             self._artifacts(gate, Fields(artifact_set, "an artifact of the module's result", BundleError))
         self._save()
 
-    def probe(self, host: str, probe: Probe, planned: Planner) -> None:
-        """Records what `host` answered before the first gate, or why it cannot be used, and the plan that follows."""
-        probes = {**self._index.probes, host: probe}
+    def probes(self, answers: Mapping[str, Probe], planned: Planner) -> None:
+        """Records by host what it answered before the first gate, or why it is unusable, and the plan that follows."""
+        probes = {**self._index.probes, **answers}
         self._index = replace(self._index, probes=probes, plan=planned(self._index.settings, probes))
         self._save()
 

@@ -14,12 +14,13 @@ from typing import Any
 from promotion_gate.base.errors import GateError
 from promotion_gate.base.escape import visible
 from promotion_gate.bundle.fleet import fleet_root_of
+from promotion_gate.bundle.index import Probe
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.run.backstop import Backstop, End
 from promotion_gate.run.fleet_end import end_of_fleet
 from promotion_gate.run.lock import RunLock
 from promotion_gate.run.opening import abandon
-from promotion_gate.run.probing import record_probe
+from promotion_gate.run.probing import probe_of, record_probes
 
 # Who is told that a recorder failed, besides the bundle.
 Report = Callable[[str, Exception], None]
@@ -50,6 +51,7 @@ class Following:
         self._runs: dict[Path, _Followed] = {}
         self._locks: dict[Path, RunLock] = {}
         self._fleet: Path | None = None
+        self._answers: dict[str, Probe] = {}  # of hosts, not recorded yet
         self._none = Backstop()  # messages from before a run is open
 
     @property
@@ -80,6 +82,7 @@ class Following:
         """Ends collecting into a bundle; returns whether it was the first. A bundle that was not opened stays as is."""
         if not self._runs:
             return False  # a bundle that was not opened here is not ours
+        self.record_probes()
         first = not any(run.backstop.is_closed for run in self._runs.values())
         run = self._runs.get(bundle) or self._follow(bundle)
         if run.recorder:
@@ -89,17 +92,29 @@ class Following:
 
     def trip(self, evidence: Mapping[str, Any], host: str, known: Iterable[str]) -> Path | None:
         """Records the result of a gate into each bundle that waits for it; returns one of them."""
+        self.record_probes()
         gate = str(evidence.get("gate"))
         taking = [run for run in self._of(host) if run.recorder and run.recorder.index.awaits(gate)]
         self._each(taking or self._of(host), lambda recorder: recorder.trip(evidence, host, known))
         return taking[0].bundle if taking else None
 
     def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:
+        self.record_probes()
         self._each(self._of(host), lambda recorder: recorder.event(kind, gate, host, task, message))
 
     def probe(self, host: str, result: Mapping[str, Any]) -> None:
-        """Each bundle records all hosts: they determine which gates disturb one another and which names are aliases."""
-        self._each(self._recording(), lambda recorder: record_probe(recorder, host, result))
+        """Takes the answer of a host; record_probes() records it."""
+        self._answers[host] = probe_of(result)
+
+    def record_probes(self) -> None:
+        """Each bundle records all hosts: they determine which gates disturb one another and which names are aliases.
+
+        All answers at once, as the next task starts: with each answer in each bundle, a run would write its indexes as
+        often as the square of its number of hosts.
+        """
+        answers, self._answers = self._answers, {}
+        if answers:
+            self._each(self._recording(), lambda recorder: record_probes(recorder, answers))
 
     def failed(self, error: str) -> None:
         """Something went wrong that belongs to no single run: it counts against all of them."""

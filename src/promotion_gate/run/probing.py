@@ -34,10 +34,10 @@ def probe_of(result: Mapping[str, Any]) -> Probe:
     return Probe("", kind, redactor.text(" ".join(said.split()))[:_LONGEST_PROBLEM])
 
 
-def record_probe(recorder: Recorder, host: str, result: Mapping[str, Any]) -> None:
-    """Records what a host answered, and the plan: which gates may run together depends on their machines."""
+def record_probes(recorder: Recorder, answers: Mapping[str, Probe]) -> None:
+    """Records what hosts answered, and the plan: which gates may run together depends on their machines."""
     policy = _policy(recorder.folder)
-    recorder.probe(host, probe_of(result), lambda settings, probes: plan_of(policy, settings, probes))
+    recorder.probes(answers, lambda settings, probes: plan_of(policy, settings, probes))
 
 
 def note_probes(folder: Path, probes: Mapping[str, Probe]) -> None:
