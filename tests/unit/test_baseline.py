@@ -39,7 +39,8 @@ def promoted(root: Path) -> Path:
 
 def test_both_kinds_are_read_back(tmp_path: Path) -> None:
     promoted(tmp_path)
-    assert [baseline.source for baseline in read(tmp_path)] == ["recorded", "promote"]
+    found = [(baseline.source, baseline.side_by_side) for baseline in read(tmp_path)]
+    assert found == [("recorded", None), ("promote", False)], "None: recorded before the field existed"
 
 
 EDITS: dict[str, tuple[Mapping[str, Any], str]] = {

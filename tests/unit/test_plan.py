@@ -14,6 +14,7 @@ from promotion_gate.bundle.load import load_bundle
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import read_policy, shipped_checklist
+from promotion_gate.judge.timing import had_company
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.probing import probe_of, record_probes
@@ -42,8 +43,21 @@ def waves(choice: object, here: str, there: str) -> dict[str, int]:
         ("auto", BOOT, "machine_id: 1\n", SPLIT),
         (False, BOOT, OTHER, SPLIT),
         (True, BOOT, BOOT, TOGETHER),
+        ("auto", f"{BOOT}processor: x86_64 x1 AMD EPYC\n", OTHER, SPLIT),
+        ("auto", f"{BOOT}processor: x86_64 x2 AMD EPYC\n", f"{OTHER}processor: x86_64 x1\n", TOGETHER),
+        (True, f"{BOOT}processor: x86_64 x1\n", OTHER, TOGETHER),
     ],
-    ids=["two-machines", "one-machine", "not-probed", "boot-unknown", "never", "always"],
+    ids=[
+        "two-machines",
+        "one-machine",
+        "not-probed",
+        "boot-unknown",
+        "never",
+        "always",
+        "timed-has-one-processor",
+        "other-has-one-processor",
+        "always-on-one-processor",
+    ],
 )
 def test_what_would_disturb_a_timed_gate_waits_for_it(
     choice: object, here: str, there: str, expected: dict[str, int]
@@ -93,6 +107,15 @@ def test_two_timed_gates_on_one_machine_hold(tmp_path: Path) -> None:
     assert sentence in decided(tmp_path / "one", True, "auto", "slurm_smoke").objections
     assert sentence not in decided(tmp_path / "two", False, "auto", "slurm_smoke").objections
     assert sentence not in decided(tmp_path / "same-host", True, "auto", "contracts").objections
+
+
+def test_a_gate_had_company_if_another_host_ran_gates_in_its_wave_and_attempt(tmp_path: Path) -> None:
+    index = load_bundle(bundles.make_bundle(tmp_path, bundles.healthy_trips())).index
+    assert not had_company(index, "sqlite_smoke"), "the hosts' machines are unknown, so there were two waves"
+    together = replace(index, plan=tuple(replace(planned, wave=1) for planned in index.plan))
+    assert had_company(together, "sqlite_smoke")
+    resumed = replace(together.gates["sqlite_smoke"], attempt=2)
+    assert not had_company(replace(together, gates={**together.gates, "sqlite_smoke": resumed}), "sqlite_smoke")
 
 
 def test_a_timing_that_was_disturbed_on_request_is_a_warning(tmp_path: Path) -> None:

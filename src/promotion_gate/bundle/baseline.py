@@ -46,6 +46,7 @@ class Baseline:
         tuple[Annotated[float, Number(0)], ...], "before the first run: over 1, 5 and 15 minutes"
     ] = ()
     processors: Annotated[int, Number(1)] | None = None
+    side_by_side: Annotated[bool | None, "whether gates of other hosts ran at the same time"] = None
     seal_sha256: Annotated[OptionalSha256, "of SHA256SUMS of the run, where source is promote"] = ""
     sha256: Annotated[Sha256 | None, "of the rest, so that a change by hand does not go unnoticed"] = field(
         default=None, compare=False
@@ -67,6 +68,8 @@ class Baseline:
         """The content of its file."""
         data = plain(self)
         del data["sha256"]
+        if self.side_by_side is None:  # before it was recorded, the digest was taken without it
+            del data["side_by_side"]
         return {**data, "sha256": sha256(to_json(data).encode())}
 
 
@@ -180,8 +183,8 @@ def baselines_to_json(baselines: tuple[Baseline, ...]) -> str:
 
 
 def _measured(baseline: Baseline) -> Baseline:
-    """A baseline without what its recorder adds: the second in which the result came in, and the seal of its bundle."""
-    return replace(baseline, seal_sha256="", recorded_at="")
+    """A baseline without what its recorder adds: the second in which the result came in, and what is in its bundle."""
+    return replace(baseline, seal_sha256="", recorded_at="", side_by_side=None)
 
 
 def write_baseline(folder: Path, baseline: Baseline) -> Path:

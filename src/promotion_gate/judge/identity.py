@@ -6,6 +6,7 @@ Reads the output of module_utils/promotion/identity.py, which is the first and t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -58,6 +59,12 @@ class Identity:
         """The machine with its processor: timings are only compared between equal ones."""
         known = self.machine_id or next(iter(self.host_keys), None)
         return sha256(f"{known}\n{self.processor or ''}".encode()) if known else None
+
+    @property
+    def processors(self) -> int | None:
+        """How many there are, if the host reported that."""
+        found = re.search(r" x([0-9]{1,5}) ", f"{self.processor or ''} ")
+        return int(found[1]) if found else None
 
     def unknown(self, parts: Iterable[str]) -> list[str]:
         """A phrase for each of the parts that was not reported."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from promotion_gate.base.policy import GatePolicy
@@ -14,7 +15,7 @@ from promotion_gate.judge.identity import identity
 
 def crowded(
     host: str,
-    timed: Collection[str],
+    timed: AbstractSet[str],
     hosts: Iterable[str],
     settings: Mapping[str, Any],
     probes: Mapping[str, Probe],
@@ -22,15 +23,21 @@ def crowded(
     """Whether gates of another host that run at the same time would disturb a timing on either of them.
 
     `timed` are the hosts that have a timed gate. `promotion_side_by_side` says whether hosts may overlap; `auto`: only
-    if they are known to be two machines.
+    if they are known to be two machines and the timed one has a processor to spare, as what the controller does for
+    other hosts may be done there.
     """
     choice = settings.get("promotion_side_by_side", "auto")
     if isinstance(choice, bool):
         return not choice and bool(timed) and len(set(hosts)) > 1
     return any(
-        (host in timed or other in timed) and shares_load(probes, host, other) is not False
+        bool(mine := timed & {host, other})
+        and (shares_load(probes, host, other) is not False or any(_has_one_processor(probes, one) for one in mine))
         for other in set(hosts) - {host}
     )
+
+
+def _has_one_processor(probes: Mapping[str, Probe], host: str) -> bool:
+    return host in probes and identity(probes[host].output).processors == 1
 
 
 def shares_load(probes: Mapping[str, Probe], host: str, other: str) -> bool | None:
@@ -46,6 +53,14 @@ def _on_one_machine(bundle: Bundle) -> Iterator[tuple[GatePolicy, GatePolicy]]:
         host, other = index.host_of(one.name), index.host_of(two.name)
         if host and other and host != other and shares_load(index.probes, host, other):
             yield one, two
+
+
+def had_company(index: Index, gate: str) -> bool:
+    """Whether gates of other hosts were run at the same time as this one: in its wave, in the same attempt."""
+    mine = next(planned for planned in index.plan if planned.gate == gate)
+    attempt = index.gates[gate].attempt
+    beside = [planned.gate for planned in index.plan if planned.wave == mine.wave and planned.host != mine.host]
+    return any(other in index.gates and index.gates[other].attempt == attempt for other in beside)
 
 
 def in_fleet(index: Index) -> Iterator[tuple[str, str]]:

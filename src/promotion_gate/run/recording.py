@@ -25,6 +25,7 @@ from promotion_gate.judge.checks.sqlite import (
     smoke_fingerprint,
 )
 from promotion_gate.judge.identity import identity
+from promotion_gate.judge.timing import had_company
 from promotion_gate.run.checked import Given, checked_settings
 from promotion_gate.run.settings import Mistakes
 
@@ -87,6 +88,7 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
         times_ns=tuple(times),
         load_average=tuple(Fields(trip.mapping("host"), "host of the trip", GateError).sequence("load_average")),
         processors=cores_of(probe.text("output")),
+        side_by_side=False,
     )
     limits = next((check.limits for check in gate.checks if check.check == "smoke_baseline"), {})
     warnings = _doubts(baseline, limits)
@@ -157,6 +159,7 @@ def record_from_promote(folder: Path, bundle: Bundle, decision: Decision) -> Pat
             times_ns=tuple(run.duration_ns for run in runs),
             load_average=record.load_average,
             processors=cores_of(case.command("identity").text),
+            side_by_side=had_company(bundle.index, gate.name),
             seal_sha256=sha256(read_file(folder / SUMS_FILE).data),
         ),
     )

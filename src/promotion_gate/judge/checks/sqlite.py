@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
-from promotion_gate.judge.parsers.text import key_values, lines, reason, without_ignored_exceptions
+from promotion_gate.judge.parsers.text import lines, reason, without_ignored_exceptions
 from promotion_gate.judge.ran import not_as_set
 
 # The number of runs of the role gate_sqlite_smoke.
@@ -148,8 +147,7 @@ def smoke_fingerprint(case: Case) -> str:
 
 def cores_of(text: str) -> int | None:
     """The number of processors in the identity of a host."""
-    found = re.search(r" x([0-9]{1,5}) ", f"{key_values(text).get('processor', '')} ")
-    return int(found[1]) if found else None
+    return identity(text).processors
 
 
 def busy(load: Sequence[float], cores: int | None) -> bool:
