@@ -68,6 +68,7 @@ bench: $(STAMP) ## compare a run with the same commands typed by hand, and write
 
 scale: $(STAMP) ## measure how time and memory grow with the input, and write the result into docs/benchmark.md
 	$(VENV)/bin/python benchmarks/scale.py --write
+	$(VENV)/bin/python benchmarks/hosts.py --write
 
 bench-quick: $(STAMP) ## three rounds of make bench, and which ratios differ from docs/benchmark.md
 	$(VENV)/bin/python benchmarks/against_the_shell.py --rounds 3 --compare

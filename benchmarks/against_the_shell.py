@@ -3,23 +3,27 @@
 On a separate container VM, alternating in one session, so that the machine's other work slows both sides: the commands
 of the spec as one sequential shell script over SSH, the gate, gates 3 and 4 alone on both sides, a resume of one gate,
 and as many empty Ansible tasks as the gate has. Look at medians and ratios; single times depend on the machine.
-`--compare` reads the ratios of docs/benchmark.md and names those that moved by more than 20 %.
+The two-machine model runs both sides with the workspace and the controller on one set of this machine's processors
+and the VM on another. `--compare` leaves it out, reads the ratios of docs/benchmark.md and names those that moved by
+more than 20 %.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import re
 import resource
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +34,14 @@ sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("faults", "
 from live import ENTER, LIMITS, LiveVm  # noqa: E402
 from pages import PAGE, put  # noqa: E402
 
+from demo import podman  # noqa: E402
+from demo.console import DemoError  # noqa: E402
+
 MOVED_PERCENT = 20
+# Of the two-machine model, which is run after the other rounds.
+MODEL_ROUNDS = 3
+# How much gate 2 may be slower for what goes on beside it.
+DISTURBED_PERCENT = 2
 # The same commands on both sides: neither a job nor a calculation of ours.
 SAME = {**LIMITS, "gate_slurm_smoke_submit_job": False, "gate_slurm_smoke_submit_calculation": False}
 TOOLS = (
@@ -91,18 +102,18 @@ def main(arguments: list[str] | None = None) -> int:
         one_round(live, times, tasks)
     text = page(times, options.rounds)
     print(text)
+    if options.compare:
+        return compare(times)
+    model = page_of_model(live, min(options.rounds, MODEL_ROUNDS))
+    print(model)
     if options.write:
         put("shell", text)
-    return compare(times) if options.compare else 0
+        put("two machines", model)
+    return 0
 
 
 def one_round(live: LiveVm, times: Times, tasks: int) -> None:
-    for name, script in (("1", TOOLS), ("2", " && ".join([SMOKE] * 3))):
-        times.add(f"shell {name}", here(live, script))
-    for name, script in VM_GATES.items():
-        times.add(f"shell {name}", there(live, script))
-    times.add("shell 5", here(live, CONTRACTS))
-    times.add("shell", sum(times.seconds[f"shell {name}"][-1] for name in "12345"))
+    shell(live, times)
     times.add("shell 3+4", sum(times.seconds[f"shell {name}"][-1] for name in "34"))
     before = bytes_of(live)
     gate(live, times)
@@ -111,6 +122,16 @@ def one_round(live: LiveVm, times: Times, tasks: int) -> None:
     times.add("resume of gate 5", play(live, promotion_resume="latest", promotion_gates="5")[0])
     times.note("MB of the largest process", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000)
     times.add("empty tasks", floor(live, tasks))
+
+
+def shell(live: LiveVm, times: Times) -> None:
+    """The spec's commands, one after the other."""
+    for name, script in (("1", TOOLS), ("2", " && ".join([SMOKE] * 3))):
+        times.add(f"shell {name}", here(live, script))
+    for name, script in VM_GATES.items():
+        times.add(f"shell {name}", there(live, script))
+    times.add("shell 5", here(live, CONTRACTS))
+    times.add("shell", sum(times.seconds[f"shell {name}"][-1] for name in "12345"))
 
 
 def here(live: LiveVm, script: str) -> float:
@@ -151,8 +172,7 @@ def gate(live: LiveVm, times: Times) -> None:
         word: [when for when, line in lines if word in line]
         for word in (" s  ", " is open", " starts on ", " after ", "deciding")
     }
-    index = json.loads(sorted(live.evidence.glob("*/index.json"))[-1].read_text(encoding="utf-8"))
-    chain = longest_chain(index)
+    chain = longest_chain(newest_index(live))
     for name, value in (
         ("longest chain of gates", chain),
         ("orchestration", seconds - chain),
@@ -164,6 +184,11 @@ def gate(live: LiveVm, times: Times) -> None:
         ("of it deciding, sealing, verifying", seconds - at["deciding"][0]),
     ):
         times.note(name, value)
+
+
+def newest_index(live: LiveVm) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads(sorted(live.evidence.glob("*/index.json"))[-1].read_text(encoding="utf-8"))
+    return index
 
 
 def longest_chain(index: Mapping[str, Any]) -> float:
@@ -212,7 +237,87 @@ def bytes_of(live: LiveVm) -> float:
     return float(sum(map(int, shown.split())))
 
 
-RATIOS = (
+# --- two machines, modelled ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def two_machines(live: LiveVm) -> Iterator[tuple[set[int], set[int]]]:
+    """Keeps this process, and so the controller and the workspace, on one set of processors and the VM on another.
+
+    Raises DemoError with the reason where that is not possible.
+    """
+    everything = os.sched_getaffinity(0)
+    ordered = sorted(everything)
+    mine, of_vm = set(ordered[: len(ordered) // 2]), set(ordered[len(ordered) // 2 :])
+    if not mine:
+        raise DemoError("This machine has a single processor")
+    try:
+        keep_vm_on(live, of_vm)
+        os.sched_setaffinity(0, mine)
+        yield mine, of_vm
+    finally:
+        os.sched_setaffinity(0, everything)
+        with contextlib.suppress(DemoError):
+            keep_vm_on(live, everything)
+
+
+def keep_vm_on(live: LiveVm, processors: set[int]) -> None:
+    wanted = ",".join(map(str, sorted(processors)))
+    if podman.call("update", "--cpuset-cpus", wanted, live.vm.container) is None:
+        raise DemoError("podman cannot keep the VM on some of the processors (`podman update --cpuset-cpus` failed)")
+    found = live.root("nproc").strip()
+    if found != str(len(processors)):
+        raise DemoError(f"The VM was to have {len(processors)} processors and has {found}")
+
+
+def page_of_model(live: LiveVm, rounds: int) -> str:
+    """What the two-machine model measured, or why it could not be run, as Markdown."""
+    try:
+        with two_machines(live) as (mine, of_vm):
+            times = modelled(live, rounds)
+    except DemoError as error:
+        return f"The two-machine model could not be run: {str(error).rstrip('.')}.\n"
+    alone, beside = (statistics.median(times.other[name]) for name in (ALONE, BESIDE))
+    lost = (beside / alone - 1) * 100
+    ratio = ("gate", "shell", "two machines, modelled: the whole run against the shell")
+    lines = [
+        f"`make bench`: {rounds} rounds, alternating. Controller and workspace on {len(mine)} of the processors,",
+        f"the VM on {len(of_vm)} others; `promotion_side_by_side: true`.\n",
+        *rows(times, (ratio,)),
+        f"\nSide by side the median of gate 2 differs by {lost:+.1f} % from that alone; bound {DISTURBED_PERCENT} %.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+ALONE, BESIDE = "median of gate 2 alone, s", "median of gate 2 side by side, s"
+
+
+def modelled(live: LiveVm, rounds: int) -> Times:
+    times, baselines = Times(), live.folder / "baseline-of-model"
+    shutil.rmtree(baselines, ignore_errors=True)
+    # Timings of fewer processors are those of another host.
+    apart = {"promotion_baseline_dir": str(baselines), "promotion_side_by_side": True}
+    live.record_baseline(**apart)
+    for number in range(rounds):
+        print(f"two machines, round {number + 1} of {rounds}", file=sys.stderr)
+        shell(live, times)
+        gate(live, times, **apart)
+        times.note(BESIDE, smoke_median(live))
+        play(live, promotion_resume="latest", promotion_gates="2", **apart)
+        times.note(ALONE, smoke_median(live))
+    return times
+
+
+def smoke_median(live: LiveVm) -> float:
+    """The median of the newest run's three smokes, in seconds."""
+    runs = [command for command in newest_index(live)["commands"] if re.fullmatch("run_[123]", command["id"])]
+    return float(statistics.median(command["duration_ns"] for command in runs)) / 1e9
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+Ratio = tuple[str, str, str]
+RATIOS: tuple[Ratio, ...] = (
     ("gate", "shell", "the whole run against the shell"),
     ("gate 3+4", "shell 3+4", "gates 3 and 4 alone"),
     ("resume of gate 5", "shell 5", "a resume of gate 5 against its commands"),
@@ -229,8 +334,12 @@ def _page(times: Times, rounds: int) -> Iterator[str]:
     yield f"`make bench`: {rounds} rounds, alternating, on {os.cpu_count()} processors ({_processor()}), Linux"
     versions = f"Python {platform.python_version()}, ansible-core {_ansible()}"
     yield f"{platform.release().split('-')[0]}, {versions}. Workspace and VM share the machine.\n"
+    yield from rows(times, RATIOS)
+
+
+def rows(times: Times, ratios: Sequence[Ratio]) -> Iterator[str]:
     yield "| compared | median ratio | least | most |\n| --- | --- | --- | --- |"
-    for one, other, name in RATIOS:
+    for one, other, name in ratios:
         pairs = [a / b for a, b in zip(times.seconds[one], times.seconds[other], strict=True)]
         yield f"| {name} | {statistics.median(pairs):.2f} | {min(pairs):.2f} | {max(pairs):.2f} |"
     yield "\n| measured | median | least | most |\n| --- | --- | --- | --- |"

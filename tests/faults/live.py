@@ -120,6 +120,10 @@ class LiveVm:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
+    def record_baseline(self, **extra: Any) -> None:
+        """Records known-good timings; `extra` are -e variables."""
+        self._checked(self._command("playbooks/record-baseline.yml", {"promotion_reason": "fault matrix", **extra}))
+
     def _command(self, playbook: str, extra: Mapping[str, Any]) -> list[str]:
         variables = {
             "demo_vm": self.vm.name,
@@ -167,7 +171,7 @@ class LiveVm:
             self._checked(["sh", "-c", command], cwd=self.workspace)
         self._bootstrap()
         if not list((self.evidence / "baseline").glob("*.json")):
-            self._checked(self._command("playbooks/record-baseline.yml", {"promotion_reason": "fault matrix"}))
+            self.record_baseline()
 
     def _bootstrap(self) -> None:
         """As a person does: the grown application's --init-profile fails with today's verdi."""

@@ -103,6 +103,7 @@ class Sshd:
     port: int
     folder: Path
     user: str
+    pid: int
 
     def config(self, port: int | None = None, user: str | None = None, known_hosts: str = "known_hosts") -> str:
         return (

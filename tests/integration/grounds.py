@@ -5,6 +5,7 @@ A folder of tests has them with one line in its conftest.py: `from grounds impor
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -75,10 +76,16 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with loopback_sshd(tmp_path_factory.mktemp("sshd")) as serving:
+        yield serving
+
+
+@contextlib.contextmanager
+def loopback_sshd(folder: Path) -> Iterator[Sshd]:
+    """An sshd on 127.0.0.1 that lets this user in, with its keys in an empty folder."""
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:{SYSTEM_PATH}")
     if program is None:
         pytest.fail("These tests need sshd: install openssh-server (apt-get install openssh-server).")
-    folder = tmp_path_factory.mktemp("sshd")
     port = free_port()
     host_key = _key(folder / "host_key")
     other_key = _key(folder / "other_key")
@@ -96,7 +103,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         )
     try:
         _wait_for(process, port, log)
-        yield Sshd(port, folder, getpass.getuser())
+        yield Sshd(port, folder, getpass.getuser(), process.pid)
     finally:
         process.terminate()
         process.wait(timeout=10)
