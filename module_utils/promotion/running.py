@@ -66,21 +66,20 @@ class Running:
         for descriptor in self.pipes:
             os.set_blocking(descriptor, False)
 
-    def read(self, descriptor: int) -> None:
-        """Reads what is in a pipe; at end of file the pipe is closed."""
+    def read(self, descriptor: int) -> bool:
+        """Reads what is in a pipe; False at end of file, when the pipe is to be closed."""
         try:
             data = os.read(descriptor, 1 << 18)
         except BlockingIOError:
-            return
+            return True
         if descriptor == self.output:
             self.capture.add(data)
         else:
             self.messages += data
             self.take_messages()
-        if not data:
-            self.close(descriptor)
-            if descriptor == self.report and self.ended is None and self.problem is None:
-                self.lost = True
+        if not data and descriptor == self.report and self.ended is None and self.problem is None:
+            self.lost = True
+        return bool(data)
 
     def close(self, descriptor: int) -> None:
         if descriptor in self.pipes:
@@ -176,8 +175,8 @@ class Running:
     def finish(self) -> None:
         """Kills the supervisor; a daemon that may remain goes on without it."""
         for _ in range(16):  # what is still in the pipe; a remaining daemon may go on writing
-            if self.output in self.pipes:
-                self.read(self.output)
+            if self.output not in self.pipes or not self.read(self.output):
+                break
         if not self.kill_leftovers and not self.lost:
             ALLOWED.update(self.family())
         for descriptor in list(self.pipes):
@@ -248,9 +247,11 @@ def run_together(commands: Sequence[Running]) -> None:
         while any(command.phase != "over" for command in commands):
             quiet = all(command.phase in ("run", "over") for command in commands)
             for key, _ in selector.select(0.2 if quiet else TICK_SECONDS):
-                key.data.read(key.fd)
-                if key.fd not in key.data.pipes:
+                if not key.data.read(key.fd):
+                    # In this order: supervisors started later have a copy of the pipe, so that closing it here does not
+                    # end its registration, and epoll would report it without pause until the last command is over.
                     selector.unregister(key.fd)
+                    key.data.close(key.fd)
             alone = nobody_listens()
             for command in commands:
                 if alone and command.phase in ("run", "drain", "settle"):
