@@ -55,7 +55,7 @@ EDITS: dict[str, tuple[Mapping[str, Any], str]] = {
     "2099": ({"recorded_at": "2099-01-01T00:00:00Z", "sha256": None}, "which is in the future"),
     "no-date": ({"recorded_at": "9999-99-99T99:99:99Z", "sha256": None}, "recorded_at must be a time in UTC"),
     "no-reason": ({"reason": "  ", "sha256": None}, "reason is empty"),
-    "of-no-run": ({"source": "promote", "run_id": "20260101T000000Z", "sha256": None}, "is not there"),
+    "of-no-run": ({"source": "promote", "run_id": "20260101T000000Z", "sha256": None}, "no longer exists"),
     "load": ({"load_average": ["high"], "sha256": None}, "load_average[0] must be a number"),
 }
 
