@@ -66,7 +66,7 @@ def without_section(page: str) -> str:
 
 
 def section_of(page: str) -> str:
-    """The section as it stands on the page; empty if it is not there."""
+    """The section as it is on the page; empty if there is none."""
     _, heading, rest = page.partition(f"\n{HEADING}\n")
     return heading + rest
 

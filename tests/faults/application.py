@@ -44,7 +44,7 @@ CLIENT = "packages/api-client/src/generated/schema.ts"
 SMOKE = shlex.split("uv run --frozen --project apps/api --group aiida python scripts/aiida-sqlite-smoke.py")
 # Far above what the smoke takes: a busy machine must not make a test fail. Injected times have tests of their own.
 KNOWN_GOOD_NS = 60 * 1_000_000_000
-# What may stand between a fault and a PROMOTE: a commit that mends the workspace has to reach the VM, too.
+# What may come between a fault and a PROMOTE: a commit that fixes the workspace also has to reach the VM.
 MOST_RESUMES = 3
 
 
@@ -76,7 +76,7 @@ def application(healthy_application: Ground, pristine_application: Path) -> Iter
 
 
 def commit(ground: Ground, message: str) -> None:
-    """Commits what was changed, and takes the VM to the same commit: drift that somebody pushed."""
+    """Commits what was changed and moves the VM to the same commit, like drift that somebody pushed."""
     git(ground.workspace, "commit", "--quiet", "--all", f"--message={message}")
     git(ground.vm, "fetch", "--quiet", "origin")
     git(ground.vm, "checkout", "--quiet", git(ground.workspace, "rev-parse", "HEAD"))
@@ -112,7 +112,7 @@ def shell(ground: Ground, command: str) -> None:
 
 
 def follow(ground: Ground, run: Run) -> Run:
-    """Runs the commands of each unblock sentence as they stand and resumes, until it promotes; the last run."""
+    """Runs the commands of each unblock sentence unchanged and resumes, until it promotes; returns the last run."""
     for _ in range(MOST_RESUMES):
         assert run.decision is not None, run.output
         for gate in run.decision["gates"]:

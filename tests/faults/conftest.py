@@ -19,7 +19,7 @@ from demo.paths import DEMO
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.objections import recorded_versions
 
-# Each process of pytest-xdist breaks a VM of its own.
+# Each process of pytest-xdist breaks a separate VM.
 VM_NAME = "-".join(filter(None, ["faults", os.environ.get("PYTEST_XDIST_WORKER", "")]))
 
 
@@ -48,7 +48,7 @@ def live(live_vm: LiveVm, request: pytest.FixtureRequest) -> Iterator[LiveVm]:
 
 @pytest.fixture(scope="session")
 def grown_vm() -> LiveVm:
-    """A VM of its own with the grown application: a fault of one application's daemon must not be the other's."""
+    """A separate VM with the grown application: a fault of one application's daemon must not affect the other."""
     return LiveVm(f"{VM_NAME}-grown", application="grown")
 
 

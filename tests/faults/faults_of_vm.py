@@ -233,7 +233,7 @@ SLURM_FAULTS = (
     ),
     Fault(
         "node down",
-        # With the image's ReturnToService=2 the node would come back by itself, as soon as slurmd registers again.
+        # With the image's ReturnToService=2 the node would return to service as soon as slurmd registers again.
         "sed -i.away 's/^ReturnToService=.*/ReturnToService=0/' /etc/slurm/slurm.conf && scontrol reconfigure && sleep 2 && "
         "scontrol update nodename=aiida-vm state=down reason=fault",
         "slurm_smoke.node", "FAIL", says="down", also=JOBS, restore=SLURM_CONF_AGAIN,
@@ -286,7 +286,7 @@ SLURM_FAULTS = (
     ),
 )  # fmt: skip
 
-# The VM's /tmp is a file system of its own, in memory; AiiDA's daemon has its sockets there, so it stays mounted.
+# The VM's /tmp is a separate file system in memory; AiiDA's daemon has its sockets there, so it stays mounted.
 SMALL_TMP = "mount -o remount,size=$(($(df --output=used -k /tmp | tail -n 1) + {more_kb}))k /tmp"
 FREE_TMP = "pkill -f '/dev/zer[o]'; rm -f /tmp/filler; mount -o remount,size=50% /tmp"
 # Fills it as soon as `path` is there, which the gate makes in its scratch folder.

@@ -1,4 +1,4 @@
-"""A container VM with the real services, a workspace of its own, and the gate run against both."""
+"""A container VM with the real services, a separate workspace, and the gate run against both."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class LiveVm:
         return [program, playbook, "-i", str(self.application.inventory), "-e", json.dumps(variables)]
 
     def _outcome(self, status: int, output: str, before: Mapping[Path, int]) -> Run:
-        """What this run left: a bundle of its own, or an attempt of its own in one that was there."""
+        """What this run left: a new bundle, or a new attempt in an existing one."""
         mine = [bundle for bundle, attempt in self._attempts().items() if before.get(bundle) != attempt]
         record = mine[-1] / "promotion-decision.json" if mine else None
         decision = json.loads(record.read_text(encoding="utf-8")) if record and record.is_file() else None

@@ -57,7 +57,7 @@ def row_of(
 ) -> Row:
     """The row of a run: what its record says of `check_id`, or of the first check that did not pass.
 
-    `decision` is promotion-decision.json, None where there is none; then `message` is what the operator was told.
+    `decision` is promotion-decision.json, or None if there is none; then `message` is what the operator was shown.
     """
     if decision is None:
         return Row(part, fault, wanted, "none", "-", "-", "no decision", portable(message))

@@ -1,4 +1,4 @@
-"""The row of a run on a loopback ground: what the operator was told, and what became of the decision."""
+"""The row of a run on a loopback ground: what the operator was shown, and what the decision was."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def record(
 
 
 def told(output: str) -> str:
-    """The sentence that the operator reads last: that of the task that stopped the run, else the backstop's."""
+    """The last message that the operator sees: that of the task that stopped the run, else the backstop's."""
     found = _STOPPED.findall(output) or _HELD.findall(output)
     return str(found[-1]) if found else ""

@@ -49,7 +49,7 @@ def _folder(bundle: Path, name: str) -> None:
 
 
 def _link(bundle: Path, name: str) -> None:
-    """The very same bytes, behind a link: somebody else decides what they are tomorrow."""
+    """The same bytes behind a link: somebody else decides what they are tomorrow."""
     target = bundle.parent / "elsewhere"
     (bundle / name).rename(target)
     (bundle / name).symlink_to(target)
@@ -105,7 +105,7 @@ def sealed(promoted: Run) -> Path:
 
 
 def copies(source: Path, root: Path, seal: bool) -> Iterator[Path]:
-    """Copies of a sealed bundle, each in a root of its own; without `seal`, as it was when collection closed."""
+    """Copies of a sealed bundle, each in a separate root; without `seal`, as it was when collection closed."""
     number = 0
     while True:
         bundle = Path(shutil.copytree(source, root / str(number) / source.name))
@@ -117,7 +117,7 @@ def copies(source: Path, root: Path, seal: bool) -> Iterator[Path]:
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> str:
-    """What the command just said, in one line; what stands indented below it is for people."""
+    """The message that the command just printed, as one line; indented lines below it are for people."""
     captured = capsys.readouterr()
     lines = [line for line in (captured.err or captured.out).strip().splitlines() if not line.startswith(" ")]
     return lines[-1].removeprefix("promotion-gate: ")
@@ -269,7 +269,7 @@ def test_what_is_damaged_after_the_seal_does_not_count(
 def test_one_who_hashes_again_what_he_changed_is_found(
     sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A HOLD forged into a PROMOTE, with the seal written anew: the decision no longer follows from the evidence."""
+    """A HOLD forged into a PROMOTE, with the seal rewritten: the decision no longer follows from the evidence."""
     bundle = next(copies(sealed, tmp_path, seal=False))
     transcript = bundle / "04-slurm-state.log"
     transcript.write_text(transcript.read_text(encoding="utf-8").replace(" is UP", " is DOWN"), encoding="utf-8")

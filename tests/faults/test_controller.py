@@ -43,7 +43,7 @@ def assert_no_promote(run: Run) -> None:
     assert "Traceback" not in run.output
 
 
-# --- nothing of it is a silent success --------------------------------------------------------------------------
+# --- none of this succeeds silently -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def test_it_is_no_silent_success(ground: Ground, tmp_path: Path, trap: Trap) -> 
 
 
 def test_an_unreachable_vm_leaves_no_evidence_of_its_gates(ground: Ground) -> None:
-    """What goes on past a dead VM on the controller records nothing in its name."""
+    """Tasks that continue on the controller past a dead VM record nothing in its name."""
     run = outcomes.record("controller", "nothing is recorded for an unreachable VM", _vm_is_gone(ground, ground.folder))
     assert_no_promote(run)
     assert run.bundle is not None
@@ -241,7 +241,7 @@ def test_a_resume_that_selects_nothing_is_an_error(decided: Ground) -> None:
     ids=["recorder-raises", "bundle-removed"],
 )
 def test_a_bundle_that_is_lost_in_the_middle_holds(decided: Ground, name: str, then: str, sentence: str) -> None:
-    """Where a file stands in place of the bundle's folder, the recorder cannot write: an exception in a callback."""
+    """A file in place of the bundle's directory, so the recorder cannot write: an exception in a callback."""
     bundle = decided.bundles()[-1]
     decided.hook("generate", f"rm -r {bundle} && {then} {bundle}\n")
     run = outcomes.record("controller", name, decided.again("5"))
@@ -301,7 +301,7 @@ DISK_KB = 2048
 
 @pytest.fixture
 def disk(ground: Ground) -> Iterator[Path]:
-    """A small file system of its own as the evidence root."""
+    """A small separate file system as the evidence root."""
     if os.geteuid() != 0:
         pytest.skip("mounting a tmpfs needs root")
     folder = ground.folder / "disk"
@@ -312,7 +312,7 @@ def disk(ground: Ground) -> Iterator[Path]:
     )  # fmt: skip
     if mounted.returncode != 0:
         pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    # The baseline, too: in the workspace it would be evidence of another place, and that is dirt.
+    # The baseline as well: in the workspace it would not be under the evidence root and would make the checkout dirty.
     shutil.move(ground.evidence / "baseline", folder / "baseline")
     shutil.rmtree(ground.workspace / "investigations")
     ground.variables["promotion_evidence_root"] = str(folder)
@@ -364,7 +364,7 @@ def test_a_disk_that_fills_in_the_middle_holds_until_there_is_room(ground: Groun
 def test_a_disk_that_fills_while_the_decision_is_written_leaves_none(
     disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever number of records still fits: without the seal, which is written last, there is no decision."""
+    """However many records still fit: without the seal, which is written last, there is no decision."""
     bundle = bundles.closed_bundle(disk / "runs")
     statuses, sentences = [], []
     for leave_kb in range(0, 512, 16):
@@ -410,7 +410,7 @@ def test_an_evidence_root_that_cannot_be_written_is_an_input_error(ground: Groun
 def test_a_run_that_is_cut_off_is_no_decision_and_is_resumed(
     ground: Ground, name: str, number: int, to_group: bool
 ) -> None:
-    # Ansible's workers outlive only a SIGKILL of the playbook: then the command goes on to its end, with the lock.
+    # Ansible's workers survive only a SIGKILL of the playbook: then the command runs to its end and keeps the lock.
     seconds = f"{25 if number == signal.SIGKILL else 86400}.{os.getpid()}"
     reached = ground.folder / "reached"
     ground.hook("generate", f"touch {reached}; exec sleep {seconds}\n")

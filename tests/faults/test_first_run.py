@@ -17,7 +17,7 @@ from live import LiveVm
 from matrix import PROJECT
 
 PAGE = PROJECT / "docs" / "first-run.md"
-# How the demo's hosts are reached; the gate knows nothing of it.
+# How the demo's hosts are reached; the gate does not know these.
 OF_THE_DEMO = ("demo_dir", "demo_vm", "ansible_ssh_common_args")
 
 

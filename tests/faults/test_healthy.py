@@ -14,7 +14,7 @@ from live import VERDI, LiveVm
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Something that differs from the plain VM and is no fault. `prepare` and `undo` are scripts for root there."""
+    """A difference from the plain VM that is not a fault. `prepare` and `undo` are scripts for root there."""
 
     name: str
     prepare: str
@@ -116,7 +116,7 @@ def judge(run: Run, name: str, sees: str) -> None:
 
 
 def with_aiida_2_7(live: LiveVm) -> dict[str, object]:
-    """A second AiiDA on the VM, with an environment file, a database and a virtual host of its own."""
+    """A second AiiDA on the VM, with its own environment file, database and virtual host."""
     for command in (
         "test -x ~/aiida-2.7/bin/verdi || "
         '{ uv venv --quiet --clear ~/aiida-2.7 && uv pip install --quiet --python ~/aiida-2.7/bin/python "aiida-core==2.7.*"; }',
@@ -136,7 +136,7 @@ def bookworm() -> LiveVm:
 
 
 def test_debian_12_and_aiida_2_7_promote(bookworm: LiveVm) -> None:
-    """AiiDA 2.7's first run makes its profile, the second one finds it: both paths of the spec.
+    """AiiDA 2.7's first run creates its profile and the second one finds it: both paths of the spec.
 
     One test, because two processes of pytest-xdist must not have the one VM at a time.
     """

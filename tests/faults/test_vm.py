@@ -20,7 +20,7 @@ PAUSED = Fault("VM paused in mid-gate (no answer, connection open)", "", "slurm_
     ids=lambda fault: fault.name,
 )
 def test_a_fault_of_the_vm_holds(live: LiveVm, fault: Fault) -> None:
-    # What a person mends may cut the connection: then the whole gate has to cope with it.
+    # A repair may cut the connection; the whole gate has to cope with that.
     extra = {**fault.extra, **(live.vm_gates() if fault.repaired_by == BY_COMMANDS else {})}
     if fault.when == BEFORE:
         live.root(fault.inject)
@@ -47,7 +47,7 @@ BEFORE_GATE_4 = Fault("sshd stopped before gate 4", "", "slurm_smoke.script", "B
 
 
 def test_a_vm_that_is_gone_before_gate_4_holds(live: LiveVm) -> None:
-    """Gate 3 has just passed, and gate 4 alone is run: what was kept of gate 3 does not count any more."""
+    """Gate 3 has just passed, and only gate 4 is run: the evidence kept from gate 3 no longer counts."""
     assert live.gate().word == "PROMOTE"
     live.root(SSH_GONE)
     held = live.resume(promotion_gates="4")

@@ -1,4 +1,4 @@
-"""The workspace: what breaks in the real example application holds, and its unblock sentence mends it."""
+"""The workspace: what breaks in the real example application leads to a HOLD, and its unblock sentence fixes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from promotion_gate.bundle.baseline import write_baseline
 
 RELAY = "apps/api/tests/test_convex_event_relay.py"
 TOOL_OF_CLIENT = {"contracts.client_generate", "contracts.client_drift"}
-# What else cannot work without a tool; pnpm may bring a node of its own.
+# What else cannot work without a tool; pnpm may bring its own node.
 NEEDS = {
     "node": {"preflight.corepack", "preflight.pnpm", *TOOL_OF_CLIENT},
     "corepack": set[str](),

@@ -305,7 +305,7 @@ def build(folder: Path, sshd: Sshd) -> Ground:
 
 
 def copy_of(template: Ground, folder: Path) -> Ground:
-    """A ground of its own for one test, with the baseline of the template."""
+    """A separate ground for one test, with the baseline of the template."""
     shutil.copytree(template.folder, folder, symlinks=True, dirs_exist_ok=True, ignore=_passing)
     (folder / "cp").mkdir(exist_ok=True)
     return settle(Ground(folder, template.sshd))
@@ -319,8 +319,8 @@ def kept_aside(ground: Ground, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def in_place(ground: Ground, pristine: Path) -> Iterator[Ground]:
-    """A ground for one test where it stands, put back afterwards: kept evidence counts for its own folders only."""
-    (ground.folder / "inventory" / "hosts.yml").unlink()  # written anew, with the variables of the test
+    """A ground for one test in its original place, restored afterwards: kept evidence counts only for its own paths."""
+    (ground.folder / "inventory" / "hosts.yml").unlink()  # rewritten with the variables of the test
     mine = replace(ground, variables=copy.deepcopy(ground.variables), settings=dict(ground.settings))
     try:
         yield mine

@@ -94,7 +94,7 @@ def loopback_sshd(folder: Path) -> Iterator[Sshd]:
     (folder / "known_hosts_of_another").write_text(f"[127.0.0.1]:{port} {other_key}", encoding="utf-8")
     (folder / "sshd_config").write_text(SSHD_CONFIG.format(port=port, folder=folder), encoding="utf-8")
     if os.geteuid() == 0:
-        # sshd drops its privileges there and does not start without it; Debian's unit makes it at boot.
+        # sshd drops its privileges there and does not start without it; Debian's unit creates it at boot.
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     log = folder / "log"
     with log.open("wb") as stream:

@@ -22,7 +22,7 @@ from copies import through_runner
 from ground import Ground, Run, git
 from test_secrets_handed_in import listening_python
 
-# What stands around a random core: quotes, blanks, shell and URL characters, no ASCII, Jinja, a leading dash.
+# What is around a random core: quotes, blanks, shell and URL characters, non-ASCII, Jinja, a leading dash.
 SHAPES = ("{}$&x y", "p{}'q\"r\\s%", "ü{}ßλ", "{{{{ 7*{} }}}}", "-{}=+/", "#{}:@host?", "{}")
 
 
@@ -53,7 +53,7 @@ def printed(secret: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets by where they stand."""
+    """The secrets by where they are."""
 
     vm_file: dict[str, str]  # the VM's environment file
     vm: dict[str, str]  # aiida_vm_environment
@@ -158,7 +158,7 @@ def squeezed(text: str) -> str:
 
 
 def found_in(text: str, planted: Secrets) -> list[str]:
-    """Which secrets stand in a text, whole or in their random part, which is enough to call it a leak."""
+    """Which secrets are in a text, whole or just their random part, which is enough to count as a leak."""
     texts = (text, squeezed(text))
     return [
         secret

@@ -98,7 +98,7 @@ def test_a_playbook_of_ones_own_imports_it_and_may_enable_the_callback_once_more
     index = json.loads((run.bundle / "index.json").read_text(encoding="utf-8"))
     assert index["run"]["playbook"] == str(empty / "site.yml")
     assert index["collector_errors"] == []
-    # group_vars of the collection's playbooks are in force: with pipelining no module lies on the VM as a file.
+    # group_vars of the collection's playbooks are in force: with pipelining no module is written to a file on the VM.
     assert "gate_commands" in run.output and "AnsiballZ_gate_commands.py" not in run.output
 
 

@@ -1,4 +1,4 @@
-"""What ansible-playbook is asked to do and could not decide from: said before the first connection, with status 2.
+"""Options of ansible-playbook that rule out a decision: reported before the first connection, with exit status 2.
 
 No host is needed: these runs end before one is reached.
 """

@@ -125,7 +125,7 @@ def test_a_tracker_that_does_not_work_changes_no_decision(decided: Ground, does:
 
 
 def test_the_printed_command_runs_as_it_stands(decided: Ground) -> None:
-    """What -e overrode in the inventory is repeated: the inventory would win over the index now."""
+    """What -e overrode in the inventory is repeated, because the inventory would now override the index."""
     decided.variables["promotion_reviewer"] = "somebody-else"
     drain(decided)
     options = ["--user", decided.sshd.user, "--ssh-extra-args=-o LogLevel=ERROR", "--timeout=20"]
@@ -224,7 +224,7 @@ def test_only_the_reviewer_signs_off_and_a_re_run_makes_it_void(decided: Ground)
     allowed = decided.folder / "allowed"
     allowed.write_text(f"test-reviewer {key.with_suffix('.pub').read_text(encoding='utf-8')}", encoding="utf-8")
     where: dict[str, Any] = {"promotion_run_id": bundle.name}
-    # As inventory/vm lays it out: where the evidence is stands with the workspace group.
+    # As in inventory/vm: the workspace group says where the evidence is.
     groups = decided.groups()
     groups["workspace"]["vars"] = {"workspace_dir": decided.variables.pop("workspace_dir")}
     decided.inventory(groups)

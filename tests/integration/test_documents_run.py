@@ -96,7 +96,7 @@ def filled_in(command: str, ground: Ground) -> str:
         (r"\bFILE\b", str(ground.folder / "allowed_signers")),
     ):
         command = re.sub(placeholder, value, command)
-    # Without an inventory the reviewer is whoever runs it.
+    # Without an inventory the reviewer is the user who runs it.
     needs_name = "sign-off.yml" in command and "promotion_operator" not in command
     return f"{command} -e promotion_operator=test-reviewer" if needs_name else command
 

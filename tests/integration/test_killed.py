@@ -61,7 +61,7 @@ def keygen_that_kills(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> str:
     shim.chmod(0o755)
     subprocess.run([keygen, "-q", "-t", "ed25519", "-N", "", "-f", str(ground.folder / "key")], check=True)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
-    # ssh-keygen runs in a session of its own; it is killed with nobody and ends by itself.
+    # ssh-keygen runs in its own session; it is not killed with anything and exits by itself.
     kill_once(ground, "seal", PLAYBOOK, lingers="2")
     return str(ground.folder / "key")
 

@@ -97,7 +97,7 @@ TASKS = """- name: Burn
 
 @pytest.fixture
 def team(ground: Ground) -> Ground:
-    """Their host is the one behind the loopback sshd; nothing of the workspace is set."""
+    """Their host is the one behind the loopback sshd; no workspace variable is set."""
     theirs = ground.folder / "theirs"
     role = theirs / "roles" / "gate_burn_in"
     for name, text in {

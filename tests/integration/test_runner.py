@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def here(ground: Ground, tmp_path: Path) -> Path:
-    """A folder with what the page takes for granted: the tarball, and an inventory."""
+    """A directory with what the page assumes: the tarball, and an inventory."""
     here = tmp_path / "here"
     build(here / "build")
     shutil.copytree(ground.inventory(), here / "inventory" / "mine")

@@ -18,7 +18,7 @@ HOLDS = {"gate_slurm_smoke_partition": "nowhere"}
 
 
 def on_hosts(ground: Ground, hosts: Mapping[str, Mapping[str, Any]], **extra: Any) -> Run:
-    """Runs the gate with these VMs, each with variables of its own."""
+    """Runs the gate with these VMs, each with its own variables."""
     groups = ground.groups()
     vm = groups["aiida_vm"]["hosts"]["vm"]
     groups["aiida_vm"]["hosts"] = {host: {**vm, **own} for host, own in hosts.items()}

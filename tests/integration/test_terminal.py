@@ -45,7 +45,7 @@ class OnTerminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever failed: nothing goes on in the ground when it is put back."""
+        """Whatever failed, nothing is still running in the ground when it is restored."""
         self._child.close(force=True)
         wait_until(lambda: not going_on(self._ground), "the end of what was started")
 
@@ -112,7 +112,7 @@ def test_a_promote_shows_each_gate_as_it_starts_and_ends_and_nothing_of_ansible(
 
 @pytest.mark.parametrize(("columns", "forks"), [(80, "1"), (200, "50")])
 def test_a_hold_on_a_terminal_says_at_once_what_did_not_pass(decided: Ground, columns: int, forks: str) -> None:
-    """While the gate runs it stands at the foot of the screen; in the end there are the plain lines alone."""
+    """While a gate runs it is shown at the bottom of the screen; in the end only the plain lines are left."""
     held = decided.folder / "held"
     decided.hook("smoke", f"until [ -e {held} ]; do sleep 0.1; done\n")
     with OnTerminal(decided, columns, "--forks", forks, **drained(decided)) as terminal:
@@ -133,7 +133,7 @@ def test_a_hold_on_a_terminal_says_at_once_what_did_not_pass(decided: Ground, co
 
 
 def test_who_interrupts_a_run_is_told_where_it_stands(decided: Ground) -> None:
-    """^C while a gate runs: nothing goes on, the screen is left clean, and the bundle can be resumed."""
+    """^C while a gate runs: nothing keeps running, the screen is left clean, and the bundle can be resumed."""
     decided.hook("smoke", f"sleep {LINGERS}\n")
     with OnTerminal(decided, 80, **decided.resumption("4")) as terminal:
         terminal.until(lambda lines: lines[-1].startswith("4 slurm_smoke"), "the block")

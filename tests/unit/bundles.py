@@ -498,7 +498,7 @@ def closed_bundle(root: Path, trips: Mapping[str, Trip] | None = None, run_id: s
 
 @cache
 def _recorded(run_id: str, gates: tuple[str, ...]) -> Path:
-    """An open bundle in an evidence root of its own, in which these gates are recorded as healthy: to copy."""
+    """An open bundle in a separate evidence root, in which these gates are recorded as healthy, to be copied."""
     root = Path(tempfile.mkdtemp(prefix="bundle-"))
     atexit.register(shutil.rmtree, root)
     write_baseline(root / "baseline", known_good())

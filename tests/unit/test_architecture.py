@@ -11,7 +11,7 @@ import bundles
 import promotion_gate
 
 PACKAGE = Path(promotion_gate.__file__).parent
-# From the lowest up; what stands side by side does not import one another.
+# From the lowest up; wings of the same level do not import each other.
 FLOORS = (("base",), ("bundle",), ("judge", "report"), ("prove",), ("run",), ("__main__",))
 FLOOR = {wing: number for number, wings in enumerate(FLOORS) for wing in wings}
 MODULES = {

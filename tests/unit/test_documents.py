@@ -16,7 +16,7 @@ EVIDENCE = (PROJECT / "docs" / "evidence.md").read_text(encoding="utf-8")
 
 
 def section(title: str) -> set[str]:
-    """What stands in back quotes below a heading."""
+    """What is in back quotes below a heading."""
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", EVIDENCE, re.M | re.S)
     assert found, title
     return set(re.findall(r"`([^`\n]+)`", found.group(1)))

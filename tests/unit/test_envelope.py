@@ -71,7 +71,7 @@ def test_a_key_leaves_a_signed_statement_beside_the_bundle(bundle: Path, key: Pa
 
 
 def ssh_keygen_verifies(data: bytes, signature: Path, allowed: Path) -> bool:
-    """Whether ssh-keygen by itself takes the signature for one by alice."""
+    """Whether ssh-keygen itself accepts the signature as one by alice."""
     words: list[str | Path] = [
         "ssh-keygen",
         "-Y",
@@ -200,7 +200,7 @@ def test_a_statement_that_cannot_be_written_costs_no_decision(
 
 
 def test_a_resume_withdraws_it(bundle: Path) -> None:
-    """A statement about what was revoked must not lie beside what is decided anew; it stays in the archive."""
+    """A statement about a revoked decision must not remain beside a new one; it is kept in the archive."""
     before = content(bundle)
     again = bundles.resume_bundle(bundle.parent)
     assert not envelope_file(again).exists()

@@ -102,7 +102,7 @@ def alive(marker: str) -> list[int]:
 
 @pytest.fixture
 def marker() -> Iterator[str]:
-    """A number of seconds to sleep that nobody else sleeps; nothing of it may be left."""
+    """A number of seconds to sleep that nobody else sleeps; no such process may be left."""
     marker = f"86400.{time.monotonic_ns()}"
     yield marker
     left = alive(marker)

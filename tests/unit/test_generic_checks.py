@@ -105,7 +105,7 @@ ROWS: list[tuple[str, dict[str, Any], str, dict[str, Any], str, str]] = [
 
 
 def entry(number: int, kind: str, limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Each row judges a command of its own."""
+    """Each row judges a separate command."""
     command = {} if kind == "artifact_present" else {"command": f"extra_{number}"}
     fields = {"id": f"slurm_smoke.extra_{number}", "check": kind, "title": "extra", "unblock": "Look at it."}
     return {**fields, "limits": {**command, **limits}}

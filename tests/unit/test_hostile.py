@@ -59,7 +59,7 @@ def test_the_module_returns_it_as_it_was_printed(payload: str, tmp_path: Path) -
 
 
 def everywhere(payload: str, first: bool) -> bundles.Trips:
-    """Healthy trips in which every command and every artifact has the payload, and what a host says of itself, too."""
+    """Healthy trips in which every command, every artifact and the host's own description contain the payload."""
     trips = bundles.healthy_trips()
     for trip in trips.values():
         for command in trip["commands"]:
@@ -92,7 +92,7 @@ COMMENT = {"html_block"}  # the first line of follow-up-issue.md names run and V
 
 
 def structure(text: str) -> list[tuple[str, str]]:
-    """What Markdown makes of a text beside its words: headings, links, images, HTML, code, ..."""
+    """What a text contains besides words when it is read as Markdown: headings, links, images, HTML, code, ..."""
     tokens = [token for outer in MARKDOWN.parse(text) for token in (outer, *(outer.children or ()))]
     return [(token.type, token.tag) for token in tokens if token.type not in ("text", "text_special", "softbreak")]
 

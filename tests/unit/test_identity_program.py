@@ -1,4 +1,4 @@
-"""What the identity program says of a checkout: by content, whatever git was told to pass over."""
+"""What the identity program says about a checkout: by content, whatever git was told to ignore."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def local_attributes(folder: Path) -> None:
 
 
 def attributes_of_no_commit(folder: Path) -> None:
-    """Rules for git's filters that stand in the working tree alone, where an exclude hides them."""
+    """Rules for git's filters that are only in the working tree, where an exclude hides them."""
     write(folder / ".git" / "info" / "exclude", ".gitattributes\n")
     write(folder / "scripts" / ".gitattributes", "smoke.sh filter=hide\n")
     git(folder, "config", "filter.hide.clean", "git show HEAD:scripts/smoke.sh")
@@ -365,7 +365,7 @@ def test_the_configuration_folder_and_the_profile(tmp_path: Path) -> None:
 
 
 def told(folder: Path, configured: str, **environment: str) -> tuple[int, str]:
-    """What the gates that call verdi are told of its folder."""
+    """What the gates that call verdi are told about its directory."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIIDA_")}
     done = subprocess.run(
         [sys.executable, "-I", "-c", PROGRAM, "--verdi-folder", configured],

@@ -12,7 +12,7 @@ CHANGELOG = bundles.PROJECT / "CHANGELOG.md"
 
 
 def unreleased(changelog: str) -> str:
-    """What is said of the next release."""
+    """What the changelog says about the next release."""
     return re.split(r"^## \[", changelog, flags=re.M)[1]
 
 

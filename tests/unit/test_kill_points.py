@@ -206,7 +206,7 @@ def names(bundle: Path) -> list[str]:
 
 
 def outcome(bundle: Path) -> dict[str, Any]:
-    """What a decision says, without what tells an attempt from another."""
+    """The content of a decision, without what distinguishes one attempt from another."""
     record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))
     gates = [(gate["name"], gate["status"], [check["status"] for check in gate["checks"]]) for gate in record["gates"]]
     return {key: record[key] for key in ("decision", "commit", "objections", "run_id", "reviewer")} | {"gates": gates}
@@ -237,7 +237,7 @@ def assert_nothing_is_lost(bundle: Path, attempt: int) -> None:
 
 
 def assert_readable(root: Path) -> None:
-    """The history of the evidence root holds, and so do its baselines; nothing of a killed write is in them."""
+    """The history of the evidence root and its baselines can be read; no part of a killed write is in them."""
     assert list(broken_links(root)) == []
     bundle = bundle_of(root)
     if bundle.exists():
@@ -271,7 +271,7 @@ def test_a_first_run(every: int, start: Path, tmp_path: Path, capsys: pytest.Cap
         assert_readable(root)
         bundle = bundle_of(root)
         if not bundle.exists():
-            first_run(root)  # the same run id is free: there is no half run
+            first_run(root)  # the same run id is still free: there is no half-written run
         else:
             message = sayings(bundle, capsys)
             assert message == dict.fromkeys(COMMANDS, is_sealed(bundle))
@@ -373,7 +373,7 @@ def test_a_resume(
         bundle = bundle_of(root)
         message = sayings(bundle, capsys)
         if stands and tree(bundle) == untouched:
-            # Nothing was touched yet: the earlier decision stands, and all commands agree on it.
+            # Nothing has been touched yet: the earlier decision is valid, and all commands agree on it.
             assert message == dict.fromkeys(COMMANDS, True)
             standing += 1
             resume(root, again, **identity)
@@ -409,7 +409,7 @@ def seal_of(root: Path) -> None:
 
 
 def test_opening_a_second_run(promoted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Until the second run is there the first one speaks; from then on it does not."""
+    """Until the second run exists the first one counts; from then on it does not."""
     second = "20261125T000000Z"
     for root in kill_points(lambda root: open_second(root, second), promoted, tmp_path):
         there = (root / second).exists()

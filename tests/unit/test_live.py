@@ -220,7 +220,7 @@ def test_a_terminal_that_is_gone_costs_the_block_alone() -> None:
 
 
 def test_a_process_of_its_own_writes_as_before(terminal: Terminal) -> None:
-    """A worker that Ansible forks while the block stands there."""
+    """A worker that Ansible forks while the block is shown."""
     foot = foot_of(terminal)
     foot.show(lambda columns: ["foot"])
     pid = os.fork()

@@ -132,7 +132,7 @@ def without_failure(decision: Decision) -> bool:
 
 @pytest.mark.parametrize("change", [{"objections": ("The clock went back.",)}, {"gates": ()}], ids=str)
 def test_a_hold_never_looks_green(change: dict[str, Any]) -> None:
-    """An objection is a failure of its own, and so is a HOLD for which no check is to blame."""
+    """An objection is a separate failure, and so is a HOLD that no check caused."""
     bundle = load_bundle(HEALTHY)
     decision = decide(bundle)
     assert decision.decision == "PROMOTE" and without_failure(decision)

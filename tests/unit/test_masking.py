@@ -126,7 +126,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_no_file_of_a_bundle_has_the_secret_and_the_decision_does_not_need_it(tmp_path: Path) -> None:
-    # The resume below has the smoke script's arguments, too; here the script ran without any.
+    # The resume below also has the smoke script's arguments; here the script ran without any.
     bundle = bundles.make_bundle(tmp_path, workspace_environment=SETTINGS["workspace_environment"])
     report = verify_bundle(bundle)
     assert report.holds and report.decision is not None and report.decision.decision == "PROMOTE"

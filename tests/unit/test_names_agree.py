@@ -48,7 +48,7 @@ OF_THE_RUN = {"vm", "workspace", "fleet", "inventory", "gate_settings", "evidenc
 
 @dataclass(frozen=True)
 class Call:
-    """A call in the package: what is called, its arguments, and the function and module that it stands in."""
+    """A call in the package: what is called, its arguments, and the function and module that contain it."""
 
     name: str
     receiver: str
@@ -89,7 +89,7 @@ def constants() -> dict[str, ast.expr]:
 
 
 def values(node: ast.expr | None, inside: ast.AST, seen: frozenset[str] = frozenset()) -> set[str]:
-    """The strings that an expression can be, as regular expressions; of a name, what it stands for or runs over."""
+    """The strings that an expression can be, as regular expressions; for a name, what it is bound to or loops over."""
     if isinstance(node, ast.Constant):
         return {re.escape(node.value)} if isinstance(node.value, str) else set()
     if isinstance(node, ast.JoinedStr):
@@ -206,7 +206,7 @@ def test_every_hint_is_given_by_a_check_and_has_a_sentence() -> None:
 
 @cache
 def said(module: Path) -> set[str]:
-    """Every string that stands in a module outside its decorators."""
+    """Every string in a module outside its decorators."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
@@ -229,7 +229,7 @@ def test_every_placeholder_has_a_value_and_a_sentence(tmp_path: Path) -> None:
 
 
 def test_every_limit_is_read() -> None:
-    """By the check itself, or where a baseline is recorded; a word that is read and not declared is a mistake, too."""
+    """By the check itself, or where a baseline is recorded; reading an undeclared limit is a mistake as well."""
     read = {
         text
         for call in calls()

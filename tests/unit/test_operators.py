@@ -43,7 +43,7 @@ def plan(root: Path, **variables: Any) -> dict[str, Any]:
 
 
 def begin(prepared: dict[str, Any], workspace: str | None = None, vm: str | None = None) -> dict[str, Any]:
-    """Begins a resume; a host says what it said before, unless told otherwise (an empty text: it does not answer)."""
+    """Begins a resume; a host answers as before unless given otherwise (an empty string: it does not answer)."""
     return begin_resume({"plan": prepared, "probes": bundles.answers(workspace, vm)})
 
 
@@ -285,7 +285,7 @@ def test_evidence_of_other_settings_is_not_kept(tmp_path: Path, name: str, value
 
 @pytest.mark.parametrize("gates", [None, "4", "3,4"], ids=["what-failed", "4", "3-and-4"])
 def test_a_first_run_on_the_vm_stays_one_while_its_evidence_is_kept(tmp_path: Path, gates: str | None) -> None:
-    """aiida_vm_first_run is of one run only; a resume has it not, and its gate 3 was not made anew."""
+    """aiida_vm_first_run is for one run only; a resume does not have it, and its gate 3 was not re-run."""
     trips = dict(HELD)
     env_file = ["--env-file", "ops/aiida-vm/aiida-vm.env"]
     bootstrap = {"argv": ["scripts/aiida-vm-bootstrap.sh", "--apply", *env_file, "--init-profile", "--sanity-check"]}
@@ -504,7 +504,7 @@ def test_a_run_that_began_while_both_hosts_were_asked_is_named(tmp_path: Path) -
 
 
 def test_who_comes_second_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Both have opened a run before either has the lock; the second one's must not stand as the newest."""
+    """Both have opened a run before either has the lock; the second one's must not count as the newest."""
     first, second = (bundles.open_bundle(tmp_path, f"20261124T00000{n}Z") for n in (1, 2))
     bundles.record(first, bundles.healthy_trips(), close=False)
     abandon(second)
@@ -649,7 +649,7 @@ def test_24_percent_slower_every_week_does_not_pass_unseen(tmp_path: Path) -> No
 
 
 def test_an_earlier_baseline_is_never_overwritten(tmp_path: Path) -> None:
-    """Whatever else lies in the folder."""
+    """Whatever else is in the directory."""
     times = [[bundles.SECOND * n] * 3 for n in range(1, 6)]
     (tmp_path / "README").touch()
     for number, taken in enumerate(times):

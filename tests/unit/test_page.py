@@ -1,4 +1,4 @@
-"""report.html: one file that shows the whole decision, and in which nothing of a host is more than text."""
+"""report.html: one file that shows the whole decision, and in which nothing from a host is more than text."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_axe_finds_nothing_serious(folder: Path, look: tuple[str, ...], tmp_path
 @pytest.mark.nightly
 @in_chromium
 def test_axe_sees_a_fault(tmp_path: Path) -> None:
-    """An image without a text, and words that can hardly be read, in a section that was folded."""
+    """An image without alternative text, and words with too little contrast, in a collapsed section."""
     text = rendered(HEALTHY).replace(
         "<pre tabindex", '<p style="color: #eee; background: #fff">pale</p><pre tabindex', 1
     )

@@ -137,7 +137,7 @@ BAD_BOUNDS = [">=2.7 or so", "2.9", "", ",", ">=2.7,", "=>2.7", ">=2.x", "> =2",
 
 @pytest.mark.parametrize("bounds", BAD_BOUNDS)
 def test_bounds_that_are_not_understood_are_refused_by_component(bounds: str) -> None:
-    """A bound that nobody understands would be a bound that every version meets."""
+    """A bound that is not understood would be a bound that every version meets."""
     text = SHIPPED.replace("supported_versions: {}", f'supported_versions: {{aiida-core: "{bounds}"}}')
     sentence = refused(text)
     assert f'supported_versions bounds aiida-core by "{bounds}"; write bounds joined by commas' in sentence
@@ -556,7 +556,7 @@ OWN_COMMANDS = """
 
 
 def test_lint_notes_what_can_never_fail_and_what_nobody_reads() -> None:
-    """Read without the rules of the spec's five gates: what an author is told of gates of commands."""
+    """Read without the rules of the spec's five gates: what an author is told about gates of commands."""
     gate = yaml.safe_load(OWN_COMMANDS)
     text = edited(lambda data: data["gates"][4].update(gate, role=None, evidence=["06-free.log", "06-typo.log"]))
     examined, _ = examine_policy(text, "mine.yml")

@@ -145,7 +145,7 @@ def test_what_the_operator_and_the_gate_give_is_no_difference(tmp_path: Path) ->
 
 
 def test_in_worktree_mode_the_commands_run_in_the_temporary_worktree(tmp_path: Path) -> None:
-    """With -e workspace_dir and -e workspace_checkout=worktree the gates ran in the checkout, and it said worktree."""
+    """With -e workspace_dir and -e workspace_checkout=worktree gates ran in the checkout but reported a worktree."""
     trips = bundles.healthy_trips()
     for gate in ("preflight", "sqlite_smoke", "contracts"):
         place = f"/srv/app/.git/promotion-gate-{bundles.RUN_ID}"
@@ -157,7 +157,7 @@ def test_in_worktree_mode_the_commands_run_in_the_temporary_worktree(tmp_path: P
 
 
 def test_what_the_gate_adds_is_what_module_and_roles_add() -> None:
-    """`ADDED` is compared with; what is added stands in the module and in the vars of the roles."""
+    """`ADDED` is what is compared; what is really added is in the module and in the vars of the roles."""
     module = (bundles.PROJECT / "module_utils" / "promotion" / "trip.py").read_text(encoding="utf-8")
     names = set(re.findall(r'\badded\["(\w+)"\]', module))
     names |= set(re.findall(r'"([A-Z_]+)":', "".join(re.findall(r"added = dict\(os.environ\), (\{.*\})", module))))

@@ -138,7 +138,7 @@ def test_the_ages_of_database_and_worker(tmp_path: Path, processes: str, profile
 
 
 def test_only_the_gate_s_own_worktree_is_put_right(tmp_path: Path) -> None:
-    """In worktree mode the next gate begins with the files of the commit; in somebody's checkout nothing is touched."""
+    """In worktree mode the next gate starts with the files of the commit; in any other checkout nothing is touched."""
     repo, own = tmp_path / "app", tmp_path / "app" / ".git" / "promotion-gate-20261125T200000Z"
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", "-C"]
     subprocess.run(["git", "init", "-q", str(repo)], check=True)

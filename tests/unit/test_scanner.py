@@ -54,7 +54,7 @@ QyNTUxOQAAACBq0Pz7mD3wV8tYx2K9uLrE5nJcHs6Gf1Rb4TaWyQkXvgAAAJgqPzR8Kj80
 
 
 def found_in(folder: Path, report: Path) -> list[str]:
-    """What the scanner takes for a credential in a folder, but for what is harmless."""
+    """What the scanner takes for a credential in a directory, except what is harmless."""
     call = [sys.executable, "-m", "credsweeper", "--path", str(folder), "--ml_threshold", "0", "--pedantic"]
     subprocess.run([*call, "--no-stdout", "--save-json", str(report)], capture_output=True, check=True)
     found: list[Mapping[str, Any]] = json.loads(report.read_text())

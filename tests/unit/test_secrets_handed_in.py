@@ -1,4 +1,4 @@
-"""How secrets reach the module: nothing of them in the target's journal, and nothing else is masked for their sake."""
+"""How secrets reach the module: none of them is in the target's journal, and nothing else is masked because of them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def message(root: Path, trips: bundles.Trips) -> dict[str, str]:
     }
 
 
-# What the later gates of a host ran on, from which gate on, and what is said of the gates before it.
+# What the later gates of a host ran on, from which gate on, and what is reported about the gates before it.
 BETWEEN = {
     "HEAD moved": ("sqlite_smoke", workspace_probe(B, OTHER), f"the commit changed from {bundles.COMMIT} to {B}"),
     "a commit without changes": ("contracts", workspace_probe(B), f"the commit changed from {bundles.COMMIT} to {B}"),

@@ -458,7 +458,7 @@ def test_seal_refuses_a_bundle_of_another_run(tmp_path: Path) -> None:
 
 
 def with_policy(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """The checklist of a closed bundle changed, and said to be the shipped one: what anybody can do before a seal."""
+    """The checklist of a closed bundle, changed and passed off as shipped, which anybody can do before a seal."""
     policy = yaml.safe_load((bundle / "policy.yml").read_text(encoding="utf-8"))
     change(policy)
     text = yaml.safe_dump(policy, sort_keys=False)

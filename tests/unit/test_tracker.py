@@ -205,7 +205,7 @@ def test_a_promote_that_was_re_run_since_has_settled_it_all_the_same(tmp_path: P
 
 
 def resumed_hold(root: Path) -> Path:
-    """Gate 4 of the newest run re-run, and it holds: its PROMOTE stands in attempts/ now."""
+    """Re-runs gate 4 of the newest run, which now holds: its PROMOTE is in attempts/."""
     return bundles.resume_bundle(
         root, bundles.trips_with("slurm_smoke", "ping", exit=1, output="down\n"), promotion_gates="4"
     )

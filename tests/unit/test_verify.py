@@ -63,7 +63,7 @@ def allow(path: Path, principal: str, *keys: Path) -> Path:
 
 
 def reseal(bundle: Path) -> None:
-    """Writes SHA256SUMS anew over what is there, as one who wants to hide a change would."""
+    """Rewrites SHA256SUMS over what is there, as somebody who wants to hide a change would."""
     names = [name for name in list_files(bundle) if name not in (SUMS, SIGNATURE_FILE)]
     text = "".join(f"{sha256((bundle / name).read_bytes())}  {name}\n" for name in names)
     (bundle / SUMS).write_text(text, encoding="utf-8")

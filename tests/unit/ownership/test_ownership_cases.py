@@ -12,7 +12,7 @@ from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_
 
 CASES = Path(__file__).parent / "cases"
 DOCUMENT = "docs/update.md"
-# A document that is not a text has the ending .bin, so that no editor or formatter mends it.
+# A document that is not text has the ending .bin, so that no editor or formatter corrects it.
 DOCUMENTS = {path.stem: path for path in sorted(CASES.iterdir()) if path.suffix in (".md", ".bin")}
 NAMES = list(DOCUMENTS)
 KEYS = {"why", "fields", "faults", "unreadable"}
@@ -30,7 +30,7 @@ def expected_of(name: str) -> dict[str, Any]:
 
 
 def outcome_of(name: str, ownership: OwnershipMap) -> Outcome:
-    # As the gate reads it: the line ends stay, bytes that are no UTF-8 are replaced.
+    # As the gate reads it: line endings are kept, bytes that are not UTF-8 are replaced.
     text = DOCUMENTS[name].read_bytes().decode("utf-8", errors="replace")
     return analyse(ownership, {DOCUMENT: text})
 

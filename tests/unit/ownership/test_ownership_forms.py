@@ -1,4 +1,4 @@
-"""The forms in which a document may name an owner: each is read, and whatever else speaks of an owner holds."""
+"""The forms in which a document may name an owner: each is read, and anything else about an owner leads to a HOLD."""
 
 from __future__ import annotations
 

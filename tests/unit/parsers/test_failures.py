@@ -1,4 +1,4 @@
-"""Where no module can run on a host: the cause is kept, and has a remedy of its own."""
+"""If no module can run on a host, the cause is kept and has its own remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines that are no answer: what Python ignores when it exits, what shells say of themselves, what is not there."""
+"""Lines that are not an answer: what Python ignores when it exits, what shells print themselves, missing input."""
 
 from __future__ import annotations
 

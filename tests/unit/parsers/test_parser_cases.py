@@ -1,4 +1,4 @@
-"""Every recorded output is read as the file beside it says (cases/README.md tells how to add one)."""
+"""Every recorded output is read as the file beside it says (cases/README.md says how to add one)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of every recorded output the reason is the line that a person would quote, and what could not work is told apart."""
+"""The reason in each recorded output is the line that a person would quote; what could not work is recognised."""
 
 from __future__ import annotations
 
