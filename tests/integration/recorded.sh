@@ -1,6 +1,6 @@
 #!/bin/sh
-# Plays the tools on PATH: prints what the real one printed. A test chooses the output: answers/NAME, and its exit
-# status in answers/NAME.exit. answers/NAME.hook, if there, is run first, where the tool would have run.
+# Stands in for the tools on PATH: prints what the real one printed. A test chooses the output, answers/NAME, and the
+# exit status, answers/NAME.exit. answers/NAME.hook, if it exists, is run first, where the tool would have run.
 answers=$(dirname "$0")/../answers
 
 hook() {
@@ -13,7 +13,7 @@ answer() {
   exit "$(cat "$answers/$1.exit")"
 }
 
-# verdi says which configuration it reads: the one that it was given.
+# verdi reports the configuration that it reads: the one that it was given.
 of_config() {
   hook "$1"
   LC_ALL=C sed "s#^\( ✔ config:  *\)/.*#\1$AIIDA_PATH/.aiida#; s#^\(Report: configuration folder: \)/.*#\1$AIIDA_PATH/.aiida#" "$answers/$1"

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Puts the documents as they were at the merge-base with the target branch into a folder, to see which fields are new.
-# Usage: base-documents.sh FOLDER BRANCH PATH...; prints `base: COMMIT`, or an empty value where there is none.
+# Writes the documents of the merge-base with the target branch into a directory, to see which fields are new.
+# Usage: base-documents.sh FOLDER BRANCH PATH...; prints `base: COMMIT`, or an empty value if there is none.
 export GIT_OPTIONAL_LOCKS=0
 folder=$1
 branch=$2
 shift 2
-# On the target branch itself the merge-base is HEAD; then the commit before it is what HEAD changed.
+# On the target branch itself the merge-base is HEAD; then the commit before HEAD is used.
 base=$(git merge-base HEAD "refs/remotes/origin/$branch" 2>/dev/null || git merge-base HEAD "refs/heads/$branch" 2>/dev/null)
 if [ "$base" = "$(git rev-parse HEAD)" ]; then
   base=$(git rev-parse --quiet --verify 'HEAD^' 2>/dev/null)

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Puts back what the gate's commands changed and what was clean before.
-#   worktree.sh before FOLDER    notes which files are changed already
+# Restores files that the gate's commands changed and that were clean before.
+#   worktree.sh before FOLDER    notes which files are already changed
 #   worktree.sh restore FOLDER   writes FOLDER/worktree.patch, which lists the changed files with the digests of what
-#                                is committed and of what is there, but not what they hold; and restores the tracked
+#                                is committed and of what is there, but not their content; and restores the tracked
 #                                files that were clean before and are not staged: `restored: NAME`
-# The checkout is somebody's: git takes no lock in it.
+# The checkout belongs to somebody else: git takes no lock in it.
 export GIT_OPTIONAL_LOCKS=0
 step=$1
 folder=$2
@@ -16,7 +16,7 @@ case $step in
     ;;
   restore)
     [ -f "$folder/before" ] && changed >"$folder/changed" || exit 1
-    # What need not be collected is not: a patch may begin in the middle of a private key.
+    # The content is not needed, so it is not collected: a patch may begin in the middle of a private key.
     while IFS= read -r name; do
       old=$(git cat-file blob "HEAD:./$name" 2>/dev/null | sha256sum)
       new=$(sha256sum <"$name" 2>/dev/null) || new=gone

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says of each file whether it is there with something in it.
+# Prints for each file whether it exists and is not empty.
 for file in "$@"; do
   if [ -s "$file" ]; then echo "found $file"; else echo "missing $file"; fi
 done

@@ -1,4 +1,4 @@
-"""Submits core.arithmetic.add through the daemon and prints what became of it as `key: value` lines.
+"""Submits core.arithmetic.add through the daemon and prints the result as `key: value` lines.
 
 Run by `verdi -p PROFILE run calculation.py COMPUTER LIMIT_SECONDS`; aiida-core 2.6 to 2.9. Judges nothing.
 """

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Submits one tiny job, prints each state that it is seen in until it ends or the limit is over, and cancels it then.
+# Submits one tiny job, prints each state that it is seen in until it ends or the limit passes, and cancels it then.
 # Usage: slurm-job.sh LIMIT_SECONDS PARTITION ACCOUNT QOS (the last three may be empty)
 limit=$1
 set -- ${2:+"--partition=$2"} ${3:+"--account=$3"} ${4:+"--qos=$4"}
@@ -15,7 +15,7 @@ waited=0
 last=
 while [ "$waited" -le "$((limit * 2))" ]; do
   seen=$(scontrol show job -o "$job" 2>&1)
-  # A job that only goes on running is no news, although its RunTime is another one each time.
+  # A job that just keeps running is not printed again, although its RunTime changes each time.
   state=$(printf '%s\n' "$seen" | sed 's/.* \(JobState=[^ ]* Reason=[^ ]*\) .*/\1/')
   if [ "$state" != "$last" ]; then
     printf '%s\n' "$seen"

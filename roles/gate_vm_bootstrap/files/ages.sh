@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prints for how many seconds PostgreSQL and the oldest daemon worker of the profile $1 have run, as `key: value` lines.
-# What does not run on this machine, or cannot be seen, has no line.
+# A program that does not run on this machine, or cannot be seen, has no line.
 ps -eo etimes=,args= | awk -v profile="$1" '
-    # Put together here, so that this program is not a match for itself.
+    # Assembled here, so that this program does not match itself.
     BEGIN { worker = "verdi -p " profile " daemon worker" }
     # The server itself; its children call themselves "postgres: checkpointer" and so on.
     $2 ~ /(^|\/)(postgres|postmaster)$/ { if (!("postgresql" in age) || $1 > age["postgresql"]) age["postgresql"] = $1 }

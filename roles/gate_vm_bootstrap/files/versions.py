@@ -31,5 +31,5 @@ print(f"python: {sys.version.split()[0]}")
 for ask in (slurm, postgresql, rabbitmq):
     try:
         print(f"{ask.__name__}: {ask()}")
-    except Exception as error:  # each is asked by itself; that it did not answer is what is recorded
+    except Exception as error:  # each is asked separately; if one does not answer, that is recorded
         print(f"no answer from {ask.__name__} ({type(error).__name__}: {error})")
