@@ -77,7 +77,7 @@ def test_results_that_are_hidden_cannot_be_recorded() -> None:
 @pytest.mark.stranger("14.3", "-e of the request itself: the check of all variables looked at what -e said")
 @pytest.mark.parametrize("playbook", [GATE, BASELINE])
 @pytest.mark.parametrize("name", ["__gate_common_request", "gate_common_run", "gate_common_python"])
-def test_what_the_check_of_variables_is_made_of_cannot_be_replaced(playbook: str, name: str) -> None:
+def test_what_the_variables_are_checked_with_cannot_be_replaced(playbook: str, name: str) -> None:
     output = play(playbook, "-e", json.dumps({name: {"hosts": {}}}))
     assert f'HOLD: "{name}" is internal to the gate; it cannot be set.' in output
     assert "TASK" not in output

@@ -124,7 +124,7 @@ def test_a_tracker_that_does_not_work_changes_no_decision(decided: Ground, does:
 # --- resume -------------------------------------------------------------------------------------------------------
 
 
-def test_the_printed_command_runs_as_it_stands(decided: Ground) -> None:
+def test_the_printed_command_runs_unchanged(decided: Ground) -> None:
     """What -e overrode in the inventory is repeated, because the inventory would now override the index."""
     decided.variables["promotion_reviewer"] = "somebody-else"
     drain(decided)
@@ -153,7 +153,7 @@ def test_the_printed_command_runs_as_it_stands(decided: Ground) -> None:
     assert run.attempts()["slurm_smoke"] == 3 and run.attempts()["preflight"] == 1
 
 
-def test_a_fix_that_moved_the_commit_is_said_once_and_all_gates_are_run_again(decided: Ground) -> None:
+def test_a_fix_that_moved_the_commit_is_reported_once_and_all_gates_are_run_again(decided: Ground) -> None:
     old = git(decided.workspace, "rev-parse", "HEAD")
     (decided.workspace / "fix.txt").write_text("fixed\n", encoding="utf-8")
     git(decided.workspace, "add", "fix.txt")

@@ -73,7 +73,7 @@ def test_the_findings_are_returned_as_data_on_request(ground: Ground) -> None:
     assert "passed=False status=FAIL" in run.words
 
 
-def test_a_checklist_without_the_role_is_said(ground: Ground, tmp_path: Path) -> None:
+def test_a_checklist_without_the_role_is_reported(ground: Ground, tmp_path: Path) -> None:
     text = Path(str(ground.variables["promotion_policy"])).read_text(encoding="utf-8")
     other = tmp_path / "other.yml"
     other.write_text(text.replace("name: aiida\n", "name: mine\n", 1).replace("gate_slurm_smoke\n", "gate_queue\n", 1))

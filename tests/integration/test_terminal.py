@@ -132,7 +132,7 @@ def test_a_hold_on_a_terminal_says_at_once_what_did_not_pass(decided: Ground, co
     assert sum(line.startswith("HOLD  run ") for line in end) == 1
 
 
-def test_who_interrupts_a_run_is_told_where_it_stands(decided: Ground) -> None:
+def test_an_interrupted_run_says_where_it_is(decided: Ground) -> None:
     """^C while a gate runs: nothing keeps running, the screen is left clean, and the bundle can be resumed."""
     decided.hook("smoke", f"sleep {LINGERS}\n")
     with OnTerminal(decided, 80, **decided.resumption("4")) as terminal:
@@ -156,7 +156,7 @@ def test_a_worker_that_is_killed_leaves_the_screen_clean(decided: Ground) -> Non
 
 
 @pytest.mark.parametrize("way", ["-v", "default"])
-def test_ansibles_own_view_is_there_for_who_asks_for_it(decided: Ground, way: str) -> None:
+def test_ansibles_own_view_is_shown_on_request(decided: Ground, way: str) -> None:
     options = ["-v"] if way == "-v" else []
     if way == "default":
         decided.settings["ANSIBLE_STDOUT_CALLBACK"] = "default"

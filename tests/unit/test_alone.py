@@ -56,7 +56,7 @@ def test_what_fails_has_our_sentences() -> None:
     assert "On node-1, run `sudo systemctl restart munge" in found["message"]
 
 
-def test_what_stands_against_the_evidence_is_never_green() -> None:
+def test_an_objection_to_the_evidence_is_never_green() -> None:
     trip = {**bundles.healthy_trips()["slurm_smoke"], "objections": ["A secret equals the name of the host."]}
     found = judged("slurm_smoke", trip)
     assert not found["passed"]

@@ -51,7 +51,7 @@ def test_imports_go_down_only() -> None:
     assert upward == []
 
 
-def test_no_circle_of_modules() -> None:
+def test_no_import_cycle() -> None:
     arrows = {module: {name for name in imported(module) if name in MODULES} - {module} for module in MODULES}
     while ends := [module for module, names in arrows.items() if not names & arrows.keys()]:
         for module in ends:

@@ -84,7 +84,7 @@ def test_a_promote_is_compared_with_its_sealed_run(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_promote_whose_run_is_gone_or_is_no_promote_is_refused(tmp_path: Path) -> None:
+def test_a_promote_whose_run_is_gone_or_not_a_promote_is_refused(tmp_path: Path) -> None:
     path = promoted(tmp_path)
     run = tmp_path / bundles.RUN_ID
     index = run / "index.json"

@@ -205,7 +205,7 @@ def test_the_remedy_of_the_cause_is_the_only_one_that_people_read(
 
 
 @pytest.mark.stranger("13.7", "PostgreSQL frozen: RabbitMQ and the daemon are said to hang")
-def test_a_service_that_verdi_did_not_get_to_is_not_said_to_hang(tmp_path: Path) -> None:
+def test_a_service_that_verdi_did_not_get_to_is_not_reported_as_hanging(tmp_path: Path) -> None:
     _, decision = decided(tmp_path, frozen_postgresql)
     checks = {check.id: check for check in decision.gate("vm_bootstrap").checks}
     assert checks["vm_bootstrap.status_profile"].status is Status.PASS

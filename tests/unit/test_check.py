@@ -113,7 +113,7 @@ def test_usage_is_2(bundle: Path, tmp_path: Path) -> None:
     assert wrong.value.code == 2
 
 
-def test_what_is_no_decision_is_3(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_a_decision_exits_3(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opened = bundles.open_bundle(tmp_path / "open")
     assert main(["check", str(opened)]) == 3
     closed = bundles.closed_bundle(tmp_path / "closed")
@@ -126,7 +126,7 @@ def test_what_is_no_decision_is_3(bundle: Path, tmp_path: Path, capsys: pytest.C
     assert out[-1] == "  next:          note.txt is not part of the bundle: move it out of the folder"
 
 
-def test_an_open_bundle_is_no_decision_even_if_it_was_sealed(bundle: Path) -> None:
+def test_an_open_bundle_is_not_a_decision_even_if_it_was_sealed(bundle: Path) -> None:
     index = bundle / "index.json"
     data = json.loads(index.read_text(encoding="utf-8"))
     index.write_text(json.dumps({**data, "state": "open", "evaluated_at": None}), encoding="utf-8")
@@ -150,7 +150,7 @@ def test_the_vm_must_be_the_one(bundle: Path) -> None:
         assert check(bundle, Wanted(vm=other)).status == 3
 
 
-def test_a_hold_of_another_commit_is_no_valid_decision(tmp_path: Path) -> None:
+def test_a_hold_of_another_commit_is_not_a_valid_decision(tmp_path: Path) -> None:
     assert check(bundles.hold_bundle(tmp_path), Wanted(commit="0" * 40)).status == 3
 
 
@@ -282,7 +282,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
-def test_what_is_left_of_the_newest_run_still_stands_before_an_older_promote(
+def test_leftovers_of_the_newest_run_still_precede_an_older_promote(
     two_runs: Path, tmp_path: Path, lose: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = Path(shutil.copytree(two_runs, tmp_path / "root"))
@@ -294,7 +294,7 @@ def test_what_is_left_of_the_newest_run_still_stands_before_an_older_promote(
         newest_run(root, "latest")
 
 
-def test_what_lies_beside_the_runs_is_none(two_runs: Path, tmp_path: Path) -> None:
+def test_what_is_beside_the_runs_is_not_a_run(two_runs: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(two_runs, tmp_path / "root"))
     before = run_folders(root)
     (root / ".unfinished-x").mkdir()

@@ -210,7 +210,7 @@ def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) ->
         ),
     ],
 )
-def test_what_git_says_of_itself_is_no_change(tmp_path: Path, gate: str, command: str, said: str) -> None:
+def test_what_git_prints_about_itself_is_not_a_change(tmp_path: Path, gate: str, command: str, said: str) -> None:
     assert decided(tmp_path, bundles.trips_with(gate, command, output=said)).decision == "PROMOTE"
 
 
@@ -560,7 +560,7 @@ def test_the_storage_is_the_target_profiles(tmp_path: Path) -> None:
 
 @pytest.mark.stranger("15.3", "an answer that names no reservation, and not that there are none, counted as none")
 @pytest.mark.parametrize("said", ["slurm_load_reservations error: Unable to contact slurm controller\n", "n/a\n"])
-def test_reservations_that_are_not_told_are_not_none(tmp_path: Path, said: str) -> None:
+def test_reservations_that_are_not_shown_are_not_none(tmp_path: Path, said: str) -> None:
     trips = bundles.trips_with("slurm_smoke", "reservations", output=said)
     holds(decided(tmp_path, trips), "slurm_smoke.node", "INVALID", "does not list the reservations")
 
@@ -630,9 +630,7 @@ def test_a_worker_counts_by_its_row(tmp_path: Path, headline: int, rows: list[st
         ("preflight", "preflight.worktree", "fatal: index file corrupt", "git -C /srv/app fsck"),
     ],
 )
-def test_what_git_refuses_has_a_remedy_of_its_own(
-    tmp_path: Path, gate: str, check_id: str, said: str, remedy: str
-) -> None:
+def test_what_git_refuses_has_its_own_remedy(tmp_path: Path, gate: str, check_id: str, said: str, remedy: str) -> None:
     output = f"machine_id: 1\ncheckout_error: `git rev-parse` exited 128: {said}\n"
     found = results(decided(tmp_path, bundles.trips_with(gate, "identity", output=output)))[check_id]
     assert (found.status, said in found.observed, remedy in found.unblock) == (Status.FAIL, True, True), found

@@ -98,7 +98,7 @@ def test_no_run_is_opened_that_an_older_one_would_hide(tmp_path: Path, monkeypat
     assert [folder.name for folder in run_folders(tmp_path)] == [older.name]
 
 
-def test_runs_of_one_second_are_told_apart(tmp_path: Path) -> None:
+def test_runs_of_one_second_are_distinguished(tmp_path: Path) -> None:
     """By when they were opened: a name that an operator chose says nothing."""
     names = ("z", "m", "a")
     for name in names:

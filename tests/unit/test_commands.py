@@ -173,7 +173,7 @@ AGAIN = "copy the bundle again from where it was sealed; if this is the original
         (lambda bundle: bundle / "nowhere", "name the folder of a run: <evidence root>/<run id>"),
     ],
 )
-def test_what_does_not_verify_is_told_the_next_step(
+def test_what_does_not_verify_has_a_next_step(
     tmp_path: Path, capsys: Capture, change: Callable[[Path], Path], step: str
 ) -> None:
     bundle = change(Path(shutil.copytree(HEALTHY, tmp_path / "healthy")))
@@ -222,7 +222,7 @@ def test_what_writes_wants_the_folder(tmp_path: Path, capsys: Capture, command: 
     assert status == 2 and "mail.zip is an archive; unpack it first and name the folder" in err
 
 
-def test_what_a_mac_adds_to_a_zip_is_no_part_of_it(tmp_path: Path, capsys: Capture) -> None:
+def test_what_a_mac_adds_to_a_zip_is_not_part_of_it(tmp_path: Path, capsys: Capture) -> None:
     file = zipped(HEALTHY, tmp_path / "mail.zip")
     with zipfile.ZipFile(file, "a") as made:
         made.writestr("__MACOSX/healthy/._index.json", "x")
@@ -300,7 +300,7 @@ def test_a_zip_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize(
     "content", [b"", b"PK\x05\x06", b"x" * 100, b"PK\x03\x04" + b"\0" * 40, b"PK\x05\x06" + b"\xff" * 18]
 )
-def test_what_is_no_zip_is_one_sentence(tmp_path: Path, capsys: Capture, content: bytes) -> None:
+def test_what_is_not_a_zip_is_one_sentence(tmp_path: Path, capsys: Capture, content: bytes) -> None:
     file = tmp_path / "x.zip"
     file.write_bytes(content)
     status, out, err = asked(capsys, "verify", file)

@@ -117,7 +117,7 @@ def test_a_decision_computes_nothing_twice(tmp_path: Path, monkeypatch: pytest.M
     assert calls == {"digest": len(bundle.files) + of_inputs, "identity": of_gates, "machines compared": 1}
 
 
-def test_an_open_bundle_is_no_decision(healthy: Bundle) -> None:
+def test_an_open_bundle_is_not_a_decision(healthy: Bundle) -> None:
     with pytest.raises(BundleError, match="still open"):
         with_index(healthy, state="open")
 
@@ -188,7 +188,7 @@ def test_a_bad_waiver_is_an_input_error_that_names_it(change: dict[str, Any], me
 
 @pytest.mark.stranger("14.9", "a waiver owned by the operator, or by nobody whom people can name, counted")
 @pytest.mark.parametrize("owner", ["alice", "ＡＬＩＣＥ", "al\u200bice", ""])
-def test_a_waiver_in_the_index_without_an_owner_of_its_own_counts_for_nothing(owner: str) -> None:
+def test_a_waiver_in_the_index_without_its_own_owner_does_not_count(owner: str) -> None:
     waivers = judge_waivers([{**WAIVER, "owner": owner}], waivable(), "2026-12-01T00:00:00Z", "alice")
     assert not waivers.covers("preflight.branch")
     assert waivers.objections == (

@@ -68,7 +68,7 @@ def record(**fields: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_what_the_table_does_not_say_is_said() -> None:
+def test_what_the_table_does_not_say_is_reported() -> None:
     lines = ending(record(), Beside("b", issue="opened as #7")).splitlines()
     assert lines[0] == "HOLD  run r, attempt 2, decided 2026-01-01T00:00:00Z"
     assert "not run" in lines[1] and "1 of 1 checks did not pass" in lines[1]

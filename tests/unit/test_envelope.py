@@ -159,7 +159,7 @@ def test_what_was_changed_is_refused(bundle: Path, change: Change, word: str) ->
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[" * 9999, b"{}", b"[]"], ids=["empty", "bytes", "deep", "{}", "[]"])
-def test_what_is_no_envelope_is_a_finding(bundle: Path, data: bytes) -> None:
+def test_what_is_not_an_envelope_is_a_finding(bundle: Path, data: bytes) -> None:
     envelope_file(bundle).write_bytes(data)
     assert "envelope: " in verify_bundle(bundle).problem
 
@@ -190,7 +190,7 @@ def test_nobody_has_to_have_one(bundle: Path, tmp_path: Path) -> None:
     assert not envelope_file(unsigned).exists()
 
 
-def test_a_statement_that_cannot_be_written_costs_no_decision(
+def test_a_statement_that_cannot_be_written_does_not_lose_the_decision(
     tmp_path: Path, key: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = bundles.closed_bundle(tmp_path / "root", promotion_signing_key=str(key))

@@ -196,7 +196,7 @@ def refused(asked: Any) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_all_mistakes_are_said_at_once_and_those_of_one_host_with_its_name(root: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_those_of_one_host_with_its_name(root: Path) -> None:
     of = {"vm-b": {"aiida_vm_first_run": "perhaps"}}
     assert refused(request(root, *HOSTS, of=of, promotion_reviewer=None, promotion_reviewr="x")) == [
         "promotion_reviewer is not set. Set it in the inventory's group_vars or with -e promotion_reviewer=....",
@@ -324,7 +324,7 @@ def test_a_resume_of_nothing_is_an_input_error(root: Path) -> None:
 # --- reading --------------------------------------------------------------------------------------------------
 
 
-def test_latest_of_several_hosts_is_no_decision_and_names_their_folders(
+def test_latest_of_several_hosts_is_not_a_decision_and_names_their_directories(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     played(open_runs(request(root, *HOSTS)), answers(*HOSTS))

@@ -163,12 +163,12 @@ def test_duration_ends_with_the_command_not_with_its_pipe(marker: str) -> None:
     ],
     ids=["name", "script", "not-executable", "folder"],
 )
-def test_what_cannot_be_started_is_said_as_a_shell_says_it(run: list[str], status: int, message: str) -> None:
+def test_what_cannot_be_started_is_reported_as_by_a_shell(run: list[str], status: int, message: str) -> None:
     found = one(run)
     assert (found["exit"], found["output"], found["not_run"]) == (status, message, None)
 
 
-def test_a_missing_interpreter_is_said(tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_reported(tmp_path: Path) -> None:
     script = tmp_path / "x.sh"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o700)
@@ -205,7 +205,7 @@ def test_a_probe_tells_what_every_gate_of_the_host_would_lack(
 
 
 @pytest.mark.stranger("15.11", "a folder on the VM that is not a Git checkout: 13 checks with a remedy each")
-def test_a_probe_of_a_folder_that_is_no_checkout_says_so(tmp_path: Path) -> None:
+def test_a_probe_of_a_directory_that_is_not_a_checkout_says_so(tmp_path: Path) -> None:
     asked = parameters.argument_spec()["identity"]["options"]
     told = with_defaults(asked, {"file": "probe.log", "parts": ["machine", "checkout"]})
     with pytest.raises(trips.Unusable, match=r"the application is not checked out: .*not a git repository"):
@@ -226,7 +226,7 @@ def test_a_nul_in_a_word_is_a_reason() -> None:
 
 
 @pytest.mark.slow
-def test_a_command_that_hangs_and_ignores_term_is_ended_and_its_output_kept(marker: str) -> None:
+def test_a_command_that_hangs_and_ignores_term_is_killed_and_its_output_kept(marker: str) -> None:
     run = f"trap 'echo asked' TERM; echo before; while :; do sleep {marker}; done"
     found = one(run, limit_seconds=LIMIT_OF_A_HANG)
     assert found["timed_out"]
@@ -253,7 +253,7 @@ def test_a_double_fork_into_another_session_that_ignores_term(marker: str) -> No
     assert (found["exit"], found["left_running"]) == (0, True)
 
 
-def test_a_daemon_is_ended_on_the_limit_too(marker: str) -> None:
+def test_a_daemon_is_killed_at_the_limit_as_well(marker: str) -> None:
     found = one(f"setsid sleep {marker} >/dev/null 2>&1 & sleep {marker}", limit_seconds=0.5, kill_leftovers=False)
     assert found["timed_out"]
 
@@ -300,7 +300,7 @@ def test_a_command_that_kills_its_parent_is_a_reason_and_leaves_nothing(marker: 
 
 
 @pytest.mark.slow
-def test_a_fork_storm_is_ended(marker: str) -> None:
+def test_a_fork_storm_is_killed(marker: str) -> None:
     script = f"f() {{ sleep {marker} & sleep 0.01; f & }}; trap '' TERM; f; sleep {marker}"
     assert one(["bash", "-c", script], limit_seconds=0.5)["timed_out"]
 
@@ -324,7 +324,7 @@ def test_output_that_never_ends_is_ended_with_what_it_printed() -> None:
     assert found["output"].startswith("y\ny\n")
 
 
-def test_bytes_that_are_no_utf8_are_kept_without_loss() -> None:
+def test_bytes_that_are_not_utf8_are_kept_without_loss() -> None:
     found = one(["printf", r"\377\376a\\b\303\244"])
     assert found["encoding"] == "utf-8+backslash"
     assert found["output"] == "\\xff\\xfea\\\\bä"
@@ -373,7 +373,7 @@ def test_a_capture_keeps_head_and_tail(chunks: list[bytes], limit: int) -> None:
         assert len(head) == len(tail) == limit // 2
 
 
-def test_a_cut_inside_a_character_is_no_reason_to_escape_everything() -> None:
+def test_a_cut_inside_a_character_does_not_escape_everything() -> None:
     for shift in range(4):
         found = trip({"run": f"printf '%{shift}s'; yes 'ä€😀' | head -n 3000"}, max_output_bytes=2048)["commands"][0]
         assert (found["truncated"], found["encoding"]) == (True, "utf-8")
@@ -599,7 +599,7 @@ def test_no_secret_of_the_env_file_comes_back(tmp_path: Path) -> None:
     assert found["artifacts"][0]["refused"] == [{"path": "named ***", "reason": "its name holds a secret"}]
 
 
-def test_a_secret_that_equals_a_name_is_an_objection_and_no_mask(tmp_path: Path) -> None:
+def test_a_secret_that_equals_a_name_is_an_objection_and_not_masked(tmp_path: Path) -> None:
     text = "AIIDA_PROFILE=vm_profile\nAIIDA_DB_PASSWORD=vm_profile\nAIIDA_MQ_PASSWORD=another-one-1\n"
     found = trip({"run": "echo vm_profile another-one-1"}, env_file=env_file(tmp_path, text))
     assert found["commands"][0]["output"] == "vm_profile ***\n"
@@ -673,7 +673,7 @@ def test_a_single_file(tmp_path: Path) -> None:
     assert [(file["path"], file["content"]) for file in found["files"]] == [("", "<x/>")]
 
 
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "key").write_text("outside")
     folder = tmp_path / "out"
@@ -707,7 +707,7 @@ def test_a_source_that_is_not_there(tmp_path: Path) -> None:
     assert (found["found"], found["error"]) == (False, "it is not there")
 
 
-def test_a_bomb_is_bounded_and_said(tmp_path: Path) -> None:
+def test_a_bomb_is_bounded_and_reported(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"{number:02}").write_bytes(b"line\n" * 20)
     with (tmp_path / "99-sparse").open("wb") as stream:

@@ -143,7 +143,7 @@ def test_a_device_is_not_opened() -> None:
     ]
 
 
-def test_a_secret_that_is_no_utf8_is_masked_where_it_is_escaped(tmp_path: Path) -> None:
+def test_a_secret_that_is_not_utf8_is_masked_where_it_is_escaped(tmp_path: Path) -> None:
     path = env_file(tmp_path, "X_PASSWORD=$'ab\\\\c\\xff\\xfe12345'\n")
     found = trip({"run": 'printf "%s\\n" "$X_PASSWORD"'}, env_file=path)["commands"][0]
     assert (found["output"], found["encoding"]) == ("***\n", "utf-8+backslash")

@@ -224,7 +224,7 @@ def test_nothing_is_concluded_from_what_was_cut(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_empty_output_is_no_match(tmp_path: Path, kind: str) -> None:
+def test_an_empty_output_is_not_a_match(tmp_path: Path, kind: str) -> None:
     """Only what asks for no text passes without one."""
     record = bundles.command("extra_0", "04-extra.log", ["extra"], "", duration_ns=1)
     passes = {"command_succeeds", "output_lacks", "duration_within"}

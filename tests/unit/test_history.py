@@ -129,7 +129,7 @@ def renamed(runs: list[Path]) -> str:
 
 
 @pytest.mark.parametrize("damage", [renamed, rewritten, sealed_again, removed, broken_index, a_link, a_list])
-def test_a_root_that_does_not_hold_is_said_to(tmp_path: Path, capsys: Capture, damage: Any) -> None:
+def test_a_root_that_does_not_hold_is_reported(tmp_path: Path, capsys: Capture, damage: Any) -> None:
     sentence = damage(many_runs(tmp_path / "root", 4))
     for options in ([], ["--json"], ["--html"]):
         status, out, err = asked(capsys, "history", tmp_path / "root", *options)
@@ -169,7 +169,7 @@ def test_the_page_needs_nothing_else_and_escapes_what_a_host_said(tmp_path: Path
         ([".", "--last", "0"], "--last must be at least 1"),
     ],
 )
-def test_history_of_no_root_is_a_mistake_of_usage(
+def test_history_without_a_root_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: list[str], sentence: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -221,7 +221,7 @@ def test_diff_names_the_limits_and_the_commit_that_moved(tmp_path: Path, capsys:
     assert {check["kind"] for check in found["checks"]} >= {"same"}
 
 
-def test_diff_believes_no_bundle_that_does_not_verify(tmp_path: Path, capsys: Capture) -> None:
+def test_diff_refuses_a_bundle_that_does_not_verify(tmp_path: Path, capsys: Capture) -> None:
     copy = Path(shutil.copytree(HEALTHY, tmp_path / "healthy"))
     (copy / "01-preflight.log").write_text("changed\n", encoding="utf-8")
     for order in ((copy, HEALTHY), (HEALTHY, copy)):
@@ -232,7 +232,7 @@ def test_diff_believes_no_bundle_that_does_not_verify(tmp_path: Path, capsys: Ca
 # --- show ---------------------------------------------------------------------------------------------------------
 
 
-def test_show_of_a_gate_has_its_passed_checks_too(capsys: Capture) -> None:
+def test_show_of_a_gate_also_has_its_passed_checks(capsys: Capture) -> None:
     for name in ("4", "slurm_smoke"):
         status, out, _ = asked(capsys, "show", HELD, "--gate", name)
         assert status == 1

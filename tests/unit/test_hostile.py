@@ -151,7 +151,7 @@ def decision_of(tmp_path: Path, trips: bundles.Trips) -> Decision:
     return decide(load_bundle(bundles.closed_bundle(tmp_path, trips)))
 
 
-def test_a_fake_header_is_no_record(tmp_path: Path) -> None:
+def test_a_fake_header_is_not_a_record(tmp_path: Path) -> None:
     """The controller is down, and the command before prints a whole transcript in which it is up."""
     trips = bundles.trips_with("slurm_smoke", "identity", output=bundles.vm_probe() + PAYLOADS["header"])
     trips["slurm_smoke"] = bundles.changed(trips["slurm_smoke"], "ping", exit=1, output=bundles.PING_DOWN)
@@ -297,7 +297,7 @@ def test_a_host_speaks_for_its_own_gates_only(tmp_path: Path) -> None:
             Recorder(bundle, {"recorder": "evidence"}).trip(bundles.healthy_trips()[gate], other)
 
 
-def test_a_bomb_of_files_is_bounded_and_said(tmp_path: Path) -> None:
+def test_a_bomb_of_files_is_bounded_and_reported(tmp_path: Path) -> None:
     bundle = bundles.open_bundle(tmp_path)
     files = {f"{number:04}": "x" for number in range(MAX_ARTIFACTS + 5)}
     record(bundle, bundles.trip("slurm_smoke", [], [bundles.artifact("slurm-smoke", files)]))

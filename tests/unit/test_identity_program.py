@@ -239,7 +239,7 @@ def test_a_folder_that_is_not_the_top_level_is_refused(checkout: Path, tmp_path:
     assert "is not the top level" in asked(checkout).errors["checkout"]
 
 
-def test_line_ends_that_gitattributes_ask_for_are_no_change(checkout: Path) -> None:
+def test_line_endings_that_gitattributes_ask_for_are_not_a_change(checkout: Path) -> None:
     write(checkout / ".gitattributes", "*.py text eol=crlf\n")
     commit(checkout)
     write(checkout / "app.py", "print('application')\r\n")
@@ -397,7 +397,7 @@ def test_without_a_folder_or_a_configuration_in_it_verdi_is_not_called(tmp_path:
     assert status == 4 and f"there is no configuration in {tmp_path}/none/.aiida (AIIDA_PATH)" in said
 
 
-def test_what_is_not_known_is_said(tmp_path: Path) -> None:
+def test_what_is_not_known_is_reported(tmp_path: Path) -> None:
     seen = parts(tmp_path, "--env-file", "vm.env")
     assert seen.machine_id or seen.host_keys
     assert set(seen.errors) == {"profile", "env_file"}

@@ -73,7 +73,7 @@ def plain(lines: Sequence[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("columns", [60, 79])
-def test_both_hosts_stand_side_by_side_with_their_bars(columns: int) -> None:
+def test_both_hosts_are_shown_side_by_side_with_their_bars(columns: int) -> None:
     lines = plain(drawn(ROWS[:3], 24.34, columns))
     assert all(len(line) <= columns for line in lines) and lines[0] == "   24.3 s  elapsed"
     beside = columns >= 76
@@ -110,7 +110,7 @@ def test_without_rich_there_are_plain_lines(terminal: Terminal, monkeypatch: pyt
     assert not wanted(terminal.out, TERMINAL)
 
 
-def test_what_is_written_scrolls_above_it_and_nothing_of_it_is_left(terminal: Terminal) -> None:
+def test_output_scrolls_above_the_block_and_no_part_of_it_is_left(terminal: Terminal) -> None:
     foot = foot_of(terminal)
     terminal.out.write("first\n")
     assert foot.show(lambda columns: ["foot 1", "foot 2"])
@@ -219,7 +219,7 @@ def test_a_terminal_that_is_gone_costs_the_block_alone() -> None:
         terminal.out.close()
 
 
-def test_a_process_of_its_own_writes_as_before(terminal: Terminal) -> None:
+def test_a_forked_process_writes_as_before(terminal: Terminal) -> None:
     """A worker that Ansible forks while the block is shown."""
     foot = foot_of(terminal)
     foot.show(lambda columns: ["foot"])

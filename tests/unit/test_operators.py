@@ -79,7 +79,7 @@ OF_ALL = f"Since gate 5 {CHANGED}1, 2, 3, 4, 5 are run again."
         ("aiida_vm", f"S{OF_VM}."),
     ],
 )
-def test_a_commit_that_moved_is_said_with_the_gates_that_it_concerns(tmp_path: Path, moved: str, said: str) -> None:
+def test_a_commit_that_moved_is_reported_with_the_gates_that_it_concerns(tmp_path: Path, moved: str, said: str) -> None:
     bundle = bundles.hold_bundle(tmp_path)
     workspace = bundles.workspace_probe(B, OTHER) if moved != "aiida_vm" else bundles.workspace_probe()
     vm = bundles.vm_probe(B, OTHER) if moved != "workspace" else bundles.vm_probe()
@@ -246,7 +246,7 @@ def test_a_choice_of_gates_does_not_keep_what_no_longer_counts(tmp_path: Path, n
     )
 
 
-def test_what_the_vm_has_beside_the_commit_is_its_own(tmp_path: Path) -> None:
+def test_what_the_vm_has_besides_the_commit_is_its_own(tmp_path: Path) -> None:
     bundles.hold_bundle(tmp_path)
     run = begin(plan(tmp_path), vm=bundles.vm_probe().replace("untracked: none", f"untracked: {OTHER}"))
     assert run["gates"] == ["slurm_smoke"]
@@ -324,7 +324,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("field", LOST)
-def test_what_belongs_to_no_gate_does_not_vanish_with_the_re_run_of_one(tmp_path: Path, field: str) -> None:
+def test_events_of_no_gate_are_kept_when_a_gate_is_re_run(tmp_path: Path, field: str) -> None:
     bundle = bundles.closed_bundle(tmp_path, HELD)
     edit_index(bundle, **{field: LOST[field]})
     seal(bundle)
@@ -370,7 +370,7 @@ def test_what_says_where_the_run_is_must_be_a_string(tmp_path: Path, name: str) 
 
 
 @pytest.mark.stranger("15.11", "promotion_ticket: 125 was taken by a first run and refused by its resume")
-def test_a_number_is_a_ticket_in_a_resume_too(tmp_path: Path) -> None:
+def test_a_number_is_a_ticket_in_a_resume_as_well(tmp_path: Path) -> None:
     bundles.hold_bundle(tmp_path, promotion_ticket=125)
     assert plan(tmp_path, promotion_ticket=125)["settings"]["promotion_ticket"] == "125"
 
@@ -450,7 +450,7 @@ def test_objections_alone_leave_something_to_re_run(tmp_path: Path) -> None:
     assert reasons == dict.fromkeys(bundles.GATES, "something went wrong that belongs to no gate (disk full)")
 
 
-def test_a_sign_off_is_said_to_be_void_from_the_resume_on(tmp_path: Path) -> None:
+def test_a_resume_reports_that_the_sign_off_is_void(tmp_path: Path) -> None:
     make_signoff(bundles.hold_bundle(tmp_path), "bob")
     assert begin(plan(tmp_path))["message"].endswith("The sign-off of this run is void from now on.")
 

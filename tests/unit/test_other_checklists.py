@@ -95,7 +95,7 @@ def test_one_gate_of_commands_decides(tmp_path: Path, exit_status: int, word: st
     assert unblock == ({"On nodes-1, run `df`."} if exit_status else set())
 
 
-def test_what_the_plays_are_handed_has_no_group_of_ours(tmp_path: Path) -> None:
+def test_the_input_of_the_plays_names_no_group_of_ours(tmp_path: Path) -> None:
     run = open_run(request(tmp_path / "root", checklist(tmp_path / "theirs")))
     assert run["plan"] == [{"id": 7, "name": "disk", "title": "The disk", "host": "nodes-1", "role": None}]
     assert run["asked"] == {

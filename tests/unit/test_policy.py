@@ -145,13 +145,13 @@ def test_bounds_that_are_not_understood_are_refused_by_component(bounds: str) ->
 
 
 @pytest.mark.parametrize("value", ["3.10", "2", "null", "[]", "true"])
-def test_a_bound_that_is_no_text_is_refused(value: str) -> None:
+def test_a_bound_that_is_not_a_string_is_refused(value: str) -> None:
     assert "supported_versions bounds python by" in refused(
         SHIPPED.replace("supported_versions: {}", f"supported_versions: {{python: {value}}}")
     )
 
 
-def test_a_key_that_stands_twice_is_named_with_its_own_line() -> None:
+def test_a_duplicate_key_is_named_with_its_own_line() -> None:
     text = SHIPPED.replace("name: aiida\n", "name: aiida\nname: other\n", 1)
     assert refused(text) == f'mine.yml, line {line_of(text, "name: other")}, column 1: duplicate key "name".'
 
@@ -166,7 +166,7 @@ def test_text_that_is_no_yaml_is_named_with_its_line() -> None:
     ["", "- a\n", "42\n", "[" * 5000, "schema: 2\n", "schema: 2\ngates: []\n", "schema: '1'\n", "a: !!python/none\n"],
     ids=["empty", "list", "number", "deep", "no-gates", "empty-gates", "schema-text", "unknown-tag"],
 )
-def test_what_is_no_policy_is_one_sentence_with_the_file(text: str) -> None:
+def test_what_is_not_a_policy_is_one_sentence_with_the_file(text: str) -> None:
     sentence = refused(text)
     assert "mine.yml" in sentence and "\n" not in sentence.strip().splitlines()[0]
 
@@ -202,7 +202,7 @@ def test_a_checklist_may_have_one_gate(gate: str) -> None:
     assert [found.name for found in load(only(gate)).gates] == [gate]
 
 
-def test_gates_stand_in_the_order_of_their_ids() -> None:
+def test_gates_are_in_the_order_of_their_ids() -> None:
     data = copy.deepcopy(DATA)
     data["gates"].reverse()
     assert "gates must be in the order of their ids: 4 is after 5." in refused(yaml.safe_dump(data))
@@ -435,7 +435,7 @@ def test_every_name_in_a_checklist_obeys_one_rule(key: str, value: object, messa
         ("preflight.node", "needs must be a list"),
     ],
 )
-def test_needs_name_checks_and_go_in_no_circle(needs: object, message: str) -> None:
+def test_needs_name_checks_without_a_cycle(needs: object, message: str) -> None:
     def change(data: dict[str, Any]) -> None:
         entry_of(data, "preflight.node")["needs"] = ["preflight.uv"] if needs == ["preflight.node"] else []
         entry_of(data, "preflight.uv")["needs"] = needs

@@ -43,7 +43,7 @@ def test_a_gate_has_a_line_as_it_starts_and_one_as_it_ends() -> None:
     assert screen.lines[-1][1] is Tone.GOOD
 
 
-def test_what_did_not_pass_is_said_at_once_with_what_it_means() -> None:
+def test_what_did_not_pass_is_shown_at_once_with_what_it_means() -> None:
     screen = Screen()
     screen.progress.started(SMOKE)
     screen.progress.ended(
@@ -55,7 +55,7 @@ def test_what_did_not_pass_is_said_at_once_with_what_it_means() -> None:
     assert screen.lines[-1][1] is Tone.BAD
 
 
-def test_what_still_runs_is_said_every_30_seconds_and_no_more_when_it_has_ended() -> None:
+def test_what_still_runs_is_reported_every_30_seconds_until_it_has_ended() -> None:
     screen = Screen()
     screen.progress.started(SMOKE)
     for _ in range(70):

@@ -36,7 +36,7 @@ def ran(gate: str, command: str, *argv: str) -> bundles.Trips:
 
 @pytest.mark.stranger("14.4", "a command of the spec replaced by one that prints what is wanted")
 @pytest.mark.parametrize(("gate", "check", "command"), MEANT, ids=lambda value: getattr(value, "id", str(value)))
-def test_no_command_of_the_spec_can_be_another_one_unseen(tmp_path: Path, gate: str, check: Any, command: str) -> None:
+def test_no_command_of_the_spec_can_be_replaced_unnoticed(tmp_path: Path, gate: str, check: Any, command: str) -> None:
     found = results(tmp_path, ran(gate, command, "echo", "Slurmctld(primary) at aiida-vm is UP"))[check.id]
     if check.replaceable:
         assert [item.command for item in found.replaced] == [command]
@@ -135,7 +135,7 @@ def test_the_smoke_is_the_one_that_was_set(tmp_path: Path, fields: dict[str, Any
     assert found.unblock == "Remove what replaces the command, from the inventory or from -e, then re-run."
 
 
-def test_what_the_operator_and_the_gate_give_is_no_difference(tmp_path: Path) -> None:
+def test_what_the_operator_and_the_gate_set_is_not_a_difference(tmp_path: Path) -> None:
     trips = bundles.healthy_trips()
     names = sorted([*ADDED, "UV_FROZEN"])
     for given in trips.values():
@@ -195,7 +195,7 @@ def test_a_p_of_the_call_is_not_the_profile(tmp_path: Path, call: str) -> None:
     assert words(bundle)["profile"] == "vm-psql"
 
 
-def test_a_replaced_command_stands_in_every_record_with_both_texts(tmp_path: Path) -> None:
+def test_a_replaced_command_is_in_every_record_with_both_texts(tmp_path: Path) -> None:
     trips = ran("contracts", "openapi", "make", "check-openapi")
     bundle = bundles.make_bundle(tmp_path, trips)
     record = json.loads((bundle / "promotion-decision.json").read_text(encoding="utf-8"))

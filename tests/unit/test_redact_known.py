@@ -110,7 +110,7 @@ def readable(text: str, value: str) -> list[str]:
 
 
 @pytest.mark.parametrize("value", ["Abcdefghij", "Aaaaaaaaaa", "horses-12"])
-def test_a_value_twice_in_a_row_is_no_longer_word(value: str) -> None:
+def test_a_value_twice_in_a_row_is_not_a_longer_word(value: str) -> None:
     assert Redactor([value]).text(f"it is {value}{value} here") == "it is *** here"
 
 
@@ -128,7 +128,7 @@ def test_a_backslash_at_the_end_hides_nothing(value: str) -> None:
 @given(
     value=st.one_of(VALUES, WORDS), around=st.sampled_from([("", ""), ("it is ", " here"), ("x='", "'"), ("(", ")")])
 )
-def test_a_known_value_is_readable_in_no_usual_form(
+def test_a_known_value_is_not_readable_in_any_usual_form(
     form: Callable[[str], str], value: str, around: tuple[str, str]
 ) -> None:
     assume(not re.search(r"%[0-9a-f]{2}|\\", value, re.I) or form(value) != form(value).upper())

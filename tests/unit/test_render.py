@@ -87,7 +87,7 @@ def test_nobody_is_called_by_what_a_vm_prints(tmp_path: Path) -> None:
     assert "@example" not in re.sub(r"`[^`\n]+`", "", text)
 
 
-def test_a_stray_back_quote_makes_no_code() -> None:
+def test_a_stray_back_quote_does_not_make_code() -> None:
     assert sentence("a ` b") == r"a \` b"
 
 
@@ -100,7 +100,7 @@ def test_a_stray_back_quote_makes_no_code() -> None:
         ("a\tb\x1b[0m", "```\na\tb\\u001b[0m\n```"),
     ],
 )
-def test_a_command_stands_in_its_block_to_the_letter(text: str, block: str) -> None:
+def test_a_command_is_in_its_block_unchanged(text: str, block: str) -> None:
     assert fenced(text) == block
 
 

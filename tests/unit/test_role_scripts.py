@@ -79,7 +79,7 @@ def test_untracked_and_staged_files_are_left_alone(repo: Path, scratch: Path) ->
     assert (repo / "new.txt").exists() and (repo / "staged.txt").read_text() == "two\n"
 
 
-def test_nothing_left_is_no_patch(repo: Path, scratch: Path) -> None:
+def test_nothing_left_means_no_patch(repo: Path, scratch: Path) -> None:
     for step in ("before", "restore"):
         run(WORKTREE, repo, step, scratch)
     assert not (scratch / "worktree.patch").exists()

@@ -159,7 +159,7 @@ def test_booleans_in_the_spellings_of_ansible(word: object, expected: bool) -> N
 
 
 @pytest.mark.parametrize("word", ["", "2", "ja", None, [], "truefalse"])
-def test_anything_else_is_no_boolean(word: object) -> None:
+def test_anything_else_is_not_a_boolean(word: object) -> None:
     with pytest.raises(InputError, match="aiida_vm_first_run must be true or false"):
         boolean(word, "aiida_vm_first_run")
 

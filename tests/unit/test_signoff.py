@@ -63,7 +63,7 @@ def test_the_signature_is_one_that_ssh_keygen_verifies(bundle: Path, keys: Path)
     subprocess.run(["ssh-keygen", *words], input=path.read_bytes(), check=True, capture_output=True)
 
 
-def test_no_sign_off_is_none(bundle: Path) -> None:
+def test_a_missing_sign_off_is_none(bundle: Path) -> None:
     assert read_signoff(bundle, decision_of(bundle)) is None
 
 
@@ -93,7 +93,7 @@ def test_a_key_that_cannot_sign_leaves_no_sign_off(bundle: Path, tmp_path: Path)
     assert not signoff_file(bundle).exists()
 
 
-def test_a_sign_off_again_replaces_signature_too(bundle: Path, keys: Path) -> None:
+def test_a_new_sign_off_replaces_the_signature_as_well(bundle: Path, keys: Path) -> None:
     make_signoff(bundle, "bob", str(keys / "bob"))
     make_signoff(bundle, "bob")
     found = read_signoff(bundle, decision_of(bundle), keys / "allowed")

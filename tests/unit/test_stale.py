@@ -149,7 +149,7 @@ def test_an_end_that_is_not_known_does_not_pass(
     assert gate in message(tmp_path, trips)
 
 
-def test_a_part_that_failed_is_said_with_its_reason(tmp_path: Path) -> None:
+def test_a_part_that_failed_is_reported_with_its_reason(tmp_path: Path) -> None:
     text = VM.replace(
         "config_dir: /home/aiida/.aiida", "config_dir_error: neither AIIDA_PATH nor AIIDA_CONFIG_DIR is set"
     )
@@ -158,7 +158,7 @@ def test_a_part_that_failed_is_said_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.stranger("13.6", "a host key that appeared makes a host another machine")
-def test_a_host_key_that_appeared_is_no_other_machine() -> None:
+def test_a_new_host_key_does_not_make_another_machine() -> None:
     with_key = WORKSPACE.replace("host_keys: []", 'host_keys: ["ssh-ed25519 AAAA"]')
     assert same_machine(identity(WORKSPACE), identity(with_key))
     keys = [identity(f'host_keys: ["{key}", "ssh-rsa BBBB"]\n') for key in ("ssh-ed25519 AAAA", "ssh-ed25519 CCCC")]
@@ -208,7 +208,7 @@ def test_a_clone_is_another_machine_and_a_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("boot", ["boot_id: ", "boot: none"])
-def test_a_boot_that_is_not_known_proves_no_other_machine(tmp_path: Path, boot: str) -> None:
+def test_an_unknown_boot_id_does_not_prove_another_machine(tmp_path: Path, boot: str) -> None:
     trips = elsewhere(healthy_trips(), *ORDER["vm"], output=on_the_controller(boot_id=boot))
     [objection] = decide(load_bundle(bundles.closed_bundle(tmp_path, trips))).objections
     assert "are the same machine" in objection
@@ -217,7 +217,7 @@ def test_a_boot_that_is_not_known_proves_no_other_machine(tmp_path: Path, boot: 
 @pytest.mark.stranger(
     "14.8", "a resume under another inventory name, on a machine with an equal fingerprint, kept gate 3"
 )
-def test_a_host_is_its_inventory_name_too(tmp_path: Path) -> None:
+def test_the_inventory_name_is_part_of_a_hosts_identity(tmp_path: Path) -> None:
     bundles.make_bundle(tmp_path, healthy_trips())
     request = bundles.request(tmp_path, promotion_resume="latest")
     request["groups"]["aiida_vm"] = ["clone"]

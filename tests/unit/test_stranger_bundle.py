@@ -95,7 +95,7 @@ def test_no_evidence_takes_a_name_of_the_gates_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["01-preflight.log", "slurm-smoke/20261124T002630-vm/05 Größe.log", "a/.unfinished-x"])
-def test_ordinary_names_stand(name: str) -> None:
+def test_ordinary_names_are_not_masked(name: str) -> None:
     assert evidence_name(name, "index.json") == name
 
 
@@ -273,7 +273,7 @@ def test_the_unforeseen_is_a_sentence_with_the_right_status(
     ],
     ids=" ".join,
 )
-def test_what_can_be_no_name_is_a_mistake_of_usage(
+def test_what_cannot_be_a_name_is_a_usage_error(
     arguments: list[str], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -329,7 +329,7 @@ def test_show_and_decide_verify_first(root: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.stranger("16.6", "a link that leads nowhere in the place of SHA256SUMS is sealed over")
-def test_a_link_in_the_place_of_the_seal_is_no_unsealed_bundle(promote: Path) -> None:
+def test_a_link_in_place_of_the_seal_does_not_make_an_unsealed_bundle(promote: Path) -> None:
     (promote / "SHA256SUMS").unlink()
     (promote / "SHA256SUMS").symlink_to("nowhere")
     assert main(["seal", str(promote)]) == 3
@@ -337,7 +337,7 @@ def test_a_link_in_the_place_of_the_seal_is_no_unsealed_bundle(promote: Path) ->
 
 @pytest.mark.stranger("16.6", "`decide` exits 0 on an unsealed bundle beside a SHA256SUMS of one character")
 @pytest.mark.parametrize("sums", ["x", "", None])
-def test_a_seal_of_nothing_is_no_seal(tmp_path: Path, sums: str | None) -> None:
+def test_a_seal_of_nothing_is_not_a_seal(tmp_path: Path, sums: str | None) -> None:
     bundle = bundles.closed_bundle(tmp_path / "root")
     if sums is not None:
         (bundle / "SHA256SUMS").write_text(sums, encoding="utf-8")

@@ -109,7 +109,7 @@ def test_a_command_that_cannot_be_run_is_one_sentence(given: dict[str, Any], sen
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_it_is_said_before_anything_is_opened(tmp_path: Path) -> None:
+def test_it_is_reported_before_anything_is_opened(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown placeholder"):
         bundles.open_bundle(tmp_path / "root", promotion_issue_command="gh {nowhere}")
     assert not (tmp_path / "root").exists()
@@ -124,7 +124,7 @@ def test_without_a_command_nothing_happens(tmp_path: Path) -> None:
     assert not issue_file(bundle).exists()
 
 
-def test_a_hold_creates_the_issue_and_its_answer_stands_beside_the_bundle(tmp_path: Path) -> None:
+def test_a_hold_creates_the_issue_and_its_answer_is_beside_the_bundle(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
     handed = handed_over(bundle)
     assert (handed.said, handed.failed) == (f"The follow-up issue was created: {URL}", False)
@@ -216,7 +216,7 @@ def test_a_promote_without_an_open_issue_says_nothing(tmp_path: Path) -> None:
     assert handed_over(bundle).said == "" and not issue_file(bundle).exists()
 
 
-def test_another_ticket_has_an_issue_of_its_own(tmp_path: Path) -> None:
+def test_another_ticket_has_its_own_issue(tmp_path: Path) -> None:
     root = tmp_path / "root"
     handed_over(bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path)))
     second = bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path), promotion_ticket="gra-126")
@@ -233,7 +233,7 @@ def test_an_answer_that_names_nothing_is_not_made_up(tmp_path: Path) -> None:
     assert [call[0] for call in calls(tmp_path)] == ["create"], "it is there, so it is not created twice"
 
 
-def test_an_answer_that_cannot_be_read_is_said_and_nothing_is_called(tmp_path: Path) -> None:
+def test_an_answer_that_cannot_be_read_is_reported_and_nothing_is_called(tmp_path: Path) -> None:
     root = tmp_path / "root"
     first = bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path))
     handed_over(first)
@@ -269,7 +269,7 @@ def test_without_a_decision_there_is_nothing_to_hand_over(tmp_path: Path) -> Non
     ],
     ids=["fails", "killed", "escapes"],
 )
-def test_a_tool_that_fails_is_said_and_may_be_tried_again(tmp_path: Path, script: str, message: str) -> None:
+def test_a_tool_that_fails_is_reported_and_may_be_tried_again(tmp_path: Path, script: str, message: str) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script))
     for _ in range(2):
         handed = handed_over(bundle)
@@ -279,7 +279,7 @@ def test_a_tool_that_fails_is_said_and_may_be_tried_again(tmp_path: Path, script
     assert verify_bundle(bundle).holds
 
 
-def test_a_tool_that_is_missing_is_said(tmp_path: Path) -> None:
+def test_a_missing_tool_is_reported(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path, promotion_issue_command="no-such-tool-anywhere {file}")
     handed = handed_over(bundle)
     assert handed.failed
@@ -287,7 +287,7 @@ def test_a_tool_that_is_missing_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_tool_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     script = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print('x', flush=True)\n"
     script += f"child = os.fork()\nopen({str(tmp_path)!r} + '/pid' + str(bool(child)), 'w').write(str(os.getpid()))\n"
     script += "time.sleep(86400)"
@@ -380,7 +380,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["issue", str(silent), "--command", "true {fil}"]) == 2
 
 
-def test_an_answer_that_cannot_be_noted_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_cannot_be_recorded_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, data: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -447,7 +447,7 @@ def test_a_hold_that_lost_an_earlier_attempt_is_handed_over(tmp_path: Path) -> N
 
 
 @pytest.mark.stranger("16.4", "what a bundle calls its VM is an option for the operator's tool")
-def test_what_fills_a_word_is_no_option(tmp_path: Path) -> None:
+def test_what_fills_a_word_is_not_an_option(tmp_path: Path) -> None:
     answer = tracker._run(
         bundles.hold_bundle(tmp_path / "root"),
         issues.Record("run", 1, "HOLD", "2026-11-24T00:00:00Z", "gra-1", "--body-file=/etc/passwd"),

@@ -107,7 +107,7 @@ def test_a_sealed_promote_holds(bundle: Path) -> None:
     assert len([line for line in report.lines() if line.startswith("ok")]) == len(report.findings) == 9
 
 
-def test_a_sealed_hold_holds_too(tmp_path: Path) -> None:
+def test_a_sealed_hold_holds_as_well(tmp_path: Path) -> None:
     report = verify_bundle(bundles.hold_bundle(tmp_path))
     assert report.holds and report.decision is not None and report.decision.decision == "HOLD"
 
@@ -601,7 +601,7 @@ def test_a_rewritten_run_is_found(root: Path) -> None:
     assert "rewritten" in verify_history(root).problem
 
 
-def test_a_run_made_anew_with_the_old_seal_among_its_attempts_is_found(
+def test_a_rebuilt_run_with_the_old_seal_among_its_attempts_is_found(
     root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A HOLD becomes a PROMOTE that claims to be its resume: the link of the next run names the HOLD."""
@@ -710,7 +710,7 @@ def test_the_decision_has_the_same_bytes_everywhere(bundle: Path, place: dict[st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", [PLACES["the C locale"], {"PYTHONIOENCODING": "latin-1"}], ids=["C", "latin-1"])
-def test_a_name_that_the_locale_cannot_spell_costs_no_answer(place: dict[str, str], tmp_path: Path) -> None:
+def test_a_name_that_the_locale_cannot_encode_does_not_lose_the_answer(place: dict[str, str], tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path, promotion_operator="Łukasz", promotion_reviewer="Łucja")
     message = {}
     for name in ("decide", "show", "check", "verify"):

@@ -94,7 +94,7 @@ def test_without_their_record_gate_3_is_not_complete(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_within_the_bounds_is_no_objection(tmp_path: Path) -> None:
+def test_within_the_bounds_there_is_no_objection(tmp_path: Path) -> None:
     bounds = {"python": ">=3.9,<3.14", "aiida-core": ">=2.7,<2.10", "slurm": ">=24", "postgresql": "==17.12"}
     assert decided(tmp_path, bounds).decision == "PROMOTE"
 

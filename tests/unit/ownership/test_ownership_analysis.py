@@ -111,7 +111,7 @@ def test_a_document_that_is_new_is_all_new_fields(documents: dict[str, str | Non
     assert len(outcome.changes) == 16
 
 
-def test_a_base_that_cannot_be_read_is_said_and_changes_no_verdict(documents: dict[str, str | None]) -> None:
+def test_a_base_that_cannot_be_read_is_reported_and_changes_no_verdict(documents: dict[str, str | None]) -> None:
     outcome = analyse(shipped_map(), documents, {**documents, PROJECTION: "\0"})
     assert (outcome.faults, outcome.unreadable, outcome.changes) == ((), (), ())
     assert len(outcome.base_unreadable) == 1 and PROJECTION in outcome.base_unreadable[0]

@@ -314,7 +314,7 @@ PROSE = [
 
 
 @pytest.mark.parametrize("line", PROSE)
-def test_prose_that_is_about_no_field_is_prose(line: str) -> None:
+def test_prose_that_is_not_about_a_field_is_prose(line: str) -> None:
     assert status(f"{BULLETS}\n## Notes\n\n{line}\n") == "PASS"
 
 

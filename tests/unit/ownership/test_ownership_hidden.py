@@ -86,6 +86,6 @@ def test_a_hidden_field_is_seen(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NO_FIELD)
-def test_what_is_no_field_is_none(text: str) -> None:
+def test_what_is_not_a_field_is_none(text: str) -> None:
     outcome = analyse(MAP, {"docs/update.md": PLAIN.replace(BULLET, text, 1)})
     assert (outcome.unreadable, outcome.faults) == ((), ())

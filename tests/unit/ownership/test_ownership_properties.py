@@ -102,7 +102,7 @@ def test_a_removed_bullet_is_always_seen(path: str, crlf: bool) -> None:
 
 
 @given(NAMES, st.integers(0, 300), BULLETS)
-def test_a_section_of_optional_fields_may_stand_anywhere(name: str, at: int, bullet: str) -> None:
+def test_a_section_of_optional_fields_may_be_anywhere(name: str, at: int, bullet: str) -> None:
     lines = PLAIN.splitlines()
     headings = [number for number, line in enumerate(lines) if line.startswith("## ")] + [len(lines)]
     place = headings[at % len(headings)]

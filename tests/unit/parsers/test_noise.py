@@ -37,7 +37,7 @@ CHAINED = f"\nDuring handling of the above exception, another exception occurred
         "Exception ignored in: <_io.TextIOWrapper name='<stdout>'>\nBrokenPipeError: [Errno 32] Broken pipe\n",
     ],
 )
-def test_exceptions_that_python_ignores_are_no_failure(noise: str) -> None:
+def test_exceptions_that_python_ignores_are_not_a_failure(noise: str) -> None:
     assert run_problem(0, "", f"smoke: passed\n{noise}", PATTERNS) is None
     assert run_problem(0, "", f"{noise}smoke: passed\n", PATTERNS) is None
 
@@ -76,12 +76,12 @@ NOISE = [
 @pytest.mark.parametrize(
     "line", [*NOISE, "warning: in the working copy of 'a', LF will be replaced by CRLF", "+ git diff"]
 )
-def test_what_a_shell_says_is_no_diff(line: str) -> None:
+def test_what_a_shell_prints_is_not_a_diff(line: str) -> None:
     assert not git.diff(f"{line}\n").differs
 
 
 @pytest.mark.parametrize("line", NOISE)
-def test_what_a_shell_says_is_no_answer(line: str) -> None:
+def test_what_a_shell_prints_is_not_an_answer(line: str) -> None:
     assert git.commit(f"{line}\n{'a' * 40}\n") == "a" * 40
 
 
@@ -134,7 +134,7 @@ def test_a_diff_is_one_with_noise_around_it(text: str, changed: int) -> None:
         "python: can't open file '/srv/app/x.py': [Errno 2] No such file or directory",
     ],
 )
-def test_what_is_not_there_is_no_failure_of_the_application(line: str) -> None:
+def test_what_is_missing_is_not_a_failure_of_the_application(line: str) -> None:
     assert could_not_work(f"> generate\n\n{line}\n ELIFECYCLE  Command failed.\n")
 
 

@@ -52,7 +52,7 @@ def test_a_node_takes_work_by_its_own_row_alone(shown: str) -> None:
         " Extra=State=FAIL Comment=a Reason=x State=DOWN",
     ],
 )
-def test_what_people_wrote_takes_no_node_away(end: str) -> None:
+def test_free_text_does_not_take_a_node_away(end: str) -> None:
     assert good(SINFO, ROW.format("IDLE") + end) == ["n1"]
 
 
