@@ -145,10 +145,10 @@ def cases(names: Iterable[str], representative: str) -> list[Any]:
 def test_damaged_evidence_is_never_promoted(
     sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, damage: str
 ) -> None:
-    act, status, said = DAMAGES[damage]
+    act, status, observed = DAMAGES[damage]
     if kind == "a file of slurm-smoke/" and damage == "empty":
         # The script's own files may be empty, a log of it may not; what was recorded had bytes, in any case.
-        status, said = "INVALID", "its digest differs"
+        status, observed = "INVALID", "its digest differs"
     names = KINDS[kind](sealed)
     outcomes = []
     for name, bundle in zip(names, copies(sealed, tmp_path, seal=False), strict=False):
@@ -168,7 +168,7 @@ def test_damaged_evidence_is_never_promoted(
         check = evidence_check(decision, name)
         assert exit_status == 1, name
         assert (check["status"], check["observed"].startswith(name)) == (status, True), check
-        assert said in check["observed"] and check["unblock"], check
+        assert observed in check["observed"] and check["unblock"], check
         gate = check["id"].split(".")[0]
         others = {check_id for check_id in failing(decision) if not check_id.startswith(f"{gate}.")}
         # Gate 1's transcript says which commit the other gates are compared with.
@@ -186,14 +186,14 @@ def evidence_check(decision: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def test_damaged_inputs_are_no_decision(
     sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    said = []
+    results = []
     for name, bundle in zip(inputs(sealed), copies(sealed, tmp_path, seal=False), strict=False):
         DAMAGES[damage][0](bundle, name)
-        said.append((name, main(["seal", str(bundle)]), told(capsys), (bundle / DECISION).exists()))
-    decision = "PROMOTE" if any(status == 0 for _, status, _, _ in said) else "none"
-    fault = f"index, policy or baseline is {damage} ({len(said)} files, one by one)"
-    write(fault, decision, "-", "no decision", said[0][2])
-    for name, status, sentence, decided in said:
+        results.append((name, main(["seal", str(bundle)]), told(capsys), (bundle / DECISION).exists()))
+    decision = "PROMOTE" if any(status == 0 for _, status, _, _ in results) else "none"
+    fault = f"index, policy or baseline is {damage} ({len(results)} files, one by one)"
+    write(fault, decision, "-", "no decision", results[0][2])
+    for name, status, sentence, decided in results:
         assert (status, decided) == (NO_DECISION, False), (name, sentence)
         assert name in sentence and "Traceback" not in sentence
 
@@ -227,7 +227,7 @@ BROKEN_INDEX: Mapping[str, tuple[Callable[[Path], object], str]] = {
 def test_a_broken_index_is_no_decision(
     sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, is_sealed: bool
 ) -> None:
-    act, said = BROKEN_INDEX[name]
+    act, found = BROKEN_INDEX[name]
     bundle = next(copies(sealed, tmp_path, seal=is_sealed))
     act(bundle)
     statuses = [main([command, str(bundle)]) for command in (["verify", "check"] if is_sealed else ["decide", "seal"])]
@@ -236,7 +236,7 @@ def test_a_broken_index_is_no_decision(
     write(f"index.json is {name}, {when}", "PROMOTE" if 0 in statuses else "none", "-", "no decision", sentence)
     assert statuses == ([1, NO_DECISION] if is_sealed else [NO_DECISION, NO_DECISION]), sentence
     # After the seal, what is found first is that the file is not the one that was sealed.
-    assert (f"digests: {INDEX} was changed" if is_sealed else said) in sentence, sentence
+    assert (f"digests: {INDEX} was changed" if is_sealed else found) in sentence, sentence
     assert "Traceback" not in sentence
 
 
@@ -249,20 +249,20 @@ def test_what_is_damaged_after_the_seal_does_not_count(
     sealed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, damage: str
 ) -> None:
     names = KINDS[kind](sealed)
-    said = []
+    results = []
     for name, bundle in zip(names, copies(sealed, tmp_path, seal=True), strict=False):
         assert main(["verify", str(bundle)]) == 0
         DAMAGES[damage][0](bundle, name)
         verified = main(["verify", str(bundle)])
         capsys.readouterr()
-        said.append((name, verified, main(["check", str(bundle)]), told(capsys)))
-    believed = [name for name, verified, checked, _ in said if 0 in (verified, checked)]
+        results.append((name, verified, main(["check", str(bundle)]), told(capsys)))
+    believed = [name for name, verified, checked, _ in results if 0 in (verified, checked)]
     write(
         f"{kind} is {damage} after the seal ({len(names)} files, one by one)", "PROMOTE" if believed else "none", "-",
-        "no valid decision", said[0][3],
+        "no valid decision", results[0][3],
     )  # fmt: skip
-    assert said and believed == []
-    for name, verified, checked, sentence in said:
+    assert results and believed == []
+    for name, verified, checked, sentence in results:
         assert (verified, checked) == (1, NO_DECISION), (name, sentence)
 
 

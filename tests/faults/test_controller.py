@@ -377,10 +377,10 @@ def test_a_disk_that_fills_while_the_decision_is_written_leaves_none(
         assert main(["check", str(bundle)]) == 3
         capsys.readouterr()
         (disk / "fill").unlink()
-    said = matrix.portable(sentences[0].strip().removeprefix("promotion-gate: "))
+    message = matrix.portable(sentences[0].strip().removeprefix("promotion-gate: "))
     fault = "the disk of the evidence fills while the decision is written"
     decision = "PROMOTE" if statuses[0] == 0 else "none"
-    matrix.record(matrix.Row("controller", fault, "HOLD", decision, "-", "-", "no decision", said))
+    matrix.record(matrix.Row("controller", fault, "HOLD", decision, "-", "-", "no decision", message))
     assert statuses[:3] == [3, 3, 3] and statuses[-1] == 0, statuses
     assert all("No space left on device" in sentence for sentence in sentences[: len(statuses) - 1])
     (disk / "fill").unlink()

@@ -27,12 +27,12 @@ def blocks() -> list[tuple[str, str]]:
 
 
 def test_the_gate_names_each_variable_before_the_page_sets_it() -> None:
-    said = ""
+    output = ""
     page = re.split(r"^```yaml\n", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     for before, after in itertools.pairwise(page):
-        said += before
+        output += before
         for name in yaml.safe_load(after.split("\n```")[0]):
-            assert name in OF_THE_DEMO or name in said, f"nothing on the way to it names {name}"
+            assert name in OF_THE_DEMO or name in output, f"nothing on the way to it names {name}"
 
 
 @pytest.mark.stranger("13.10", "ten obstacles before the first PROMOTE, cleared with what only the makers knew")

@@ -102,21 +102,21 @@ def test_an_issue_is_created_updated_and_settled_and_the_group_can_read_it_all(d
 
 
 @pytest.mark.parametrize(
-    ("does", "said"),
+    ("does", "message"),
     [
         ("echo 'no repository here' >&2; exit 4", "promotion_issue_command exited 4 (no repository here)"),
         ("sleep 60", "promotion_issue_command timed out after 1 s and was killed"),
     ],
     ids=["fails", "hangs"],
 )
-def test_a_tracker_that_does_not_work_changes_no_decision(decided: Ground, does: str, said: str) -> None:
+def test_a_tracker_that_does_not_work_changes_no_decision(decided: Ground, does: str, message: str) -> None:
     decided.variables.update(
         promotion_issue_command=[tracker(decided, does), "create", "{file}"], promotion_issue_limit_seconds="1"
     )
     drain(decided)
     held = decided.again("4")
     assert (held.status, decision(held)) == (2, "HOLD")
-    assert f"issue: {said}" in held.words
+    assert f"issue: {message}" in held.words
     assert f"bundle: {held.bundle}" in held.words, "the run came to its end"
     assert held.bundle is not None and (held.bundle / "follow-up-issue.md").is_file()
 

@@ -532,12 +532,14 @@ def answers(workspace: str | None = None, vm: str | None = None) -> dict[str, An
 
     An empty text is a host that does not answer.
     """
-    said = {
+    outputs = {
         "workspace-local": workspace_probe() if workspace is None else workspace,
         "aiida-vm": vm_probe() if vm is None else vm,
     }
     gone = {"unreachable": True, "msg": "Connection timed out"}
-    return {host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in said.items()}
+    return {
+        host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in outputs.items()
+    }
 
 
 def resume_bundle(

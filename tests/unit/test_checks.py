@@ -60,8 +60,8 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("sqlite_smoke", "run_2", {"output": ""}, "sqlite_smoke.runs", "FAIL", "printed nothing"),
     ("sqlite_smoke", "run_2", {"output": "1 failed\nFAILED tests/a.py::test_b\n"}, "sqlite_smoke.runs", "FAIL", "FAILED"),
     *(
-        ("sqlite_smoke", "run_2", {"output": f"{said}\n"}, "sqlite_smoke.runs", "FAIL", "exited 0 but printed")
-        for said in (
+        ("sqlite_smoke", "run_2", {"output": f"{line}\n"}, "sqlite_smoke.runs", "FAIL", "exited 0 but printed")
+        for line in (
             "\x1b[31mFAILED\x1b[0m tests/test_a.py::\x1b[1mtest_b\x1b[0m - assert False",
             "\x1b[31m==== \x1b[31m\x1b[1m1 failed\x1b[0m, \x1b[32m2 passed\x1b[0m\x1b[31m in 0.03s\x1b[0m\x1b[31m ====\x1b[0m",
             "ERROR test_err.py", "1 error in 0.09s", "2 passed, 1 failed, 3 warnings in 1.20s", "no tests ran in 0.00s",
@@ -146,9 +146,9 @@ def results(decision: Decision) -> dict[str, CheckResult]:
     return {check.id: check for gate in decision.gates for check in gate.checks}
 
 
-def holds(decision: Decision, check_id: str, status: str, said: str) -> None:
+def holds(decision: Decision, check_id: str, status: str, observed: str) -> None:
     check = results(decision)[check_id]
-    assert (check.status, said in check.observed) == (Status(status), True), check
+    assert (check.status, observed in check.observed) == (Status(status), True), check
     assert check.expected and (check.unblock or check.waived)
     assert decision.decision == "HOLD"
 
@@ -160,14 +160,14 @@ def test_the_healthy_run_passes_every_check(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "command", "fields", "check_id", "status", "said"),
+    ("gate", "command", "fields", "check_id", "status", "observed"),
     ROWS,
     ids=[f"{row[3]}-{row[1]}-{number}" for number, row in enumerate(ROWS)],
 )
 def test_a_fault_holds(
-    tmp_path: Path, gate: str, command: str, fields: dict[str, Any], check_id: str, status: str, said: str
+    tmp_path: Path, gate: str, command: str, fields: dict[str, Any], check_id: str, status: str, observed: str
 ) -> None:
-    holds(decided(tmp_path, bundles.trips_with(gate, command, **fields)), check_id, status, said)
+    holds(decided(tmp_path, bundles.trips_with(gate, command, **fields)), check_id, status, observed)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) ->
 
 
 @pytest.mark.parametrize(
-    ("gate", "command", "said"),
+    ("gate", "command", "output"),
     [
         (
             "contracts",
@@ -210,8 +210,8 @@ def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) ->
         ),
     ],
 )
-def test_what_git_prints_about_itself_is_not_a_change(tmp_path: Path, gate: str, command: str, said: str) -> None:
-    assert decided(tmp_path, bundles.trips_with(gate, command, output=said)).decision == "PROMOTE"
+def test_what_git_prints_about_itself_is_not_a_change(tmp_path: Path, gate: str, command: str, output: str) -> None:
+    assert decided(tmp_path, bundles.trips_with(gate, command, output=output)).decision == "PROMOTE"
 
 
 def test_no_relay_test_collected_holds(tmp_path: Path) -> None:
@@ -267,8 +267,10 @@ def test_a_tracked_file_that_the_gate_s_own_commands_change_is_named_once(tmp_pa
 
 def test_what_was_put_right_in_the_temporary_worktree_is_a_warning(tmp_path: Path) -> None:
     trips = bundles.healthy_trips()
-    said = bundles.command("put_right", "02-sqlite-smoke-host.log", ["own-worktree.sh"], "restored: apps/api/uv.lock\n")
-    trips["sqlite_smoke"]["commands"].append(said)
+    restored = bundles.command(
+        "put_right", "02-sqlite-smoke-host.log", ["own-worktree.sh"], "restored: apps/api/uv.lock\n"
+    )
+    trips["sqlite_smoke"]["commands"].append(restored)
     found = results(decided(tmp_path, trips))["sqlite_smoke.tracked"]
     assert found.status == "PASS"
     assert "apps/api/uv.lock" in found.warnings[0]
@@ -299,12 +301,12 @@ NO_SPACE = [
 
 
 @pytest.mark.stranger("13.7", "a full file system was recognised in one place and one spelling")
-@pytest.mark.parametrize(("gate", "command", "status", "said", "check"), NO_SPACE)
+@pytest.mark.parametrize(("gate", "command", "status", "line", "check"), NO_SPACE)
 def test_a_full_file_system_is_the_reason_wherever_it_shows(
-    tmp_path: Path, gate: str, command: str, status: int, said: str, check: str
+    tmp_path: Path, gate: str, command: str, status: int, line: str, check: str
 ) -> None:
-    found = results(decided(tmp_path, bundles.trips_with(gate, command, exit=status, output=said + "\n")))[check]
-    assert said in found.observed
+    found = results(decided(tmp_path, bundles.trips_with(gate, command, exit=status, output=line + "\n")))[check]
+    assert line in found.observed
     assert found.unblock.startswith("A file system of ")
 
 
@@ -352,7 +354,7 @@ def test_a_preparation_that_fails_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "observed"),
     [
         ("scheduler: core.slurm\nx: 19\ny: 23\npk: 5\nprocess_state: created\nexit_status: None\n", "created"),
         ("scheduler: core.slurm\nx: 19\ny: 23\npk: 5\nprocess_state: finished\nexit_status: 0\nsum: 41\n", "gave 41"),
@@ -363,12 +365,12 @@ def test_a_preparation_that_fails_blocks(tmp_path: Path) -> None:
         ("scheduler: core.slurm\nx: 19\ny: 23\npk: 5\nprocess_state: finished\nexit_status: 410\nsum: 42\n", "410"),
     ],
 )
-def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: str, said: str) -> None:
+def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: str, observed: str) -> None:
     trips = bundles.healthy_trips()
     ran = bundles.command("calculation", "04-calculation.log", ["verdi", "run"], output)
     trips["slurm_smoke"] = {**trips["slurm_smoke"], "commands": [*trips["slurm_smoke"]["commands"], ran]}
     decision = decided(tmp_path, trips, gate_slurm_smoke_submit_calculation=True)
-    holds(decision, "slurm_smoke.calculation", "FAIL", said)
+    holds(decision, "slurm_smoke.calculation", "FAIL", observed)
 
 
 @pytest.mark.parametrize(
@@ -513,7 +515,7 @@ def test_two_identities_are_none(tmp_path: Path) -> None:
 
 @pytest.mark.stranger("15.1", "a sqlite profile, or a broker that is not RabbitMQ, counted as the runtime of the spec")
 @pytest.mark.parametrize(
-    ("service", "line", "said"),
+    ("service", "line", "observed"),
     [
         ("storage", "SqliteTemp storage [open], sandbox: SandboxFolder", "it is core.sqlite_temp"),
         ("storage", "SqliteZip storage (read-only) [open] @ /a.aiida", "it is core.sqlite_zip"),
@@ -526,29 +528,29 @@ def test_two_identities_are_none(tmp_path: Path) -> None:
     ],
 )
 def test_another_storage_or_broker_is_not_the_runtime_of_the_spec(
-    tmp_path: Path, service: str, line: str, said: str
+    tmp_path: Path, service: str, line: str, observed: str
 ) -> None:
     rows = [f" ✔ {service}:     {line}" if f" {service}:" in row else row for row in STATUS.splitlines()]
     trips = bundles.trips_with("vm_bootstrap", "status", output="\n".join(rows) + "\n")
-    holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", said)
+    holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", observed)
 
 
 @pytest.mark.stranger("15.1", "of two lines of one service the first counted, whatever the second said")
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(
-    ("service", "line", "said"),
+    ("service", "line", "observed"),
     [
         ("storage", "SqliteDosStorage[/a]: open,", "core.sqlite_dos"),
         ("storage", "Storage for 'old' [open] @ postgresql+psycopg://u@h/d", "it is the storage of "),
         ("broker", "ZeroMQ Broker (PID 12) @ /a", "core.zeromq"),
     ],
 )
-def test_every_line_of_a_service_counts(tmp_path: Path, service: str, line: str, said: str, first: bool) -> None:
+def test_every_line_of_a_service_counts(tmp_path: Path, service: str, line: str, observed: str, first: bool) -> None:
     rows = STATUS.splitlines()
     [place] = [number for number, row in enumerate(rows) if f" {service}:" in row]
     rows.insert(place if first else place + 1, f" ✔ {service}:     {line}")
     trips = bundles.trips_with("vm_bootstrap", "status", output="\n".join(rows) + "\n")
-    holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", said)
+    holds(decided(tmp_path, trips), f"vm_bootstrap.{service}", "FAIL", observed)
 
 
 @pytest.mark.stranger("15.1", "the storage of another profile counted as the target's")
@@ -559,9 +561,9 @@ def test_the_storage_is_the_target_profiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.stranger("15.3", "an answer that names no reservation, and not that there are none, counted as none")
-@pytest.mark.parametrize("said", ["slurm_load_reservations error: Unable to contact slurm controller\n", "n/a\n"])
-def test_reservations_that_are_not_shown_are_not_none(tmp_path: Path, said: str) -> None:
-    trips = bundles.trips_with("slurm_smoke", "reservations", output=said)
+@pytest.mark.parametrize("output", ["slurm_load_reservations error: Unable to contact slurm controller\n", "n/a\n"])
+def test_reservations_that_are_not_shown_are_not_none(tmp_path: Path, output: str) -> None:
+    trips = bundles.trips_with("slurm_smoke", "reservations", output=output)
     holds(decided(tmp_path, trips), "slurm_smoke.node", "INVALID", "does not list the reservations")
 
 
@@ -592,8 +594,8 @@ WORKER = " 2486     0.51        0  2026-11-24 00:30:17"
     ],
 )
 def test_a_worker_counts_by_its_row(tmp_path: Path, headline: int, rows: list[str], status: str) -> None:
-    said = bundles.DAEMON_STATUS.replace("[1]", f"[{headline}]").replace(WORKER, "\n".join(rows))
-    trips = bundles.trips_with("vm_bootstrap", "daemon_status", output=said)
+    output = bundles.DAEMON_STATUS.replace("[1]", f"[{headline}]").replace(WORKER, "\n".join(rows))
+    trips = bundles.trips_with("vm_bootstrap", "daemon_status", output=output)
     assert results(decided(tmp_path, trips))["vm_bootstrap.workers"].status == status
 
 
@@ -601,7 +603,7 @@ def test_a_worker_counts_by_its_row(tmp_path: Path, headline: int, rows: list[st
     "15.12", "Git's refusal of a checkout (dubious ownership, lfs missing) had the remedy of a missing one"
 )
 @pytest.mark.parametrize(
-    ("gate", "check_id", "said", "remedy"),
+    ("gate", "check_id", "reason", "remedy"),
     [
         (
             "vm_bootstrap",
@@ -630,7 +632,9 @@ def test_a_worker_counts_by_its_row(tmp_path: Path, headline: int, rows: list[st
         ("preflight", "preflight.worktree", "fatal: index file corrupt", "git -C /srv/app fsck"),
     ],
 )
-def test_what_git_refuses_has_its_own_remedy(tmp_path: Path, gate: str, check_id: str, said: str, remedy: str) -> None:
-    output = f"machine_id: 1\ncheckout_error: `git rev-parse` exited 128: {said}\n"
+def test_what_git_refuses_has_its_own_remedy(
+    tmp_path: Path, gate: str, check_id: str, reason: str, remedy: str
+) -> None:
+    output = f"machine_id: 1\ncheckout_error: `git rev-parse` exited 128: {reason}\n"
     found = results(decided(tmp_path, bundles.trips_with(gate, "identity", output=output)))[check_id]
-    assert (found.status, said in found.observed, remedy in found.unblock) == (Status.FAIL, True, True), found
+    assert (found.status, reason in found.observed, remedy in found.unblock) == (Status.FAIL, True, True), found

@@ -65,8 +65,8 @@ def test_a_key_leaves_a_signed_statement_beside_the_bundle(bundle: Path, key: Pa
     shown = subprocess.run(["ssh-keygen", "-l", "-f", key], capture_output=True, text=True, check=True).stdout
     assert [item["keyid"] for item in found["signatures"]] == [shown.split()[1]]
     report = verify_bundle(bundle, allowed_signers=allow(tmp_path / "allowed", "alice", key))
-    [said] = [finding for finding in report.findings if finding.name == "envelope"]
-    assert report.holds and said.found.endswith(f"signed by alice with the key ssh-ed25519 {shown.split()[1]}")
+    [envelope] = [finding for finding in report.findings if finding.name == "envelope"]
+    assert report.holds and envelope.found.endswith(f"signed by alice with the key ssh-ed25519 {shown.split()[1]}")
     assert envelope_file(bundle).name not in (bundle / "SHA256SUMS").read_text(encoding="utf-8")
 
 

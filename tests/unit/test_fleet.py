@@ -46,9 +46,11 @@ def request(root: Path, *hosts: str, of: Mapping[str, Mapping[str, Any]] | None 
 
 def answers(*hosts: str, **changes: str) -> dict[str, Any]:
     """What each host answers before the first gate; an empty text is one that does not."""
-    said = {"workspace-local": bundles.workspace_probe(), **{host: BY_HOST[host] for host in hosts}, **changes}
+    outputs = {"workspace-local": bundles.workspace_probe(), **{host: BY_HOST[host] for host in hosts}, **changes}
     gone = {"unreachable": True, "msg": "Connection timed out"}
-    return {host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in said.items()}
+    return {
+        host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in outputs.items()
+    }
 
 
 def on_host(gate: str, host: str) -> bundles.Trip:
@@ -66,7 +68,7 @@ def played(
 
 @contextlib.contextmanager
 def followed() -> Iterator[Following]:
-    following = Following(lambda said, error: None)
+    following = Following(lambda message, error: None)
     following.arm()
     try:
         yield following
@@ -231,10 +233,10 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "said"), NAMES, ids=[ascii(name) for name, _ in NAMES])
-def test_a_name_that_cannot_name_a_folder_is_refused(root: Path, name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "problem"), NAMES, ids=[ascii(name) for name, _ in NAMES])
+def test_a_name_that_cannot_name_a_folder_is_refused(root: Path, name: str, problem: str) -> None:
     [sentence] = refused(request(root, "vm-a", name))
-    assert said in sentence
+    assert problem in sentence
     assert not (root / "vm-a").exists()
 
 
@@ -330,8 +332,8 @@ def test_latest_of_several_hosts_is_not_a_decision_and_names_their_directories(
     played(open_runs(request(root, *HOSTS)), answers(*HOSTS))
     for command in (["check", "latest", "--root", str(root)], ["history", str(root)]):
         assert main(command) == 3
-        said = capsys.readouterr().err
-        assert f"{root / 'vm-a'}, {root / 'vm-b'}" in said
+        output = capsys.readouterr().err
+        assert f"{root / 'vm-a'}, {root / 'vm-b'}" in output
     assert main(["verify", "--history", str(root)]) == 1
     for host in HOSTS:
         assert main(["check", "latest", "--root", str(root / host)]) == 0

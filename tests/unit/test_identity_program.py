@@ -393,8 +393,8 @@ def test_the_folder_that_verdi_is_given_is_the_one_of_the_identity(tmp_path: Pat
 
 def test_without_a_folder_or_a_configuration_in_it_verdi_is_not_called(tmp_path: Path) -> None:
     assert told(tmp_path, "")[0] == 3
-    status, said = told(tmp_path, "", AIIDA_PATH="~/none", HOME=str(tmp_path))
-    assert status == 4 and f"there is no configuration in {tmp_path}/none/.aiida (AIIDA_PATH)" in said
+    status, output = told(tmp_path, "", AIIDA_PATH="~/none", HOME=str(tmp_path))
+    assert status == 4 and f"there is no configuration in {tmp_path}/none/.aiida (AIIDA_PATH)" in output
 
 
 def test_what_is_not_known_is_reported(tmp_path: Path) -> None:

@@ -16,20 +16,20 @@ def unreleased(changelog: str) -> str:
     return re.split(r"^## \[", changelog, flags=re.M)[1]
 
 
-def unsaid(released: list[str], now: list[str], said: str) -> list[str]:
+def unannounced(released: list[str], now: list[str], announced: str) -> list[str]:
     """The lines that came, went or changed, and whose name the changelog does not have as code."""
     changed = {*released} ^ {*now}
     names = {line: line.partition(" = ")[0].split()[-1] for line in changed}
-    return sorted(line for line, name in names.items() if not _is_named(name, said))
+    return sorted(line for line, name in names.items() if not _is_named(name, announced))
 
 
-def _is_named(name: str, said: str) -> bool:
-    return re.search(rf"`[^`]*(?<![\w-]){re.escape(name)}(?![\w-])[^`]*`", said) is not None
+def _is_named(name: str, announced: str) -> bool:
+    return re.search(rf"`[^`]*(?<![\w-]){re.escape(name)}(?![\w-])[^`]*`", announced) is not None
 
 
 def test_what_changed_since_the_last_release_is_in_the_changelog() -> None:
     released = FILE.read_text(encoding="utf-8").splitlines()
-    lines = unsaid(released, interface(), unreleased(CHANGELOG.read_text(encoding="utf-8")))
+    lines = unannounced(released, interface(), unreleased(CHANGELOG.read_text(encoding="utf-8")))
     assert lines == [], "name each of these in CHANGELOG.md, under Unreleased, in back quotes (docs/interface.md)"
 
 
@@ -46,15 +46,15 @@ def test_what_changed_since_the_last_release_is_in_the_changelog() -> None:
 def test_each_change_wants_its_name(line: str, name: str) -> None:
     lines = interface()
     for released, now in (([*lines, line], lines), (lines, [*lines, line])):
-        assert unsaid(released, now, "- Something else changed.") == [line]
-        assert unsaid(released, now, f"- `{name}` is gone.") == []
+        assert unannounced(released, now, "- Something else changed.") == [line]
+        assert unannounced(released, now, f"- `{name}` is gone.") == []
 
 
 def test_another_exit_status_or_range_is_a_change() -> None:
     lines = interface()
     for start in ("exit promotion-gate check = ", "limit smoke_p95 max_regression_percent = "):
         other = [f"{start}other" if line.startswith(start) else line for line in lines]
-        assert len(unsaid(lines, other, "")) == 2
+        assert len(unannounced(lines, other, "")) == 2
 
 
 def test_the_interface_has_one_of_each() -> None:

@@ -101,8 +101,8 @@ def test_the_statement_is_one_of_in_toto(kind: str, bundle_of_each_kind: dict[st
     parsed = json_format.Parse(text, statement_pb2.Statement())
     Statement.copy_from_pb(parsed).validate()
     assert (parsed.type, parsed.predicate_type) == (STATEMENT_TYPE, PREDICATE_TYPE)
-    said = json.loads(text)["predicate"]
-    result = json_format.ParseDict(said, test_result_pb2.TestResult())
+    predicate = json.loads(text)["predicate"]
+    result = json_format.ParseDict(predicate, test_result_pb2.TestResult())
     decision = record(bundle)
     assert result.result == ("PASSED" if decision["decision"] == "PROMOTE" else "FAILED")
     assert bool(result.failed_tests) == any(gate["status"] != "PASS" for gate in decision["gates"])
@@ -113,8 +113,11 @@ def test_the_statement_is_one_of_in_toto(kind: str, bundle_of_each_kind: dict[st
 
 
 def test_the_statement_is_about_the_commit_and_the_vm() -> None:
-    said, decision = json.loads((HELD / "promotion-decision.intoto.json").read_text(encoding="utf-8")), record(HELD)
-    assert said["subject"] == [
+    statement, decision = (
+        json.loads((HELD / "promotion-decision.intoto.json").read_text(encoding="utf-8")),
+        record(HELD),
+    )
+    assert statement["subject"] == [
         {"name": "commit", "digest": {"gitCommit": decision["commit"]}},
         {"name": "aiida-vm", "digest": {"sha256": decision["vm"]["fingerprint"]}},
     ]

@@ -173,9 +173,9 @@ def test_every_command_is_judged_and_every_command_that_is_judged_is_run() -> No
 
 def test_every_file_of_a_role_is_evidence_that_somebody_reads() -> None:
     """In the checklist, in a check, or by people, as docs/evidence.md says."""
-    said = {name.rstrip("/") for gate in POLICY.gates for name in gate.evidence}
+    listed = {name.rstrip("/") for gate in POLICY.gates for name in gate.evidence}
     for name in {file for written in files().values() for file in written} - {"none.log", "probe.log"}:
-        assert name in said or name.split("/")[0] in said or f"`{name.split('/')[0]}" in EVIDENCE, name
+        assert name in listed or name.split("/")[0] in listed or f"`{name.split('/')[0]}" in EVIDENCE, name
 
 
 def test_every_file_that_the_checklist_or_a_check_names_is_written() -> None:
@@ -191,8 +191,10 @@ def test_every_hint_is_given_by_a_check_and_has_a_sentence() -> None:
     common = {*COMMON_HINTS, REPLACED, MASKED}
     for name, known in registered().items():
         module = Path(known.function.__code__.co_filename)
-        elsewhere = said(PACKAGE / "judge" / "checks" / "case.py") | said(PACKAGE / "judge" / "parsers" / "git.py")
-        assert known.hints <= said(module) | elsewhere, (name, "no check gives it")
+        elsewhere = strings_in(PACKAGE / "judge" / "checks" / "case.py") | strings_in(
+            PACKAGE / "judge" / "parsers" / "git.py"
+        )
+        assert known.hints <= strings_in(module) | elsewhere, (name, "no check gives it")
         entries = [check for check in POLICY.checks() if check.check == name]
         assert known.hints <= {hint for entry in entries for hint in entry.unblock}, (name, "no sentence for it")
         declared = {hint for other in registered().values() for hint in other.hints} | common
@@ -205,7 +207,7 @@ def test_every_hint_is_given_by_a_check_and_has_a_sentence() -> None:
 
 
 @cache
-def said(module: Path) -> set[str]:
+def strings_in(module: Path) -> set[str]:
     """Every string in a module outside its decorators."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     for node in ast.walk(tree):

@@ -72,19 +72,21 @@ OF_ALL = f"Since gate 5 {CHANGED}1, 2, 3, 4, 5 are run again."
 
 
 @pytest.mark.parametrize(
-    ("moved", "said"),
+    ("moved", "message"),
     [
         ("workspace", OF_ALL),
         ("both", f"S{OF_WORKSPACE}; s{OF_VM}."),
         ("aiida_vm", f"S{OF_VM}."),
     ],
 )
-def test_a_commit_that_moved_is_reported_with_the_gates_that_it_concerns(tmp_path: Path, moved: str, said: str) -> None:
+def test_a_commit_that_moved_is_reported_with_the_gates_that_it_concerns(
+    tmp_path: Path, moved: str, message: str
+) -> None:
     bundle = bundles.hold_bundle(tmp_path)
     workspace = bundles.workspace_probe(B, OTHER) if moved != "aiida_vm" else bundles.workspace_probe()
     vm = bundles.vm_probe(B, OTHER) if moved != "workspace" else bundles.vm_probe()
     run = begin(plan(tmp_path), workspace, vm)
-    assert run["message"] == said
+    assert run["message"] == message
     trips = {gate: bundles.healthy_trips()[gate] for gate in run["gates"]}
     for gate, trip in trips.items():
         probe = vm if gate in ("vm_bootstrap", "slurm_smoke") else workspace
@@ -224,12 +226,12 @@ NOT_THE_SAME = {
 }
 
 
-@pytest.mark.parametrize(("now", "said"), NOT_THE_SAME.values(), ids=NOT_THE_SAME)
+@pytest.mark.parametrize(("now", "message"), NOT_THE_SAME.values(), ids=NOT_THE_SAME)
 def test_a_host_that_is_not_what_it_was_is_not_taken_at_its_old_word(
-    tmp_path: Path, now: dict[str, str], said: str
+    tmp_path: Path, now: dict[str, str], message: str
 ) -> None:
     bundles.hold_bundle(tmp_path)
-    assert begin(plan(tmp_path), **now)["message"].startswith(said)
+    assert begin(plan(tmp_path), **now)["message"].startswith(message)
 
 
 @pytest.mark.parametrize("now", [now for now, _ in NOT_THE_SAME.values()], ids=NOT_THE_SAME)
@@ -395,14 +397,14 @@ def test_evidence_that_is_too_old_or_of_another_policy_is_run_again(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "why"),
     [("20261101T000000Z", "is not the newest run of"), ("20200101T000000Z", "is not a run of")],
     ids=["older", "unknown"],
 )
-def test_only_the_newest_run_is_resumed_and_another_names_it(tmp_path: Path, wanted: str, said: str) -> None:
+def test_only_the_newest_run_is_resumed_and_another_names_it(tmp_path: Path, wanted: str, why: str) -> None:
     for day in (1, 2):
         bundles.hold_bundle(tmp_path, f"2026110{day}T000000Z")
-    with pytest.raises(InputError, match=f"{wanted}, which {said} .* can be resumed: 20261102T000000Z"):
+    with pytest.raises(InputError, match=f"{wanted}, which {why} .* can be resumed: 20261102T000000Z"):
         open_run(bundles.request(tmp_path, promotion_resume=wanted))
 
 
@@ -592,7 +594,7 @@ OVER = {**WAIVER, "expires": "2020-01-01"}
 
 
 @pytest.mark.parametrize(
-    ("on_branch", "entries", "decision", "said"),
+    ("on_branch", "entries", "decision", "starts"),
     [
         ("fix", [WAIVER], "PROMOTE", ["waiver: applied: preflight.branch, by ada until 2099-12-31 (gra-130): a fix"]),
         ("fix", [OVER], "HOLD", ["waiver: expired, it counts for nothing; fix the check, or renew it: preflight"]),
@@ -602,13 +604,13 @@ OVER = {**WAIVER, "expires": "2020-01-01"}
     ids=["applied", "expired", "unneeded", "one-of-each"],
 )
 def test_the_terminal_shows_what_became_of_each_waiver(
-    tmp_path: Path, on_branch: str, entries: list[dict[str, str]], decision: str, said: list[str]
+    tmp_path: Path, on_branch: str, entries: list[dict[str, str]], decision: str, starts: list[str]
 ) -> None:
     record = read_json(waived(tmp_path, on_branch, *entries) / "promotion-decision.json")
     assert record["decision"] == decision
     lines = [line for line in text_of(record).splitlines() if line.startswith("waiver: ")]
-    assert len(lines) == len(said)
-    for line, start in zip(lines, said, strict=True):
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
         assert line.startswith(start)
 
 

@@ -197,10 +197,10 @@ AXE = """
 axe.run(document, {resultTypes: ["violations", "incomplete"]}).then(found => {
   const told = found.violations.filter(rule => ["serious", "critical"].includes(rule.impact));
   const nodes = rule => rule.nodes.map(node => node.target.join(" ") + ": " + node.failureSummary);
-  const said = document.createElement("pre");
-  said.id = "axe";
-  said.textContent = JSON.stringify({passes: found.passes.length, faults: told.map(rule => [rule.id, nodes(rule)])});
-  document.body.append(said);
+  const result = document.createElement("pre");
+  result.id = "axe";
+  result.textContent = JSON.stringify({passes: found.passes.length, faults: told.map(rule => [rule.id, nodes(rule)])});
+  document.body.append(result);
 });
 """
 # As it is read: light and dark, and on a screen as narrow as Chromium's window can be.
