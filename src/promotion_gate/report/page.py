@@ -50,6 +50,12 @@ def page(bundle: Bundle, decision: Decision) -> str:
     return rest + environment.get_template("report-transcripts.html.j2").render(files=shown)
 
 
+def load_page_templates() -> None:
+    environment = _environment()
+    for name in environment.list_templates(filter_func=lambda name: name.startswith("report")):
+        environment.get_template(name)
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(

@@ -19,7 +19,7 @@ from promotion_gate.base.times import took
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.report.machines import machine_files
 from promotion_gate.report.outcomes import by_cause
-from promotion_gate.report.page import page
+from promotion_gate.report.page import load_page_templates, page
 
 # An underscore inside a word is literal, so snake_case stays readable.
 _MARKDOWN = re.compile(r"([\\`*{}\[\]<>#|~&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
@@ -149,6 +149,14 @@ def _environment() -> jinja2.Environment:
     ):
         environment.globals[name] = getattr(macros, name)
     return environment
+
+
+def load_templates() -> None:
+    """Compiles the templates, which takes longer than rendering: processes that are forked afterwards have them."""
+    environment = _environment()
+    for name in environment.list_templates(filter_func=lambda name: name.endswith(".md.j2")):
+        environment.get_template(name)
+    load_page_templates()
 
 
 def render(bundle: Bundle, decision: Decision) -> dict[str, str]:

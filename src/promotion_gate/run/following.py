@@ -16,6 +16,7 @@ from promotion_gate.base.escape import visible
 from promotion_gate.bundle.fleet import fleet_root_of
 from promotion_gate.bundle.index import Probe
 from promotion_gate.bundle.recorder import Recorder
+from promotion_gate.report.render import load_templates
 from promotion_gate.run.backstop import Backstop, End
 from promotion_gate.run.fleet_end import end_of_fleet
 from promotion_gate.run.lock import RunLock
@@ -84,6 +85,9 @@ class Following:
             return False  # a bundle that was not opened here is not ours
         self.record_probes()
         first = not any(run.backstop.is_closed for run in self._runs.values())
+        if first:
+            with suppress(Exception):  # whoever renders finds out why
+                load_templates()
         run = self._runs.get(bundle) or self._follow(bundle)
         if run.recorder:
             self._each([run], lambda recorder: recorder.close())
