@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields as fields_of
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from promotion_gate.base.policy import gate_settings
 from promotion_gate.base.redact import Redactor
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.base.typed import read
+from promotion_gate.bundle.growing import WITHHELD, IndexFile, Search
 from promotion_gate.bundle.index import (
     Artifact,
     ArtifactSet,
@@ -36,7 +36,6 @@ from promotion_gate.bundle.index import (
     Run,
     Withheld,
     read_index,
-    write_index,
 )
 from promotion_gate.bundle.transcript import header
 
@@ -53,6 +52,8 @@ class Recorder:
         self.folder = folder
         self._known: set[str] = set()  # masked everywhere, searched for in all that is written, never stored
         self._redactor = Redactor()
+        self._search = Search(self._redactor.remains)
+        self._file = IndexFile(folder)
         self._index = read_index(folder)
         if self._index.state != "open":
             raise BundleError(f"{folder} is closed; nothing is recorded into a closed bundle.")
@@ -112,24 +113,10 @@ class Recorder:
 
     def _save(self) -> None:
         shown: list[str] = []
-        self._index = self._looked_through(self._index, shown)
+        self._index = self._search.cleaned(self._index, shown)
         for text in shown:
             self._withhold(INDEX_FILE, text)
-        write_index(self.folder, self._index)
-
-    def _looked_through(self, value: Any, shown: list[str]) -> Any:
-        """The index without any text that still shows a known value; the affected places are added to `shown`."""
-        if is_dataclass(value) and not isinstance(value, type):
-            members = {field.name: getattr(value, field.name) for field in fields_of(value)}
-            return replace(value, **self._looked_through(members, shown))
-        if isinstance(value, Mapping):
-            return {key: self._looked_through(item, shown) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self._looked_through(item, shown) for item in value)
-        if not isinstance(value, str) or not self._redactor.remains(value):
-            return value
-        shown.append(value)
-        return "[withheld]"
+        self._file.write(self._index)
 
     def _withhold(self, name: str, text: str, rule: str = "known value", digest: str = "") -> None:
         digest = digest or sha256(text.encode("utf-8", "replace"))
@@ -146,7 +133,7 @@ class Recorder:
             self._withhold(name, "", str(withheld.get("rule")), str(withheld.get("sha256")))
         elif self._redactor.remains(text):
             self._withhold(name, text)
-            return "[withheld]"
+            return WITHHELD
         return text
 
     def _count(self, name: str, masks: Mapping[str, int]) -> None:
@@ -159,9 +146,13 @@ class Recorder:
     def _know(self, values: Iterable[str], machine: Mapping[str, Any]) -> None:
         """As on the target, a secret that equals the name of something is an objection, not a mask over that name."""
         names = {value for value in [*self._index.settings.values(), *machine.values()] if isinstance(value, str)}
-        self._known |= set(values) - names
+        unknown = set(values) - names - self._known
+        if not unknown:
+            return
+        self._known |= unknown
         masks, self._redactor = self._redactor.masks, Redactor(self._known)
         self._redactor.masks.update(masks)
+        self._search = Search(self._redactor.remains)
 
     def _host_runs_gate(self, gate: str, host: str) -> None:
         """The result comes from the host and names its gate: no host may forge the evidence of another."""
