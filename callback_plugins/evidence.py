@@ -29,7 +29,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.utils.vars import load_extra_vars
 
 from promotion_gate import __version__
-from promotion_gate.base.escape import harmless, visible
+from promotion_gate.base.escape import described, harmless, visible
 from promotion_gate.base.redact import Redactor, secrets_of
 from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.run.backstop import claim
@@ -159,12 +159,12 @@ class CallbackModule(CallbackBase):
         try:
             action()
         except Exception as error:
-            said = visible(f"{type(error).__name__}: {error}")
-            self._lost(said, error)
-            self._following.failed(said)
+            message = described(error)
+            self._lost(message, error)
+            self._following.failed(message)
 
-    def _lost(self, said: str, error: Exception) -> None:
-        self._display.warning(f"The evidence recorder failed: {said}")
+    def _lost(self, message: str, error: Exception) -> None:
+        self._display.warning(f"The evidence recorder failed: {message}")
         self._display.vvv("\n".join(map(harmless, "".join(traceback.format_exception(error)).splitlines())))
 
 

@@ -27,6 +27,11 @@ def harmless(line: str) -> str:
     return _UNSEEN.sub(_escape, line)
 
 
+def described(error: Exception) -> str:
+    """The type and the message of an exception, as one line of visible text."""
+    return visible(f"{type(error).__name__}: {error}")
+
+
 def visible_json(text: str) -> str:
     """The same for a JSON document: its line ends stay, and so does its meaning."""
     return _UNSEEN_IN_JSON.sub(_escape, text)

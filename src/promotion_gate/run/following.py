@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import GateError
-from promotion_gate.base.escape import visible
+from promotion_gate.base.escape import described
 from promotion_gate.bundle.fleet import fleet_root_of
 from promotion_gate.bundle.index import Probe
 from promotion_gate.bundle.recorder import Recorder
@@ -155,8 +155,8 @@ class Following:
             try:
                 action(run.recorder)
             except Exception as error:
-                said = visible(f"{type(error).__name__}: {error}")
-                run.backstop.failed(said)
-                self._report(said, error)
+                message = described(error)
+                run.backstop.failed(message)
+                self._report(message, error)
                 with suppress(Exception):  # the backstop has it
-                    run.recorder.error(said)
+                    run.recorder.error(message)
