@@ -16,7 +16,8 @@ from test_verify import allow, make_key
 
 from promotion_gate.__main__ import main
 from promotion_gate.base.files import to_json
-from promotion_gate.prove.envelope import encoded, envelope_file, write_envelope
+from promotion_gate.base.names import envelope_file
+from promotion_gate.prove.envelope import encoded, write_envelope
 from promotion_gate.prove.verify import verify_bundle
 
 STATEMENT = "promotion-decision.intoto.json"

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from promotion_gate.base.errors import BundleError, GateError
 from promotion_gate.base.files import sha256, to_json
+from promotion_gate.base.names import issue_file
 from promotion_gate.base.typed import plain
 from promotion_gate.bundle.baseline import read_baselines
 from promotion_gate.bundle.index import parse_index
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.verify import verify_bundle
-from promotion_gate.report.issues import issue_file
 from promotion_gate.report.tracker import Commands, hand_over
 
 SCHEMAS = bundles.PROJECT / "docs" / "schema"

@@ -13,7 +13,8 @@ from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.files import to_json
 from promotion_gate.base.model import Decision
-from promotion_gate.prove.signoff import make_signoff, read_signoff, signoff_file
+from promotion_gate.base.names import signoff_file
+from promotion_gate.prove.signoff import make_signoff, read_signoff
 from promotion_gate.prove.verify import verify_bundle
 
 

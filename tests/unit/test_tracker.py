@@ -16,11 +16,12 @@ import pytest
 
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, InputError
+from promotion_gate.base.names import issue_file
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report import issues, tracker
-from promotion_gate.report.issues import Handed, issue_file, said_of
+from promotion_gate.report.issues import Handed, said_of
 from promotion_gate.report.tool import MAX_OUTPUT_BYTES, run_tool
 from promotion_gate.report.tracker import Commands, check_issue_commands, hand_over
 from promotion_gate.run.settings import effective

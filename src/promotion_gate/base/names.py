@@ -1,10 +1,10 @@
-"""The names of a bundle's own files, and the one rule for every other name in it."""
+"""The names of a bundle's own files and of those beside it, and the one rule for every other name in it."""
 
 from __future__ import annotations
 
 import os
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from promotion_gate.base.errors import BundleError
 from promotion_gate.base.escape import harmless
@@ -40,6 +40,30 @@ OWN_NAMES = frozenset(
     ]
 )
 ARCHIVED = re.compile(rf"{ATTEMPTS}/([0-9]{{2,6}})/(.+)", re.ASCII | re.DOTALL)
+
+
+# Beside a bundle, named after it, because nothing in a sealed bundle changes: <run id> and one of these.
+SIGN_OFF, ISSUE, ENVELOPE = ".signoff.json", ".issue.json", ".intoto.dsse.json"
+
+
+def signoff_file(bundle: Path) -> Path:
+    """The reviewer's sign-off."""
+    return _beside(bundle, SIGN_OFF)
+
+
+def issue_file(bundle: Path) -> Path:
+    """What the team's tracker was told, and what it answered."""
+    return _beside(bundle, ISSUE)
+
+
+def envelope_file(bundle: Path) -> Path:
+    """The signed statement."""
+    return _beside(bundle, ENVELOPE)
+
+
+def _beside(bundle: Path, ending: str) -> Path:
+    folder = bundle.resolve()
+    return folder.with_name(folder.name + ending)
 
 
 def name_problem(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from promotion_gate.base.errors import BundleError, GateError
 from promotion_gate.base.files import parse_json, read_file, to_json, write_atomically
-from promotion_gate.base.names import STATEMENT
+from promotion_gate.base.names import STATEMENT, envelope_file
 from promotion_gate.base.typed import plain, read
 from promotion_gate.prove.findings import Finding
 from promotion_gate.prove.signing import check_signature, parse_signature, signature_of, verify
@@ -38,11 +38,6 @@ class Envelope:
     payloadType: Literal["application/vnd.in-toto+json"]
     payload: str
     signatures: tuple[EnvelopeSignature, ...]
-
-
-def envelope_file(bundle: Path) -> Path:
-    folder = bundle.resolve()
-    return folder.with_name(f"{folder.name}.intoto.dsse.json")
 
 
 def encoded(payload: bytes) -> bytes:

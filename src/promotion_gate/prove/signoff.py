@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from promotion_gate.base.errors import BundleError, GateError, InputError
 from promotion_gate.base.files import read_file, read_json, sha256, to_json, write_atomically
 from promotion_gate.base.model import AttemptNumber, Decision
-from promotion_gate.base.names import SUMS_FILE
+from promotion_gate.base.names import SUMS_FILE, signoff_file
 from promotion_gate.base.people import same_person
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.base.typed import Sha256, Stamp, plain, read
@@ -48,11 +48,6 @@ class SignOff:
     signed_off_at: str
     proven: bool
     said: str
-
-
-def signoff_file(bundle: Path) -> Path:
-    folder = bundle.resolve()
-    return folder.with_name(f"{folder.name}.signoff.json")
 
 
 def void_from_now(bundle: Path) -> str:

@@ -12,7 +12,7 @@ from promotion_gate.base.escape import visible
 from promotion_gate.base.fields import Fields
 from promotion_gate.base.files import read_file, read_json, to_json, write_atomically
 from promotion_gate.base.model import AttemptNumber
-from promotion_gate.base.names import ATTEMPTS, DECISION_JSON
+from promotion_gate.base.names import ATTEMPTS, DECISION_JSON, ISSUE, issue_file
 from promotion_gate.base.typed import Number, Stamp, plain, read
 from promotion_gate.report.render import marker
 
@@ -91,11 +91,6 @@ class IssueRecord:
     calls: tuple[Call, ...]
 
 
-def issue_file(bundle: Path) -> Path:
-    folder = bundle.resolve()
-    return folder.with_name(f"{folder.name}.issue.json")
-
-
 def written(bundle: Path, record: Record, issue: str | None, calls: tuple[Call, ...], handed: Handed) -> Handed:
     path = issue_file(bundle)
     content = IssueRecord(
@@ -153,7 +148,7 @@ def open_issue(root: Path, record: Record) -> Issue | None:
 
     Raises BundleError for an *.issue.json that cannot be read: an issue may be open, and it must not be opened twice.
     """
-    created = [issue for path in sorted(root.glob("*.issue.json")) for issue in _created(path, record)]
+    created = [issue for path in sorted(root.glob(f"*{ISSUE}")) for issue in _created(path, record)]
     if not created:
         return None
     newest = max(created, key=lambda issue: issue.created)

@@ -18,7 +18,7 @@ from typing import Any
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.escape import visible
 from promotion_gate.base.fields import nearest
-from promotion_gate.base.names import FOLLOW_UP
+from promotion_gate.base.names import FOLLOW_UP, issue_file
 from promotion_gate.base.redact import MASK, Redactor
 from promotion_gate.base.times import stamp, utc_now
 from promotion_gate.bundle.history import is_sealed, read_run
@@ -28,7 +28,6 @@ from promotion_gate.report.issues import (
     Issue,
     Record,
     calls_of,
-    issue_file,
     open_issue,
     record_of,
     written,

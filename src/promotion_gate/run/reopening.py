@@ -19,6 +19,7 @@ from promotion_gate.base.names import (
     RENDERED,
     SHIPPED_POLICY_FILE,
     SUMS_FILE,
+    envelope_file,
 )
 from promotion_gate.base.policy import own_files
 from promotion_gate.base.policy_reading import load_policy
@@ -28,7 +29,6 @@ from promotion_gate.bundle.history import is_sealed, remove_unfinished
 from promotion_gate.bundle.index import Attempt, Index, Probe, read_index, write_index
 from promotion_gate.judge.ownership.map import shipped_text
 from promotion_gate.judge.shipped import policy_record, shipped_checklist
-from promotion_gate.prove.envelope import envelope_file
 from promotion_gate.run.masking import masked
 from promotion_gate.run.plan import set_by_operator
 
