@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(options)
     except GateError as error:
         # A sentence may quote what was set, and that may hold a secret; or a bundle that comes from anywhere.
-        said = [harmless(line) for line in Redactor().text(str(error)).splitlines()]
-        print("promotion-gate: " + "\n".join(said), file=sys.stderr)
+        lines = [harmless(line) for line in Redactor().text(str(error)).splitlines()]
+        print("promotion-gate: " + "\n".join(lines), file=sys.stderr)
         return USAGE if isinstance(error, InputError) else NO_DECISION
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -147,8 +147,8 @@ def _issue(options: argparse.Namespace) -> int:
     _share(options.bundle)
     if not options.command:
         raise InputError("No command is given, so nothing was handed over. Give your team's with --command '...'.")
-    if handed.said:
-        print(visible(handed.said))
+    if handed.message:
+        print(visible(handed.message))
     return int(handed.failed)
 
 

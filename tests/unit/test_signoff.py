@@ -46,7 +46,7 @@ def test_an_unsigned_sign_off_is_recorded_not_proven(bundle: Path, keys: Path) -
     assert path == bundle.parent / f"{bundle.name}.signoff.json"
     for allowed in (None, keys / "allowed"):
         found = read_signoff(bundle, decision_of(bundle), allowed)
-        assert found is not None and not found.proven and "recorded, not proven" in found.said
+        assert found is not None and not found.proven and "recorded, not proven" in found.message
     assert verify_bundle(bundle).holds, "the sealed bundle has not changed"
 
 

@@ -121,14 +121,14 @@ def test_it_is_reported_before_anything_is_opened(tmp_path: Path) -> None:
 
 def test_without_a_command_nothing_happens(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path)
-    assert handed_over(bundle).said == ""
+    assert handed_over(bundle).message == ""
     assert not issue_file(bundle).exists()
 
 
 def test_a_hold_creates_the_issue_and_its_answer_is_beside_the_bundle(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
     handed = handed_over(bundle)
-    assert (handed.said, handed.failed) == (f"The follow-up issue was created: {URL}", False)
+    assert (handed.message, handed.failed) == (f"The follow-up issue was created: {URL}", False)
     title = "Promotion gate HOLD: gra-125 on aiida-vm"
     assert calls(tmp_path) == [["create", "gra-125", "aiida-vm", bundle.name, title]]
     data = noted(bundle)
@@ -136,7 +136,7 @@ def test_a_hold_creates_the_issue_and_its_answer_is_beside_the_bundle(tmp_path: 
     assert (bundle / "follow-up-issue.md").read_text(encoding="utf-8").startswith(data["marker"] + "\n")
     assert [(call["action"], call["exit"], call["stdout"]) for call in data["calls"]] == [("create", 0, f"{URL}\n")]
     assert verify_bundle(bundle).holds, "it stands beside the sealed bundle, not in it"
-    assert said_of(bundle, 1) == handed.said and said_of(bundle, 2) == ""
+    assert said_of(bundle, 1) == handed.message and said_of(bundle, 2) == ""
 
 
 def test_the_marker_is_that_of_ticket_and_vm_alone(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_marker_is_that_of_ticket_and_vm_alone(tmp_path: Path) -> None:
 def test_a_second_call_of_the_same_attempt_does_nothing(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path / "root", **both(tmp_path))
     handed_over(bundle)
-    assert "has already been handed over" in handed_over(bundle).said
+    assert "has already been handed over" in handed_over(bundle).message
     assert len(calls(tmp_path)) == 1
 
 
@@ -167,7 +167,7 @@ def test_the_next_hold_updates_the_open_issue(tmp_path: Path, how: str) -> None:
     first = bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path))
     handed_over(first)
     second = held_again(root) if how == "resume" else bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path))
-    assert handed_over(second).said == f"The follow-up issue {URL} was updated."
+    assert handed_over(second).message == f"The follow-up issue {URL} was updated."
     assert calls(tmp_path)[1:] == [["update", URL, second.name]]
     assert noted(second)["issue"] == URL
     assert [call["action"] for call in noted(second)["calls"]][-1] == "update"
@@ -178,7 +178,8 @@ def test_without_an_update_command_an_open_issue_is_left_alone(tmp_path: Path) -
     handed_over(bundles.hold_bundle(root, "20261101T000000Z", **creating(tmp_path)))
     second = bundles.hold_bundle(root, "20261102T000000Z", **creating(tmp_path))
     assert (
-        handed_over(second).said == f"The follow-up issue {URL} is open already, with its earlier text: set {UPDATE}."
+        handed_over(second).message
+        == f"The follow-up issue {URL} is open already, with its earlier text: set {UPDATE}."
     )
     assert len(calls(tmp_path)) == 1
 
@@ -192,9 +193,9 @@ def test_a_promote_settles_the_issue_and_the_next_hold_creates_another(tmp_path:
         promoted = bundles.resume_bundle(root)
     else:
         promoted = bundles.make_bundle(root, run_id="20261102T000000Z", **both(tmp_path))
-    assert handed_over(promoted).said == f"This PROMOTE settles the follow-up issue {URL}; close it in the tracker."
+    assert handed_over(promoted).message == f"This PROMOTE settles the follow-up issue {URL}; close it in the tracker."
     held = bundles.hold_bundle(root, "20261103T000000Z", **both(tmp_path))
-    assert "was created" in handed_over(held).said
+    assert "was created" in handed_over(held).message
     assert [call[0] for call in calls(tmp_path)] == ["create", "create"]
 
 
@@ -202,7 +203,7 @@ def test_a_promote_that_was_re_run_since_has_settled_it_all_the_same(tmp_path: P
     root = tmp_path / "root"
     handed_over(bundles.hold_bundle(root, **both(tmp_path)))
     bundles.resume_bundle(root)
-    assert "was created" in handed_over(resumed_hold(root)).said
+    assert "was created" in handed_over(resumed_hold(root)).message
 
 
 def resumed_hold(root: Path) -> Path:
@@ -214,23 +215,23 @@ def resumed_hold(root: Path) -> Path:
 
 def test_a_promote_without_an_open_issue_says_nothing(tmp_path: Path) -> None:
     bundle = bundles.make_bundle(tmp_path / "root", **both(tmp_path))
-    assert handed_over(bundle).said == "" and not issue_file(bundle).exists()
+    assert handed_over(bundle).message == "" and not issue_file(bundle).exists()
 
 
 def test_another_ticket_has_its_own_issue(tmp_path: Path) -> None:
     root = tmp_path / "root"
     handed_over(bundles.hold_bundle(root, "20261101T000000Z", **both(tmp_path)))
     second = bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path), promotion_ticket="gra-126")
-    assert "was created" in handed_over(second).said
+    assert "was created" in handed_over(second).message
 
 
 def test_an_answer_that_names_nothing_is_not_made_up(tmp_path: Path) -> None:
     root = tmp_path / "root"
     silent = {**both(tmp_path), **creating(tmp_path, "")}
     first = bundles.hold_bundle(root, "20261101T000000Z", **silent)
-    assert "the tool's answer names none" in handed_over(first).said
+    assert "the tool's answer names none" in handed_over(first).message
     second = handed_over(bundles.hold_bundle(root, "20261102T000000Z", **silent))
-    assert second.failed and "cannot be updated" in second.said
+    assert second.failed and "cannot be updated" in second.message
     assert [call[0] for call in calls(tmp_path)] == ["create"], "it is there, so it is not created twice"
 
 
@@ -240,7 +241,7 @@ def test_an_answer_that_cannot_be_read_is_reported_and_nothing_is_called(tmp_pat
     handed_over(first)
     issue_file(first).write_text("{", encoding="utf-8")
     second = handed_over(bundles.hold_bundle(root, "20261102T000000Z", **both(tmp_path)))
-    assert second.failed and str(issue_file(first)) in second.said
+    assert second.failed and str(issue_file(first)) in second.message
     assert len(calls(tmp_path)) == 1
 
 
@@ -249,7 +250,7 @@ def test_a_rehearsal_opens_no_issue(tmp_path: Path) -> None:
     recorder = Recorder(bundle, {"recorder": "evidence", "check": True, "selection": ""})
     recorder.close()
     seal(bundle)
-    assert handed_over(bundle).said == "" and calls(tmp_path) == []
+    assert handed_over(bundle).message == "" and calls(tmp_path) == []
 
 
 def test_without_a_decision_there_is_nothing_to_hand_over(tmp_path: Path) -> None:
@@ -274,8 +275,8 @@ def test_a_tool_that_fails_is_reported_and_may_be_tried_again(tmp_path: Path, sc
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script))
     for _ in range(2):
         handed = handed_over(bundle)
-        assert handed.failed and message in handed.said and "\n" not in handed.said
-        assert f"promotion-gate issue {bundle}" in handed.said
+        assert handed.failed and message in handed.message and "\n" not in handed.message
+        assert f"promotion-gate issue {bundle}" in handed.message
     assert [call[0] for call in calls(tmp_path)] == ["create", "create"]
     assert verify_bundle(bundle).holds
 
@@ -284,7 +285,7 @@ def test_a_missing_tool_is_reported(tmp_path: Path) -> None:
     bundle = bundles.hold_bundle(tmp_path, promotion_issue_command="no-such-tool-anywhere {file}")
     handed = handed_over(bundle)
     assert handed.failed
-    assert f"{CREATE} could not be started (No such file or directory); the decision stands." in handed.said
+    assert f"{CREATE} could not be started (No such file or directory); the decision stands." in handed.message
 
 
 @pytest.mark.slow
@@ -294,8 +295,8 @@ def test_a_tool_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     script += "time.sleep(86400)"
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path, script), promotion_issue_limit_seconds=1)
     handed = handed_over(bundle)
-    assert handed.failed and "timed out after 1 s and was killed" in handed.said
-    assert "Look first whether it did it all the same" in handed.said
+    assert handed.failed and "timed out after 1 s and was killed" in handed.message
+    assert "Look first whether it did it all the same" in handed.message
     assert noted(bundle)["calls"][0]["timed_out"] is True
     for name in ("pidTrue", "pidFalse"):
         pid = int((tmp_path / name).read_text())
@@ -388,8 +389,8 @@ def test_an_answer_that_cannot_be_recorded_is_reported(tmp_path: Path, monkeypat
     bundle = bundles.hold_bundle(tmp_path / "root", **creating(tmp_path))
     monkeypatch.setattr(issues, "write_atomically", full)
     handed = handed_over(bundle)
-    assert handed.failed and URL in handed.said
-    assert "(No space left on device), so the next HOLD does not know of it." in handed.said
+    assert handed.failed and URL in handed.message
+    assert "(No space left on device), so the next HOLD does not know of it." in handed.message
 
 
 @pytest.mark.stranger("16.4", "a bundle from a stranger names the command that `promotion-gate issue` runs")

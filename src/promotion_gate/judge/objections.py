@@ -113,10 +113,10 @@ def _cloned(host: str, clone: str) -> str:
 def _alike_in_fleet(bundle: Bundle) -> Iterator[tuple[str, str, Identity, Identity]]:
     """This host and each other one that the run decides about and that says it is the same machine."""
     index = bundle.index
-    said = {host: identity(probe.output) for host, probe in index.probes.items() if not probe.problem}
+    found = {host: identity(probe.output) for host, probe in index.probes.items() if not probe.problem}
     for mine, host in in_fleet(index):
-        if mine in said and host in said and same_machine(said[mine], said[host]):
-            yield mine, host, said[mine], said[host]
+        if mine in found and host in found and same_machine(found[mine], found[host]):
+            yield mine, host, found[mine], found[host]
 
 
 _Ran = tuple[str, GatePolicy, Identity]

@@ -224,6 +224,6 @@ def _sign_off(bundle: Path, decision: Decision, wanted: Wanted) -> tuple[str, st
     except GateError as error:
         return str(error).rstrip("."), str(error) if wanted.sign_off else ""
     if found is None:
-        said = f"{decision.reviewer} has not signed off"
-        return said, f"{said}, and a sign-off is required." if wanted.sign_off else ""
-    return found.said, f"{found.said}." if wanted.sign_off and not found.proven else ""
+        message = f"{decision.reviewer} has not signed off"
+        return message, f"{message}, and a sign-off is required." if wanted.sign_off else ""
+    return found.message, f"{found.message}." if wanted.sign_off and not found.proven else ""

@@ -71,11 +71,11 @@ def envelope_finding(bundle: Path, allowed_signers: Path | None = None) -> Findi
             raise GateError(f"its statement is not the {STATEMENT} of this bundle")
         if not envelope.signatures:
             raise GateError("it is not signed")
-        said = " and ".join(_signed(item, encoded(payload), allowed_signers) for item in envelope.signatures)
+        signers = " and ".join(_signed(item, encoded(payload), allowed_signers) for item in envelope.signatures)
     except GateError as error:
         step = f"do not use {path.name}; without it the bundle counts as before"
         return Finding("envelope", False, f"{path.name}: {error}", step)
-    return Finding("envelope", True, f"{path.name} holds {STATEMENT}, signed {said}")
+    return Finding("envelope", True, f"{path.name} holds {STATEMENT}, signed {signers}")
 
 
 def _read(data: bytes) -> Envelope:

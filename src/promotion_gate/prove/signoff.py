@@ -47,7 +47,7 @@ class SignOff:
     statement: str
     signed_off_at: str
     proven: bool
-    said: str
+    message: str
 
 
 def void_from_now(bundle: Path) -> str:
@@ -116,13 +116,13 @@ def read_signoff(bundle: Path, decision: Decision, allowed_signers: Path | None 
         return None
     record = read(SignOffRecord, read_json(path), str(path))
     _check_belongs(record, path, bundle, decision)
-    proven, said = _proof(path, content.data, decision.reviewer, allowed_signers)
+    proven, message = _proof(path, content.data, decision.reviewer, allowed_signers)
     return SignOff(
         name=decision.reviewer,
         statement=record.statement,
         signed_off_at=record.signed_off_at,
         proven=proven,
-        said=said,
+        message=message,
     )
 
 

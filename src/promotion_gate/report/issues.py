@@ -22,9 +22,9 @@ Moment = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What became of the issue, as one sentence; empty if no command is set. `failed`: the tool failed."""
+    """What happened to the issue, as one sentence; empty if no command is set. `failed`: the tool failed."""
 
-    said: str = ""
+    message: str = ""
     failed: bool = False
 
 
@@ -100,14 +100,14 @@ def written(bundle: Path, record: Record, issue: str | None, calls: tuple[Call, 
         vm=record.vm,
         marker=marker(record.ticket, record.vm),
         issue=issue,
-        said=handed.said,
+        said=handed.message,
         calls=calls,
     )
     try:
         write_atomically(path, to_json(plain(content)))
     except OSError as error:
         unknown = f"It could not be noted in {path} ({error.strerror}), so the next HOLD does not know of it."
-        return Handed(f"{handed.said} {unknown}", True)
+        return Handed(f"{handed.message} {unknown}", True)
     return handed
 
 

@@ -21,8 +21,8 @@ def text_of(record: Mapping[str, Any], issue: str = "") -> str:
 
     `issue` is the message about the follow-up issue.
     """
-    said = [f"issue:   {visible(issue)}"] if issue else []
-    return "\n".join(harmless(line) for line in [*_lines(record), *said])
+    issue_line = [f"issue:   {visible(issue)}"] if issue else []
+    return "\n".join(harmless(line) for line in [*_lines(record), *issue_line])
 
 
 _STATUS = re.compile(r"^( *[0-9]+  |gate [0-9]+: |)(PASS|FAIL|MISSING|INVALID|BLOCKED|STALE|SKIPPED|PROMOTE|HOLD)\b")

@@ -112,8 +112,8 @@ def hand_over(bundle: Path, commands: Commands) -> Handed:
     if record.decision == "PROMOTE":
         return _settled(bundle, record, earlier, calls)
     if any(call.attempt == record.attempt and not call.problem for call in calls):
-        said = f"The issue of run {record.run_id}, attempt {record.attempt}, has already been handed over"
-        return Handed(f"{said}; to hand it over again, remove {issue_file(bundle)} first.")
+        message = f"The issue of run {record.run_id}, attempt {record.attempt}, has already been handed over"
+        return Handed(f"{message}; to hand it over again, remove {issue_file(bundle)} first.")
     return _call(bundle, record, index.settings, commands, earlier, calls)
 
 
@@ -130,8 +130,8 @@ def _check_own(bundle: Path, name: str, named: list[str], own: list[str]) -> Non
 def _settled(bundle: Path, record: Record, earlier: Issue | None, calls: tuple[Call, ...]) -> Handed:
     if earlier is None:
         return Handed()
-    said = f"This PROMOTE settles the follow-up issue {earlier.name or ''}".rstrip() + "; close it in the tracker."
-    return written(bundle, record, earlier.name, calls, Handed(said))
+    message = f"This PROMOTE settles the follow-up issue {earlier.name or ''}".rstrip() + "; close it in the tracker."
+    return written(bundle, record, earlier.name, calls, Handed(message))
 
 
 def _call(
@@ -146,8 +146,10 @@ def _call(
     words = commands.of(name)
     issue = earlier.name if earlier else None
     if earlier and not words:
-        said = f"The follow-up issue {issue or ''}".rstrip() + f" is open already, with its earlier text: set {UPDATE}."
-        return written(bundle, record, issue, calls, Handed(said))
+        message = (
+            f"The follow-up issue {issue or ''}".rstrip() + f" is open already, with its earlier text: set {UPDATE}."
+        )
+        return written(bundle, record, issue, calls, Handed(message))
     if earlier and issue is None and any("{issue}" in word for word in words):
         unnamed = "The open follow-up issue cannot be updated: the tool's answer did not name it."
         return written(bundle, record, issue, calls, Handed(f"{unnamed} {_by_hand(bundle, commands)}", True))
@@ -170,8 +172,8 @@ def _call(
         issue=issue,
         problem=answer.problem,
     )
-    said = _said(bundle, record, name, commands, answer, issue)
-    return written(bundle, record, issue, (*calls, call), Handed(said, bool(answer.problem)))
+    message = _message(bundle, record, name, commands, answer, issue)
+    return written(bundle, record, issue, (*calls, call), Handed(message, bool(answer.problem)))
 
 
 def _run(
@@ -210,7 +212,7 @@ def _named(answer: Answer) -> str | None:
     return name if name and harmless and len(name) <= MAX_ISSUE_LENGTH and not answer.truncated else None
 
 
-def _said(bundle: Path, record: Record, name: str, commands: Commands, answer: Answer, issue: str | None) -> str:
+def _message(bundle: Path, record: Record, name: str, commands: Commands, answer: Answer, issue: str | None) -> str:
     if answer.problem:
         lines = [line for line in (answer.stderr or answer.stdout).split("\n") if line.strip()]
         why = f" ({visible(lines[-1])[:200]})" if lines else ""

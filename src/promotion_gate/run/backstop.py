@@ -75,13 +75,13 @@ class Backstop:
         decision, problem = self._decision()
         if self._error:
             problem = f"the evidence recorder failed ({self._error}); evidence may be missing."
-        said = []
+        lines = []
         if self._bundle and decision and (not problem or decision.decision == "HOLD"):
-            said.append(ending(decision.as_dict(), _beside(self._bundle, decision, self._alone)))
+            lines.append(ending(decision.as_dict(), _beside(self._bundle, decision, self._alone)))
         if problem:
-            said.append(f"HOLD: {problem}")
+            lines.append(f"HOLD: {problem}")
         promotes = decision is not None and decision.decision == "PROMOTE" and not problem
-        return End("\n".join(said), promotes, self._bundle, decision, problem)
+        return End("\n".join(lines), promotes, self._bundle, decision, problem)
 
     def _decision(self) -> tuple[Decision | None, str]:
         """The decision that the evidence on disk gives, and why the sealed record is not valid; empty if it is."""

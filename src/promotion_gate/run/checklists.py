@@ -45,12 +45,12 @@ def _linted(path: Path, waivers: Path | None) -> bool:
     found = [*mistakes.sentences(), *wrong]
     _print(found, sys.stderr)
     if found:
-        said = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
-        _print([f"{path}: {said}; a run refuses it."])
+        count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+        _print([f"{path}: {count}; a run refuses it."])
         return False
     counts = [(len(policy.gates), "gate"), (sum(1 for _ in policy.checks()), "check")]
-    said = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts)
-    _print([f"{path}: {policy.name}, {said}: no mistake found."])
+    summary = ", ".join(f"{count} {what}{'s' if count != 1 else ''}" for count, what in counts)
+    _print([f"{path}: {policy.name}, {summary}: no mistake found."])
     _print(f"  note: {note}" for note in (*sentences(policy.marks, notes(policy)), *remarks, *unknown))
     return True
 
@@ -67,8 +67,8 @@ def _waivers(path: Path, policy: Policy) -> tuple[list[str], list[str]]:
         try:
             good += [(place, waiver) for waiver in check_waivers([entry], policy, "")]
         except InputError as error:
-            said = str(error).partition(", waiver 1")[2].removeprefix(": ")
-            mistakes.append(f"{place}: waiver {number + 1}: {said}")
+            message = str(error).partition(", waiver 1")[2].removeprefix(": ")
+            mistakes.append(f"{place}: waiver {number + 1}: {message}")
     over = expired([waiver for _, waiver in good], utc_now())
     return mistakes, [
         f"{place}: the waiver of {waiver['check']} expired on {waiver['expires']}; it counts for nothing."

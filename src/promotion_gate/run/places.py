@@ -68,8 +68,8 @@ def without_checkout(policy: Policy, places: Mapping[str, str]) -> Iterator[Mist
     for gate in policy.gates:
         more = [part for part in gate.identity if part != "machine"]
         if more and not places[gate.hosts]:
-            said = f"the gate {gate.name} has {', '.join(more)}, and no role of the group {gate.hosts} says where."
-            yield Mistake((*gate.path, "identity"), f"identity: {said}")
+            message = f"the gate {gate.name} has {', '.join(more)}, and no role of the group {gate.hosts} says where."
+            yield Mistake((*gate.path, "identity"), f"identity: {message}")
 
 
 def depends_on(gate: GatePolicy, roles: Mapping[str, Role], places: Mapping[str, str]) -> list[str]:

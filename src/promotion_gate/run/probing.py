@@ -28,10 +28,10 @@ def probe_of(result: Mapping[str, Any]) -> Probe:
     commands = evidence.get("commands") if isinstance(evidence, Mapping) else None
     if commands:
         return Probe(redactor.text(str(commands[0]["output"]))[:_LONGEST_ANSWER], "", "")
-    said = failure_text(result)
-    known = trouble(said)
+    report = failure_text(result)
+    known = trouble(report)
     kind = "unreachable" if result.get("unreachable") else known.kind if known else "failed"
-    return Probe("", kind, redactor.text(" ".join(said.split()))[:_LONGEST_PROBLEM])
+    return Probe("", kind, redactor.text(" ".join(report.split()))[:_LONGEST_PROBLEM])
 
 
 def record_probes(recorder: Recorder, answers: Mapping[str, Probe]) -> None:

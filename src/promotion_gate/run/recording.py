@@ -100,18 +100,18 @@ def _doubts(baseline: Baseline, limits: Mapping[str, Any]) -> tuple[str, ...]:
     load, cores, spread = baseline.load_average, baseline.processors, baseline.spread_percent
     doubts = []
     if load and cores:
-        said = f"the load was {load[0]:.1f} on {cores} processors"
+        doubt = f"the load was {load[0]:.1f} on {cores} processors"
         most = limits.get("max_load_percent")
         if most is not None and load[0] * 100 > cores * most:
-            raise GateError(f"No baseline was recorded: {said}, more than max_load_percent of {most} allows.")
+            raise GateError(f"No baseline was recorded: {doubt}, more than max_load_percent of {most} allows.")
         if busy(load, cores):
-            doubts.append(f"{said}; repeat on an idle machine")
-    said = f"the three times are {spread} % of their median apart"
+            doubts.append(f"{doubt}; repeat on an idle machine")
+    doubt = f"the three times are {spread} % of their median apart"
     most = limits.get("max_spread_percent")
     if most is not None and spread > most:
-        raise GateError(f"No baseline was recorded: {said}, more than max_spread_percent of {most} allows.")
+        raise GateError(f"No baseline was recorded: {doubt}, more than max_spread_percent of {most} allows.")
     if spread > SPREAD_PERCENT:
-        doubts.append(f"{said}; repeat on an idle machine")
+        doubts.append(f"{doubt}; repeat on an idle machine")
     return tuple(doubts)
 
 
