@@ -16,14 +16,17 @@ from pathlib import Path
 
 import bundles
 import yaml
+from promotion import own
 
 import promotion_gate
+from promotion_gate.base.names import FLEET_FILE, INDEX_FILE, POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.checks.case import COMMON_HINTS, REPLACED
 from promotion_gate.judge.checks.registry import registered
 from promotion_gate.judge.masks import MASKED
+from promotion_gate.run.lock import LOCK_FILE
 from promotion_gate.run.roles import Role, find_role
 from promotion_gate.run.settings import VARIABLES
 
@@ -262,3 +265,8 @@ def test_every_variable_of_a_gate_is_used_by_its_role() -> None:
         ]
         for variable in yaml.safe_load((ROLES / name / "defaults" / "main.yml").read_text(encoding="utf-8")):
             assert any(variable in text for text in texts) or variable in judged, variable
+
+
+def test_the_target_knows_what_the_controller_writes_by_the_same_names() -> None:
+    assert own.RUN_MARKS == (INDEX_FILE, POLICY_FILE)
+    assert (own.LOCK, own.DRAFT, own.FLEET) == (LOCK_FILE, UNFINISHED, FLEET_FILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,17 @@ def test_argument_specs_have_the_defaults_of_defaults(role: Path) -> None:
     defaults = _yaml(role / "defaults" / "main.yml")
     values = {name: value for name, value in defaults.items() if value is not None and "{{" not in str(value)}
     assert {name: option["default"] for name, option in _options(role).items() if "default" in option} == values
+
+
+FALLBACK = re.compile(r"\{\{ (\w+) \| default\((.+), true\) \}\}")
+
+
+def test_a_role_that_is_used_alone_falls_back_to_the_default_of_a_run(role: Path) -> None:
+    for name, value in _yaml(role / "defaults" / "main.yml").items():
+        found = FALLBACK.fullmatch(str(value))
+        default = VARIABLES[found[1]].default if found and found[1] in VARIABLES else None
+        if found and default is not None:
+            assert ast.literal_eval(found[2].replace("false", "False")) == default, name
 
 
 def test_entry_points_are_the_task_files(role: Path) -> None:

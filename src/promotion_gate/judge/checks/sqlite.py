@@ -15,6 +15,7 @@ from promotion_gate.base.errors import GateError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit, whole
 from promotion_gate.base.model import Status, combined
+from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE
 from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Output, Unproven, check
@@ -169,13 +170,13 @@ def _load(load: Sequence[float]) -> str:
 def smoke_baseline(case: Case) -> Finding:
     found, problem = comparable(case)
     if not found:
-        raise Unproven(Status.MISSING, problem, "baseline.json" if case.bundle.baselines else None)
+        raise Unproven(Status.MISSING, problem, BASELINE_FILE if case.bundle.baselines else None)
     newest = found[-1]
     return Finding(
         Status.PASS,
         f"median {newest.median_ns / 1e9:.3f} s of run {newest.run_id} ({newest.source} by {newest.operator}, "
         f"{newest.recorded_at})",
-        ("baseline.json",),
+        (BASELINE_FILE,),
         details={"reference": newest.as_dict(), "median_ns": newest.median_ns},
     )
 
@@ -193,7 +194,7 @@ def smoke_p95(case: Case) -> Finding:
     max_percent = int(case.limit("max_regression_percent"))
     times = [run.record.duration_ns for run in _runs(case)]
     if min(times) <= 0:
-        raise Unproven(Status.INVALID, "a run has no wall time", "index.json")
+        raise Unproven(Status.INVALID, "a run has no wall time", INDEX_FILE)
     found, problem = comparable(case)
     if not found:
         raise Unproven(Status.MISSING, f"nothing to compare with: {problem}")
@@ -221,7 +222,7 @@ def smoke_p95(case: Case) -> Finding:
     figure = f"p95 {p95 / 1e9:.2f} of {limit / 1e9:.2f} s"
     status = Status.FAIL if drifted or regressed(p95, median, max_percent) else Status.PASS
     runs = tuple(f"02-sqlite-smoke-run{number}.log" for number in range(1, RUNS + 1))
-    files = (*runs, "baseline.json")
+    files = (*runs, BASELINE_FILE)
     if drifted:
         observed = f"{observed}; {since}, more than {max_drift} %"
         return Finding(status, observed, files, expected, "drift", details=details, figure=figure)
