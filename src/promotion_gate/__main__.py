@@ -116,19 +116,19 @@ def _seal(options: argparse.Namespace) -> int:
     decision = seal(options.bundle)
     print(f"{decision.decision} {options.bundle / DECISION_JSON}")
     if decision.decision == "PROMOTE":
-        with _stands("the decision stands, but its timings are not the new baseline"):
+        with _reported("the decision stands, but its timings are not the new baseline"):
             record_from_promote(options.bundle, load_bundle(options.bundle), decision)
     key = read_run(options.bundle).settings.get("promotion_signing_key")
     if key:
-        with _stands("the decision stands, but its statement is not signed"):
+        with _reported("the decision stands, but its statement is not signed"):
             write_envelope(options.bundle, str(key))
     _share(options.bundle)
     return _status(decision)
 
 
 @contextlib.contextmanager
-def _stands(what: str) -> Iterator[None]:
-    """Says that something beside the main thing went wrong; it changes no exit status."""
+def _reported(what: str) -> Iterator[None]:
+    """Reports an error that does not affect the decision; the exit status stays the same."""
     try:
         yield
     except GateError as error:
@@ -136,7 +136,7 @@ def _stands(what: str) -> Iterator[None]:
 
 
 def _share(bundle: Path) -> None:
-    with _stands("promotion_evidence_group cannot read all of it"):
+    with _reported("promotion_evidence_group cannot read all of it"):
         share_run(bundle, read_run(bundle).index.settings)
 
 

@@ -103,7 +103,7 @@ def sealed_again(runs: list[Path]) -> str:
 
 def removed(runs: list[Path]) -> str:
     shutil.rmtree(runs[1])
-    return "run0002 follows run run0001, which is not there any more"
+    return "run0002 follows run run0001, which no longer exists"
 
 
 def broken_index(runs: list[Path]) -> str:

@@ -231,8 +231,8 @@ def test_a_gate_with_a_bad_field_is_refused(field: str, value: object, message: 
     [
         ("unblock", "run {", "has a stray brace"),
         ("unblock", "run }", "has a stray brace"),
-        ("unblock", "run {vm:>300000000}", 'has the format "vm:>300000000"; a word stands alone, as {vm}.'),
-        ("unblock", "run {vm!r}", 'has the format "vm!r"; a word stands alone, as {vm}.'),
+        ("unblock", "run {vm:>300000000}", 'has the format "vm:>300000000"; write {vm} alone.'),
+        ("unblock", "run {vm!r}", 'has the format "vm!r"; write {vm} alone.'),
         ("unblock", {"default": "look", "hangs": "at {vm:{repo}}"}, 'has the format "vm:{repo}"'),
         ("unblock", "", "unblock needs a sentence"),
         ("unblock", {"hangs": "wait"}, "unblock needs a sentence"),

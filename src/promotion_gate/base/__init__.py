@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, the words of the model, times, fields, files, escapes, names, the policy."""
+"""What everything else builds on: errors, the words of the model, times, fields, files, escapes, names, the policy."""

@@ -84,6 +84,4 @@ def _check_format(fields: Fields, sentence: object, *keys: str) -> None:
             continue
         if width or conversion:  # a large width could fill the memory of whoever verifies the bundle
             asked = f"{name}{f'!{conversion}' if conversion else ''}{f':{width}' if width else ''}"
-            fields.refuse(
-                f'unblock has the format "{asked[:60]}"; a word stands alone, as {{{name[:60]}}}.', "unblock", *keys
-            )
+            fields.refuse(f'unblock has the format "{asked[:60]}"; write {{{name[:60]}}} alone.', "unblock", *keys)

@@ -250,7 +250,7 @@ def _link(link: Link, before: Link | None, names: Collection[str]) -> Iterator[s
         return
     wanted = previous.run_id
     if wanted not in names:
-        yield f"{name} follows run {wanted}, which is not there any more: it was removed or renamed."
+        yield f"{name} follows run {wanted}, which no longer exists: it was removed or renamed."
     elif before is None or wanted != before.name:
         there = before.name if before else "no sealed run"
         yield f"{name} follows run {wanted}, but {there} comes before it: runs were reordered, added or unsealed."

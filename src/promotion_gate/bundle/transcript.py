@@ -1,4 +1,4 @@
-"""What stands above an output in a transcript."""
+"""The header above each output in a transcript."""
 
 from __future__ import annotations
 

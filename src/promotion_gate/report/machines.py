@@ -138,9 +138,9 @@ def statement(bundle: Bundle, decision: Decision) -> dict[str, Any]:
     tests: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
     for gate in decision.gates:
         for check in gate.checks:
-            stands = check.waived or check.status is Status.PASS
+            counts = check.waived or check.status is Status.PASS
             warned = check.waived or check.warnings
-            tests[("warnedTests" if warned else "passedTests") if stands else "failedTests"].append(check.id)
+            tests[("warnedTests" if warned else "passedTests") if counts else "failedTests"].append(check.id)
     used = {POLICY_FILE: decision.policy.sha256, INDEX_FILE: bundle.index_sha256}
     if bundle.index.baseline_sha256:
         used[BASELINE_FILE] = bundle.index.baseline_sha256

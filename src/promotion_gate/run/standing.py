@@ -23,14 +23,14 @@ def first_cause(decision: Decision) -> str:
 
 def host_entry(bundle: Path, decision: Decision | None, problem: str) -> FleetHost:
     """The entry of a host. `problem` says why its decision is not valid, or why there is none."""
-    stands = decision if decision and not problem else None
+    valid = decision if decision and not problem else None
     return FleetHost(
         host=bundle.parent.name,
         run_id=bundle.name,
-        attempt=stands.attempt if stands else None,
-        decision=stands.decision if stands else None,
-        decided_at=stands.decided_at if stands else None,
-        cause=first_cause(stands) if stands else problem,
+        attempt=valid.attempt if valid else None,
+        decision=valid.decision if valid else None,
+        decided_at=valid.decided_at if valid else None,
+        cause=first_cause(valid) if valid else problem,
         bundle=f"{bundle.parent.name}/{bundle.name}",
     )
 
