@@ -99,8 +99,8 @@ def added(found: Mapping[str, list[Cost]], hosts: int) -> str:
         f"{wall['the gate']:.2f} s of wall, {wall['plain Ansible']:.2f} s in plain Ansible: "
         f"{(wall['the gate'] - wall['plain Ansible']) / tasks:.3f} s more per task (goal: {GOAL_SECONDS}),\n"
         f"of which {tools / tasks / (os.cpu_count() or 1):.3f} s are module and recorded tools on the hosts, which "
-        f"share the {os.cpu_count()} processors here. On the controller\nit takes {controller['the gate']:.2f} s of CPU, "
-        f"{controller['plain Ansible']:.2f} s in plain Ansible, and "
+        f"share the {os.cpu_count()} processors here. On the controller\nit takes {controller['the gate']:.2f} s of "
+        f"CPU, {controller['plain Ansible']:.2f} s in plain Ansible, and "
         f"{(last.megabytes - first.megabytes) / hosts:.2f} MB to the largest process."
     )
 
