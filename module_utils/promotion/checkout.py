@@ -42,8 +42,8 @@ def git(directory: str, *words: str, data: bytes = b"") -> bytes:
     except OSError as error:
         raise Unknown("git cannot be run: {}".format(error.strerror)) from None
     if done.returncode != 0:
-        said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-        reason = next((line for line in said if line.startswith(("fatal: ", "error: "))), said[-1] if said else "")
+        lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        reason = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[-1] if lines else "")
         raise Unknown("`git {}` exited {}: {}".format(words[0], done.returncode, reason))
     return done.stdout
 

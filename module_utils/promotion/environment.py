@@ -157,7 +157,7 @@ class Surroundings:
     file: Mapping[str, str]  # what the env file sets
     given: Mapping[str, str]  # what the operator set; takes precedence over the file
     scratch: str
-    said: Mapping[str, str] = field(default_factory=dict)  # by command id, what it printed
+    printed: Mapping[str, str] = field(default_factory=dict)  # by command id, what it printed
 
     @property
     def known(self) -> dict[str, str]:
@@ -170,7 +170,7 @@ class Surroundings:
 
     def fill(self, text: object, environment: Mapping[str, str] | None = None) -> str:
         """Fills in the placeholders of one string."""
-        return fill(text, self.known if environment is None else environment, self.scratch, self.said)
+        return fill(text, self.known if environment is None else environment, self.scratch, self.printed)
 
 
 def key_value(text: str, key: str) -> str | None:
@@ -178,7 +178,7 @@ def key_value(text: str, key: str) -> str | None:
     return next((row[len(key) + 2 :] for row in text.splitlines() if row.startswith(key + ": ")), None)
 
 
-def fill(text: object, environment: Mapping[str, str], scratch: str, said: Mapping[str, str] | None = None) -> str:
+def fill(text: object, environment: Mapping[str, str], scratch: str, printed: Mapping[str, str] | None = None) -> str:
     """Fills in the placeholders of one string. Raises NotRun for a variable that is not set."""
 
     def value(match: re.Match[str]) -> str:
@@ -187,9 +187,9 @@ def fill(text: object, environment: Mapping[str, str], scratch: str, said: Mappi
         if match.group(1) == "python":
             return sys.executable
         if match.group(4):
-            answer = key_value((said or {}).get(match.group(4), ""), match.group(5))
+            answer = key_value((printed or {}).get(match.group(4), ""), match.group(5))
             if not answer:
-                raise NotRun(f"{match.group(4)} did not say {match.group(5)}")
+                raise NotRun(f"{match.group(4)} printed no line `{match.group(5)}: ...`")
             return answer
         found: str | None = environment.get(match.group(2)) or match.group(3)
         if found is None:

@@ -931,7 +931,7 @@ def test_what_a_command_printed_can_be_given_to_the_next() -> None:
         {"run": ["echo", "{said:asked:other}"]},
     )["commands"]
     assert found[1]["output"] == "/a b\n"
-    assert found[2]["not_run"] == "asked did not say other"
+    assert found[2]["not_run"] == "asked printed no line `other: ...`"
 
 
 @pytest.mark.stranger("13.9", "with PostgreSQL frozen every call of verdi was waited for, over four minutes")
