@@ -37,7 +37,7 @@ from promotion_gate.run.extra_vars import repeated_extra_vars, stray_words
 from promotion_gate.run.following import Following
 from promotion_gate.run.orphans import end_with_killed_children, tie_children_to_us
 from promotion_gate.run.roles import name_mistakes
-from promotion_gate.run.watching import decides, planned, tell
+from promotion_gate.run.watching import decides, is_deciding, planned, tell
 
 # Ansible has these in each run; no task of ours does.
 _SKIPPED_BY_MOLECULE = ("molecule-notest", "notest")
@@ -151,7 +151,7 @@ class CallbackModule(CallbackBase):
         host = result.host.get_name()
         if _is_probe(result.task):
             self._following.probe(host, result.result)
-        else:
+        elif not is_deciding(result.task):
             self._following.event(kind, _gate_of(result.task), host, result.task_name, failure_text(result.result))
 
     def _guarded(self, action: Callable[[], None]) -> None:

@@ -30,17 +30,18 @@ from ansible import constants as C
 from ansible.plugins.callback.default import CallbackModule as Default
 
 from promotion_gate.base.escape import visible
+from promotion_gate.base.names import DECISION_JSON
 from promotion_gate.bundle.history import is_sealed
 from promotion_gate.bundle.index import read_index
 from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.report.live import Foot, drawn, wanted
 from promotion_gate.report.progress import Gate, Progress, Tone
-from promotion_gate.run.watching import WATCHERS, decides, judged_so_far, last_times, planned
+from promotion_gate.run.watching import WATCHERS, decides, is_deciding, judged_so_far, last_times, planned
 
 _COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
 _TICK_SECONDS = 1.0
 # The ending also says that a run did not decide PROMOTE, and why.
-_VERDICT_OF, _VERDICT = "gate_decision", ("assert", "fail")
+_VERDICT = ("assert", "fail")
 
 
 class CallbackModule(Default):
@@ -118,6 +119,10 @@ class CallbackModule(Default):
         elif result.task.action.rpartition(".")[2] == "debug" and result.result.get("msg"):
             # Messages of debug tasks are for people: why a resume re-runs a gate, what happened to the issue.
             self._progress.step(str(result.result["msg"]))
+        elif result.task.action.rpartition(".")[2] == "gate_program" and is_deciding(result.task):
+            word, _, record = str(result.result.get("stdout")).partition(" ")
+            if Path(record).name == DECISION_JSON:
+                self._progress.decided(Path(record).parents[1].name, word)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._progress is None:
@@ -177,8 +182,7 @@ def _gate(entry: Mapping[str, Any], host: Any) -> Gate:
 
 
 def _is_verdict(task: Any) -> bool:
-    role = str(task._role.get_name() if task._role else "")
-    return role.rpartition(".")[2] == _VERDICT_OF and task.action.rpartition(".")[2] in _VERDICT
+    return is_deciding(task) and task.action.rpartition(".")[2] in _VERDICT
 
 
 def _quiet(name: str) -> Any:

@@ -120,6 +120,29 @@ def test_a_host_that_hangs_or_holds_does_not_affect_the_others(ground: Ground, s
     assert set(index(ground, "vm-a")["gates"]) == {"preflight", "sqlite_smoke", "contracts"}
 
 
+# The smoke script of vm-b hangs until vm-a is decided; it would hang until its limit if that never came.
+HANGS = """[ "$HANGS" ] || exit 0
+until ls {evidence}/vm-a/*/SHA256SUMS; do sleep 0.2; done
+"""
+
+
+@pytest.mark.parametrize("side_by_side", [True, False], ids=["in-one-wave", "in-two-waves"])
+def test_a_host_is_decided_while_another_hangs(ground: Ground, side_by_side: bool) -> None:
+    ground.hook("smoke", HANGS.format(evidence=ground.evidence))
+    environment = {**ground.variables["aiida_vm_environment"], "HANGS": "1"}
+    hosts = {"vm-a": {}, "vm-b": {"aiida_vm_environment": environment}}
+    run = on_hosts(ground, hosts, promotion_side_by_side=side_by_side)
+    assert run.status == 0, run.output
+    record = json.loads((ground.evidence / fleet(ground)["vm-a"]["bundle"] / "promotion-decision.json").read_bytes())
+    [script] = [item for item in index(ground, "vm-b")["commands"] if item["id"] == "script"]
+    assert not script["timed_out"]
+    assert record["decided_at"] <= index(ground, "vm-b")["gates"]["slurm_smoke"]["ended"]
+    lines = [line.split(" s  ")[-1].split(" after")[0] for line in run.output.splitlines()]
+    assert lines.index("vm-a: PROMOTE is sealed") < lines.index("gate 4 PASS on vm-b"), run.output
+    assert lines.index("gate 4 PASS on vm-b") < lines.index("vm-b: PROMOTE is sealed")
+    assert run.output.count("is sealed") == 2
+
+
 def test_one_host_is_as_it_was(ground: Ground) -> None:
     run = on_hosts(ground, {"vm": {}})
     assert run.status == 0, run.output

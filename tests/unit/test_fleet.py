@@ -13,6 +13,7 @@ import pytest
 
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
+from promotion_gate.base.files import list_files
 from promotion_gate.base.names import FLEET_FILE
 from promotion_gate.bundle.baseline import write_baseline
 from promotion_gate.bundle.fleet import read_fleet
@@ -354,6 +355,80 @@ def test_a_host_that_was_never_closed_does_not_promote(root: Path) -> None:
     run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
     with followed() as following:
         following.open(Path(run["runs"][0]["bundle"]), CALLED, ())
+        end = following.end()
+    assert end is not None and not end.promotes
+    assert decisions(root) == {"vm-a": None, "vm-b": None}
+
+
+# --- one that is decided while others are collected into ----------------------------------------------------------
+
+
+def half_played(following: Following, root: Path) -> tuple[Path, Path]:
+    """Opens two runs and does all of the first one, of the other one all but gate 4; returns both bundles."""
+    run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
+    bundle, other = (Path(one["bundle"]) for one in run["runs"])
+    for one in (bundle, other):
+        following.open(one, CALLED, ())
+    for host, answer in answers(*HOSTS).items():
+        following.probe(host, answer)
+    for entry in run["plan"]:
+        if (entry["name"], entry["host"]) != ("slurm_smoke", "vm-b"):
+            following.trip(on_host(entry["name"], entry["host"]), entry["host"], ())
+    assert not following.close(bundle), "the other one is still collected into"
+    seal(bundle)
+    return bundle, other
+
+
+def finished(following: Following, other: Path) -> End:
+    following.trip(on_host("slurm_smoke", "vm-b"), "vm-b", ())
+    assert following.close(other)
+    seal(other)
+    end = following.end()
+    assert end is not None
+    return end
+
+
+def files(bundle: Path) -> dict[str, bytes]:
+    return {name: (bundle / name).read_bytes() for name in list_files(bundle)}
+
+
+def test_one_is_decided_while_the_other_is_collected_into(root: Path) -> None:
+    with followed() as following:
+        bundle, other = half_played(following, root)
+        sealed = files(bundle)
+        assert main(["check", str(bundle)]) == 0
+        assert main(["check", str(other)]) == 3
+        assert not following.close(bundle), "closed once"
+        assert finished(following, other).promotes
+    assert files(bundle) == sealed
+
+
+@pytest.mark.parametrize("host", ["vm-a", "vm-b", "workspace-local", "localhost"])
+def test_what_fails_later_is_no_evidence_of_one_that_is_decided(root: Path, host: str) -> None:
+    with followed() as following:
+        bundle, other = half_played(following, root)
+        sealed = files(bundle)
+        following.event("failed", None, host, "a task", "it failed")
+        finished(following, other)
+    assert files(bundle) == sealed
+    # A host of the decided run alone is not about the other one.
+    assert decisions(root) == {"vm-a": "PROMOTE", "vm-b": "PROMOTE" if host == "vm-a" else "HOLD"}
+
+
+def test_a_recorder_that_fails_later_counts_against_the_other_one(root: Path) -> None:
+    with followed() as following:
+        _, other = half_played(following, root)
+        following.failed("ValueError: no result")
+        end = finished(following, other)
+    assert not end.promotes
+    assert decisions(root) == {"vm-a": "PROMOTE", "vm-b": None}
+
+
+def test_a_recorder_that_fails_last_counts_against_all(root: Path) -> None:
+    with followed() as following:
+        _, other = half_played(following, root)
+        finished(following, other)
+        following.failed("ValueError: no result")
         end = following.end()
     assert end is not None and not end.promotes
     assert decisions(root) == {"vm-a": None, "vm-b": None}

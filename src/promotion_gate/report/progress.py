@@ -108,6 +108,11 @@ class Progress:
                 self._line(f"{line}: {reason}" if reason else line, Tone.BAD)
                 self._note(f"this run will decide HOLD{of_one}; gates that do not rest on it still run", Tone.BAD)
 
+    def decided(self, host: str, word: str) -> None:
+        """The decision about one of several hosts is sealed; that of a single one is the end of the run."""
+        if host in self._fleet:
+            self._line(f"{host}: {word} is sealed", Tone.GOOD if word == "PROMOTE" else Tone.BAD)
+
     def broken(self, gate: Gate, message: str) -> None:
         """Something happened instead of a result: a task failed, or the host was unreachable."""
         self._running.pop((gate.host, gate.name), None)

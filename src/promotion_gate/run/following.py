@@ -80,19 +80,23 @@ class Following:
         return first
 
     def close(self, bundle: Path) -> bool:
-        """Ends collecting into a bundle; returns whether it was the first. A bundle that was not opened stays as is."""
+        """Ends collecting into a bundle; returns whether it was the last that was collected into.
+
+        A bundle that was not opened, or is closed already, stays as it is.
+        """
         if not self._runs:
             return False  # a bundle that was not opened here is not ours
         self.record_probes()
-        first = not any(run.backstop.is_closed for run in self._runs.values())
-        if first:
+        if not any(run.backstop.is_closed for run in self._runs.values()):
             with suppress(Exception):  # whoever renders finds out why
                 load_templates()
         run = self._runs.get(bundle) or self._follow(bundle)
-        if run.recorder:
-            self._each([run], lambda recorder: recorder.close())
+        if not run.records:
+            run.backstop.closed()
+            return False
+        self._each([run], lambda recorder: recorder.close())
         run.backstop.closed()
-        return first
+        return not self._recording()
 
     def trip(self, evidence: Mapping[str, Any], host: str, known: Iterable[str]) -> Path | None:
         """Records the result of a gate into each bundle that waits for it; returns one of them."""
@@ -121,9 +125,12 @@ class Following:
             self._each(self._recording(), lambda recorder: record_probes(recorder, answers))
 
     def failed(self, error: str) -> None:
-        """Something went wrong that belongs to no single run: it counts against all of them."""
+        """Something went wrong that belongs to no single run: it counts against all that are still collected into.
+
+        Where everything has been collected, it counts against all of them.
+        """
         self._none.failed(error)
-        for run in self._runs.values():
+        for run in self._recording() or self._runs.values():
             run.backstop.failed(error)
             if run.recorder and run.records:
                 with suppress(Exception):  # the backstop has it
@@ -145,9 +152,12 @@ class Following:
         return [run for run in self._runs.values() if run.records]
 
     def _of(self, host: str) -> list[_Followed]:
-        """The runs that a host is part of; all of them for a host that is not in any plan, such as this machine."""
-        runs = self._recording()
-        return [run for run in runs if host in _hosts(run)] or runs
+        """The runs that a host is part of; all of them for a host that is not in any plan, such as this machine.
+
+        Only those that are still collected into: what happens later is no evidence.
+        """
+        mine = [run for run in self._runs.values() if host in _hosts(run)]
+        return [run for run in mine or self._runs.values() if run.records]
 
     def _each(self, runs: Iterable[_Followed], action: Callable[[Recorder], None]) -> None:
         for run in runs:

@@ -57,6 +57,11 @@ def planned(task: Any) -> Mapping[str, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
+def is_deciding(task: Any) -> bool:
+    """Whether a task belongs to the role that closes, decides and seals: what goes wrong in it is no evidence."""
+    return str(task._role.get_name() if task._role else "").rpartition(".")[2] == "gate_decision"
+
+
 def tell(action: Callable[[Watcher], None]) -> None:
     for watcher in WATCHERS:
         try:
