@@ -102,16 +102,16 @@ def events(folder: Path, size: int) -> Callable[[], object]:
 
 
 def hosts(folder: Path, size: int) -> Callable[[], object]:
-    import test_fleet
+    import fleets
 
     from promotion_gate.run.fleet import open_runs
 
     names = [f"vm-{number:03}" for number in range(size)]
     for number, name in enumerate(names):
-        probe = test_fleet.OTHER_VM.replace("88ceb62a", f"{number:08x}").replace("IODgzAYfy3", f"IODgzA{number:04}")
-        test_fleet.BY_HOST[name] = probe
-    run = open_runs(test_fleet.request(folder / "root", *names))
-    return lambda: test_fleet.played(run, test_fleet.answers(*names))
+        probe = fleets.OTHER_VM.replace("88ceb62a", f"{number:08x}").replace("IODgzAYfy3", f"IODgzA{number:04}")
+        fleets.BY_HOST[name] = probe
+    run = open_runs(fleets.request(folder / "root", *names))
+    return lambda: fleets.played(run, fleets.answers(*names))
 
 
 def output(folder: Path, size: int) -> Callable[[], object]:

@@ -31,12 +31,11 @@ from ansible.plugins.callback.default import CallbackModule as Default
 
 from promotion_gate.base.escape import visible
 from promotion_gate.base.names import DECISION_JSON
-from promotion_gate.bundle.history import is_sealed
 from promotion_gate.bundle.index import read_index
 from promotion_gate.judge.parsers.failures import failure_text
 from promotion_gate.report.live import Foot, drawn, wanted
 from promotion_gate.report.progress import Gate, Progress, Tone
-from promotion_gate.run.watching import WATCHERS, decides, is_deciding, judged_so_far, last_times, planned
+from promotion_gate.run.watching import WATCHERS, decides, is_deciding, judged_so_far, last_times, left_behind, planned
 
 _COLORS = {Tone.PLAIN: None, Tone.GOOD: C.COLOR_OK, Tone.BAD: C.COLOR_ERROR}
 _TICK_SECONDS = 1.0
@@ -53,16 +52,16 @@ class CallbackModule(Default):
         super().__init__()
         self._progress: Progress | None = None
         self._foot: Foot | None = None
-        self._bundle: Path | None = None
+        self._bundles: list[Path] = []
         self._ended = threading.Event()
 
     # --- calls from the evidence callback ---
 
     def opened(self, bundle: Path) -> None:
         if self._progress:
-            first, self._bundle = self._bundle is None, self._bundle or bundle
+            self._bundles.append(bundle)
             index = read_index(bundle)
-            if first:
+            if len(self._bundles) == 1:
                 self._progress.opened(index.run_id, index.attempt, last_times(bundle), index.settings.get("fleet", ()))
             due = [item for item in index.plan if item.chosen and item.gate not in index.gates]
             self._progress.wait_for((item.host, item.gate) for item in due)
@@ -83,7 +82,7 @@ class CallbackModule(Default):
             self._foot = None
 
     def ended(self) -> None:
-        self._bundle = None
+        self._bundles.clear()
 
     # --- calls from Ansible ---
 
@@ -157,11 +156,8 @@ class CallbackModule(Default):
     def _left(self) -> None:
         """Called at exit. If the run was interrupted or the evidence callback failed, the decision was not shown."""
         self.ending()
-        if self._bundle and is_sealed(self._bundle):
-            self._say(f"HOLD: the decision was not shown; ask: promotion-gate check {self._bundle}", Tone.BAD)
-        elif self._bundle:
-            resume = "Resume it with: -e promotion_resume=latest"
-            self._say(f"HOLD: interrupted; {self._bundle} is open and decides nothing. {resume}", Tone.BAD)
+        for line in left_behind(self._bundles):
+            self._say(line, Tone.BAD)
 
     def _say(self, text: str, tone: Tone) -> None:
         self._display.display(text, color=_COLORS[tone])

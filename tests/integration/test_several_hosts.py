@@ -84,6 +84,7 @@ def test_two_hosts_and_a_resume_of_what_one_of_them_needs(ground: Ground) -> Non
     assert run.output.count("gate 2 starts") == 1, "the workspace's gates run once"
     sealed = (ground.evidence / fleet(ground)["vm-a"]["bundle"] / "SHA256SUMS").read_bytes()
 
+    ground.settings["ANSIBLE_FORKS"] = "2"
     # A resume takes what is not set from the bundle.
     again = on_hosts(ground, {"vm-a": {}, "vm-b": {"gate_slurm_smoke_partition": "debug"}}, promotion_resume="latest")
     assert again.status == 0, again.output
@@ -91,6 +92,7 @@ def test_two_hosts_and_a_resume_of_what_one_of_them_needs(ground: Ground) -> Non
     attempts = {name: gate["attempt"] for name, gate in index(ground, "vm-b")["gates"].items()}
     assert attempts == {**dict.fromkeys(GATES, 1), "slurm_smoke": 2}
     assert (ground.evidence / fleet(ground)["vm-a"]["bundle"] / "SHA256SUMS").read_bytes() == sealed
+    assert again.words.count("Ansible works on 2 of the 3 hosts at once") == 1
     assert "gate 3 starts" not in again.output and "gate 2 starts" not in again.output
     assert len(list((ground.evidence / "baseline").glob("*-promote*.json"))) == 1, "one measurement, one baseline"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-from collections.abc import Iterator, Mapping
+import json
 from pathlib import Path
 from typing import Any
 
 import bundles
 import pytest
+from fleets import BY_HOST, CALLED, HOSTS, answers, followed, on_host, played, request
 
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, GateError, InputError
@@ -24,86 +23,7 @@ from promotion_gate.run.backstop import End
 from promotion_gate.run.fleet import begin_runs, open_runs
 from promotion_gate.run.following import Following
 from promotion_gate.run.lock import RunLock
-
-HOSTS = ("vm-a", "vm-b")
-CALLED = {"recorder": "evidence", "check": False, "selection": ""}
-OTHER_VM = bundles.vm_probe(machine_id="88ceb62a43ada30304ea3dd09c8dd264").replace("IODgzAYfy2", "IODgzAYfy3")
-THIRD_VM = OTHER_VM.replace("88ceb6", "99ceb6").replace("AYfy3", "AYfy4")
-BY_HOST = {"vm-a": bundles.vm_probe(), "vm-b": OTHER_VM, "vm-c": THIRD_VM}
-
-
-def request(root: Path, *hosts: str, of: Mapping[str, Mapping[str, Any]] | None = None, **variables: Any) -> Any:
-    """What roles/gate_common hands over for these hosts; `of` has more variables of some of them."""
-    asked = bundles.request(root, **variables)
-    first = asked["hosts"]["aiida_vm"]
-    entries = {host: copy.deepcopy(first) for host in hosts}
-    for host, values in (of or {}).items():
-        entries[host]["values"].update(values)
-    rest = {"others": {host: entries[host] for host in hosts[1:]}} if len(hosts) > 1 else {}
-    asked["hosts"]["aiida_vm"] = {**entries[hosts[0]], **rest}
-    asked["groups"]["aiida_vm"] = list(hosts)
-    return asked
-
-
-def answers(*hosts: str, **changes: str) -> dict[str, Any]:
-    """What each host answers before the first gate; an empty text is one that does not."""
-    outputs = {"workspace-local": bundles.workspace_probe(), **{host: BY_HOST[host] for host in hosts}, **changes}
-    gone = {"unreachable": True, "msg": "Connection timed out"}
-    return {
-        host: {"gate_evidence": {"commands": [{"output": text}]}} if text else gone for host, text in outputs.items()
-    }
-
-
-def on_host(gate: str, host: str) -> bundles.Trip:
-    trip = bundles.healthy_trips()[gate]
-    return bundles.elsewhere({gate: trip}, gate, output=BY_HOST[host])[gate] if host in BY_HOST else trip
-
-
-def played(
-    run: Mapping[str, Any], probes: Mapping[str, Any], changes: Mapping[tuple[str, str], bundles.Trip] | None = None
-) -> End:
-    """Does what the plays do with opened runs: probe, begin, gates, close, seal; `changes` by gate and host."""
-    with followed() as following:
-        return _played(following, run, probes, changes or {})
-
-
-@contextlib.contextmanager
-def followed() -> Iterator[Following]:
-    following = Following(lambda message, error: None)
-    following.arm()
-    try:
-        yield following
-    finally:
-        for lock in following._locks.values():
-            lock.release()
-
-
-def _played(
-    following: Following,
-    run: Mapping[str, Any],
-    probes: Mapping[str, Any],
-    changes: Mapping[tuple[str, str], bundles.Trip],
-) -> End:
-    if run["resumes"]:
-        run = begin_runs({"plan": run, "probes": probes})
-    for one in run["runs"]:
-        if not one["kept"]:
-            following.open(Path(one["bundle"]), CALLED, ())
-    for host, answer in probes.items() if not run["resumes"] else ():
-        following.probe(host, answer)
-    for entry in run["plan"]:
-        gate, host = entry["name"], entry["host"]
-        due = any(gate in one["gates"] and host in (one["host"], "workspace-local") for one in run["runs"])
-        if due and "gate_evidence" in probes[host]:
-            following.trip(changes.get((gate, host)) or on_host(gate, host), host, ())
-    for one in run["runs"]:
-        following.close(Path(one["bundle"]))
-    for one in run["runs"]:
-        if not one["kept"]:
-            seal(Path(one["bundle"]))
-    end = following.end()
-    assert end is not None
-    return end
+from promotion_gate.run.watching import left_behind
 
 
 def ping_down(host: str) -> dict[tuple[str, str], bundles.Trip]:
@@ -267,6 +187,34 @@ def test_one_run_at_a_time(root: Path, place: str) -> None:
     assert not list(root.glob("*/*/index.json"))
 
 
+# --- what is told -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("forks", "told"), [(1, True), (2, True), (3, False), (32, False)])
+def test_fewer_forks_than_hosts_are_told(root: Path, forks: int, told: bool) -> None:
+    run = open_runs({**request(root, *HOSTS), "forks": forks})
+    sentence = (
+        f"Ansible works on {forks} of the 3 hosts at once (forks), so hosts wait for one another, and one that hangs "
+        "delays others. Run with -f 3, or set forks = 3 in ansible.cfg."
+    )
+    assert run["message"] == (sentence if told else "")
+
+
+def test_every_bundle_that_an_interrupted_run_leaves_is_named(root: Path) -> None:
+    with followed() as following:
+        bundle, other = half_played(following, root)
+    assert list(left_behind([bundle, other])) == [
+        f"HOLD: the decision was not shown; ask: promotion-gate check {bundle}",
+        f"HOLD: interrupted; {other} is open and decides nothing. Resume it with: -e promotion_resume=latest",
+    ]
+    (bundle / "SHA256SUMS").unlink()
+    assert [line.partition(". ")[0] for line in left_behind([bundle, other])] == [
+        f"HOLD: interrupted; {bundle} is open and decides nothing.",
+        f"HOLD: interrupted; {other} is open and decides nothing",
+    ]
+    assert list(left_behind([])) == []
+
+
 # --- resume ---------------------------------------------------------------------------------------------------
 
 
@@ -331,14 +279,35 @@ def test_latest_of_several_hosts_is_not_a_decision_and_names_their_directories(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     played(open_runs(request(root, *HOSTS)), answers(*HOSTS))
-    for command in (["check", "latest", "--root", str(root)], ["history", str(root)]):
-        assert main(command) == 3
-        output = capsys.readouterr().err
-        assert f"{root / 'vm-a'}, {root / 'vm-b'}" in output
+    assert main(["check", "latest", "--root", str(root)]) == 3
+    assert f"{root / 'vm-a'}, {root / 'vm-b'}" in capsys.readouterr().err
     assert main(["verify", "--history", str(root)]) == 1
     for host in HOSTS:
         assert main(["check", "latest", "--root", str(root / host)]) == 0
         assert main(["history", str(root / host)]) == 0
+
+
+def test_the_history_of_several_hosts_has_the_newest_run_of_each(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played(open_runs(request(root, "vm-a", "vm-b", promotion_run_id="r1")), answers("vm-a", "vm-b"))
+    played(open_runs(request(root, *HOSTS, promotion_run_id="r2")), answers(*HOSTS), ping_down("vm-b"))
+    assert main(["history", str(root)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["vm-a", "2", "r2", "PROMOTE"],
+        ["vm-b", "2", "r2", "HOLD", "slurm_smoke.controller", "FAIL"],
+    ]
+    assert lines[-1] == f"All runs of a host: promotion-gate history {root / 'vm-a'}"
+    assert main(["history", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(host["root"], len(host["runs"])) for host in found["hosts"]] == [(str(root / host), 2) for host in HOSTS]
+    for option in (["--html"], ["--last", "1"]):
+        assert main(["history", str(root), *option]) == 2
+        assert f"{root / 'vm-a'}, {root / 'vm-b'}" in capsys.readouterr().err
+    (root / "vm-b" / "r1" / "SHA256SUMS").unlink()
+    assert main(["history", str(root)]) == 1
+    assert "The chain of vm-b does not hold" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"hosts": []}', "\x00"], ids=ascii)

@@ -95,6 +95,17 @@ def test_a_gate_that_a_resume_re_runs_is_held_against_its_earlier_attempt(tmp_pa
     assert "slurm_smoke" not in read_index(bundle).gates and last_times(bundle)["slurm_smoke"] == before
 
 
+def test_a_decision_about_one_of_several_hosts_has_a_line() -> None:
+    screen = Screen()
+    screen.progress.opened("r1", 1, {}, ("vm-a", "vm-b"))
+    screen.progress.decided("vm-a", "PROMOTE")
+    screen.progress.decided("vm-b", "HOLD")
+    screen.progress.opened("r2", 1, {})
+    screen.progress.decided("root", "PROMOTE")  # the end of the run has it
+    lines = [("    0.0 s  vm-a: PROMOTE is sealed", Tone.GOOD), ("    0.0 s  vm-b: HOLD is sealed", Tone.BAD)]
+    assert [line for line in screen.lines if "sealed" in line[0]] == lines
+
+
 def test_a_watcher_that_fails_changes_nothing() -> None:
     class Broken:
         def opened(self, bundle: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 
 import jinja2
 
-from promotion_gate.base.escape import visible
+from promotion_gate.base.escape import harmless, visible
 from promotion_gate.bundle.overview import History, Row
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -28,6 +29,23 @@ def text_of_history(history: History, last: int | None = None) -> Iterator[str]:
     yield from _sums(history)
     for problem in history.problems:
         yield f"The chain does not hold: {visible(problem)}"
+
+
+def text_of_hosts(histories: Sequence[History]) -> Iterator[str]:
+    """The newest run of each host of an evidence root of several, one line per host."""
+    hosts = [visible(Path(history.root).name) for history in histories]
+    newest = [history.runs[-1] for history in histories]
+    width = max([4, *map(len, hosts)])
+    run_width = max([10, *(len(visible(row.run_id)) for row in newest)])
+    yield f"{'Host':<{width}}  {'Runs':>4}  {'Newest run':<{run_width}}  {'Decision':<8}  Why"
+    for host, history, row in zip(hosts, histories, newest, strict=True):
+        run = f"{visible(row.run_id):<{run_width}}  {row.decision or '-':<8}"
+        yield f"{host:<{width}}  {len(history.runs):>4}  {run}  {visible(_why(row))}".rstrip()
+    yield ""
+    for history in histories:
+        for problem in history.problems:
+            yield f"The chain of {visible(Path(history.root).name)} does not hold: {visible(problem)}"
+    yield f"All runs of a host: promotion-gate history {harmless(histories[0].root)}"
 
 
 def _sums(history: History) -> Iterator[str]:

@@ -49,7 +49,7 @@ def open_runs(request: object) -> dict[str, Any]:
     asked = _checked(requests, given)
     gone = list(_no_longer_listed(asked))  # before fleet.json is rewritten
     found = in_common(_all_or_none(asked))
-    return {**found, "message": " ".join([*gone, *_added(asked)])}
+    return {**found, "message": " ".join([*_crowded(found["plan"], fields), *gone, *_added(asked)])}
 
 
 def _by_host(fields: Fields, given: Given) -> dict[str, Mapping[str, Any]]:
@@ -209,6 +209,17 @@ def _no_longer_listed(asked: Sequence[Asked]) -> Iterator[str]:
                 yield f"{item.host} is no longer in the inventory, so this run does not decide about it."
 
 
+def _crowded(plan: Sequence[Mapping[str, Any]], fields: Fields) -> Iterator[str]:
+    """A sentence where Ansible cannot work on all hosts of the plan at the same time."""
+    hosts = len({entry["host"] for entry in plan})
+    forks = fields.integer("forks") if fields.has("forks") else hosts
+    if forks < hosts:
+        yield (
+            f"Ansible works on {forks} of the {hosts} hosts at once (forks), so hosts wait for one another, and one "
+            f"that hangs delays others. Run with -f {hosts}, or set forks = {hosts} in ansible.cfg."
+        )
+
+
 def _added(asked: Sequence[Asked]) -> Iterator[str]:
     if any(one.resumes for one in asked):
         for one in asked:
@@ -264,8 +275,8 @@ def begin_runs(request: object) -> dict[str, Any]:
             f"Nothing of run {run_id} needs a re-run on any host: all gates passed and their evidence is fresh. Ask "
             f"`promotion-gate check BUNDLE` of the bundles in {root / FLEET_FILE} whether the decisions still hold."
         )
-    messages = [plan["message"], *(f"{run['host']}: {run['message']}" for run in runs if run["message"])]
-    return {**plan, "runs": runs, "message": "\n".join(filter(None, messages))}
+    message = "\n".join(f"{run['host']}: {run['message']}" for run in runs if run["message"])
+    return {**plan, "runs": runs, "message": message}
 
 
 def _begun(run: dict[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.fields import nearest
 from promotion_gate.base.files import to_json
 from promotion_gate.base.typed import plain
+from promotion_gate.bundle.fleet import host_roots, is_fleet
 from promotion_gate.bundle.load import load_bundle
-from promotion_gate.bundle.overview import overview
+from promotion_gate.bundle.overview import History, overview
 from promotion_gate.judge.shipped import differences
 from promotion_gate.prove.believed import believed
 from promotion_gate.report.difference import compared, text_of_difference
-from promotion_gate.report.history import page_of_history, text_of_history
+from promotion_gate.report.history import page_of_history, text_of_history, text_of_hosts
 from promotion_gate.report.issues import said_of
 from promotion_gate.report.render import job_summary
 from promotion_gate.report.show import coloured, text_of, text_of_checks
@@ -84,12 +86,31 @@ def history(options: argparse.Namespace) -> int:
     """Returns 1 if the chain of the runs does not hold, else 0, whatever they decided."""
     if options.last is not None and options.last < 1:
         raise InputError("--last must be at least 1.")
+    folders = host_roots(options.root) if is_fleet(options.root) else []
+    if folders:
+        return _history_of_hosts(options, folders)
     found = overview(options.root)
     if options.json:
-        runs = [{**plain(row), "seconds": row.seconds} for row in found.runs]
-        sys.stdout.write(to_json({"root": found.root, "runs": runs, "problems": list(found.problems)}))
+        sys.stdout.write(to_json(_as_json(found)))
     elif options.html:
         sys.stdout.write(page_of_history(found))
     else:
         print("\n".join(text_of_history(found, options.last)))
     return BROKEN if found.problems else HOLDS
+
+
+def _history_of_hosts(options: argparse.Namespace, folders: Sequence[Path]) -> int:
+    if options.html or options.last is not None:
+        option = "--html" if options.html else "--last"
+        raise InputError(f"{option} is for the runs of one host. Name its folder: {', '.join(map(str, folders))}.")
+    found = [overview(folder) for folder in folders]
+    if options.json:
+        sys.stdout.write(to_json({"root": str(options.root), "hosts": list(map(_as_json, found))}))
+    else:
+        print("\n".join(text_of_hosts(found)))
+    return BROKEN if any(host.problems for host in found) else HOLDS
+
+
+def _as_json(found: History) -> dict[str, Any]:
+    runs = [{**plain(row), "seconds": row.seconds} for row in found.runs]
+    return {"root": found.root, "runs": runs, "problems": list(found.problems)}

@@ -5,7 +5,7 @@ A watcher only displays: an exception in one does not affect the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from promotion_gate.base.errors import GateError
 from promotion_gate.base.model import CheckResult, Status
 from promotion_gate.base.names import ATTEMPTS
 from promotion_gate.base.times import stamp, utc_now
-from promotion_gate.bundle.history import run_folders
+from promotion_gate.bundle.history import is_sealed, run_folders
 from promotion_gate.bundle.index import read_index
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
@@ -82,6 +82,17 @@ def judged_so_far(folder: Path, gate: str) -> tuple[Status, CheckResult | None]:
     seen = [check for check in failed if check.status in _SEEN]
     decided = [check for check in seen if not check.cause] or seen or failed
     return result.status, decided[0] if decided else None
+
+
+def left_behind(bundles: Sequence[Path]) -> Iterator[str]:
+    """What is told of the bundles of a run whose end was not shown."""
+    left = [bundle for bundle in bundles if not is_sealed(bundle)]
+    for bundle in bundles:
+        if bundle not in left:
+            yield f"HOLD: the decision was not shown; ask: promotion-gate check {bundle}"
+    for bundle in left:
+        resume = " Resume it with: -e promotion_resume=latest" if bundle == left[-1] else ""
+        yield f"HOLD: interrupted; {bundle} is open and decides nothing.{resume}"
 
 
 def last_times(folder: Path) -> dict[str, float]:
