@@ -19,21 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import bundles
+import fleets
 import pytest
 import yaml
+from fleets import HOSTS
 
 from promotion_gate.__main__ import main
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import list_files, read_file, sha256
-from promotion_gate.base.names import ATTEMPTS, SUMS_FILE, UNFINISHED
+from promotion_gate.base.names import ATTEMPTS, FLEET_FILE, SUMS_FILE, UNFINISHED
 from promotion_gate.base.times import utc_now
 from promotion_gate.bundle.baseline import read_baseline_dir, write_baseline
+from promotion_gate.bundle.fleet import read_fleet
 from promotion_gate.bundle.history import broken_links, is_sealed, read_run
 from promotion_gate.bundle.newest import looks, newest_run, previous_seal
 from promotion_gate.prove.check import Wanted, check
 from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.sound import parse_sums
 from promotion_gate.prove.verify import verify_bundle, verify_history
+from promotion_gate.run.fleet import open_runs
 from promotion_gate.run.opening import open_run
 from promotion_gate.run.resume import begin_resume
 
@@ -445,3 +449,117 @@ def test_signing_off(promoted: Path, key: Path, tmp_path: Path) -> None:
 
 def sign_off_of(root: Path, key: Path) -> None:
     make_signoff(bundle_of(root), "bob", str(key))
+
+
+# --- several hosts ----------------------------------------------------------------------------------------------
+
+
+def fleet_request(root: Path, **variables: Any) -> Any:
+    variables |= {"promotion_policy": str(root / "policy.yml"), "promotion_baseline_dir": str(root / "baseline")}
+    return fleets.request(root, *HOSTS, **variables)
+
+
+def fleet_trips() -> dict[tuple[str, str], bundles.Trip]:
+    """small_trips() of each host."""
+    found = {}
+    for gate, trip in small_trips().items():
+        for host in HOSTS if gate in ("vm_bootstrap", "slurm_smoke") else ("workspace-local",):
+            own = {"output": fleets.BY_HOST[host]} if host in fleets.BY_HOST else {}
+            found[gate, host] = bundles.elsewhere({gate: trip}, gate, **own)[gate]
+    return found
+
+
+def fleet_run(root: Path) -> None:
+    run = open_runs(fleet_request(root, promotion_run_id=bundles.RUN_ID))
+    assert fleets.played(run, fleets.answers(*HOSTS), fleet_trips()).promotes
+
+
+def fleet_resume(root: Path, gates: str | None = None) -> None:
+    run = open_runs(fleet_request(root, promotion_resume="latest", promotion_gates=gates))
+    assert fleets.played(run, fleets.answers(*HOSTS), fleet_trips()).promotes
+
+
+def finish_fleet(root: Path) -> None:
+    """What the operator does: a resume if a run is there, else the same run again."""
+    if any(bundle.exists() for bundle in bundles_of(root)):
+        try:
+            fleet_resume(root)
+        except InputError as error:
+            assert "needs a re-run on any host: all gates passed" in str(error)
+    else:
+        fleet_run(root)
+
+
+def bundles_of(root: Path) -> list[Path]:
+    return [root / host / bundles.RUN_ID for host in HOSTS]
+
+
+def assert_no_false_promote(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command, of each host and of the whole root, says PROMOTE only of what is sealed."""
+    noted = {item.host: item.decision for item in read_fleet(root).hosts} if (root / FLEET_FILE).exists() else {}
+    for bundle in bundles_of(root):
+        sealed = is_sealed(bundle)
+        assert noted.get(bundle.parent.name) != "PROMOTE" or sealed
+        if bundle.exists():
+            assert sayings(bundle, capsys) == dict.fromkeys(COMMANDS, sealed)
+            assert main(["check", "latest", "--root", str(bundle.parent)]) == (0 if sealed else 3)
+            assert verify_bundle(bundle).holds == sealed
+    assert main(["check", "latest", "--root", str(root)]) in (2, 3), "nobody speaks for all"
+    capsys.readouterr()
+
+
+def assert_fleet_like(root: Path, uncut: Path, seals: tuple[int, int]) -> None:
+    for bundle, other, earlier in zip(bundles_of(root), bundles_of(uncut), seals, strict=True):
+        assert_like(bundle, other, earlier)
+    assert {item.host: item.decision for item in read_fleet(root).hosts} == dict.fromkeys(HOSTS, "PROMOTE")
+    assert read_baseline_dir(root / "baseline", root / HOSTS[0], utc_now())
+
+
+# Much of what is written is as in a run about one host, so `make test` takes fewer of these.
+each_or_some = pytest.mark.parametrize(
+    "every", [pytest.param(23, id="some"), pytest.param(1, id="each", marks=pytest.mark.nightly)]
+)
+
+
+@each_or_some
+def test_a_run_about_several_hosts(every: int, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed between two bundles, too: as they are opened, as one is sealed and the other is not, before fleet.json."""
+    uncut = Path(shutil.copytree(start, tmp_path / "uncut"))
+    fleet_run(uncut)
+    seen = set()
+    for root in kill_points(fleet_run, start, tmp_path, every):
+        assert_no_false_promote(root, capsys)
+        seen.add(tuple((bundle.exists(), is_sealed(bundle)) for bundle in bundles_of(root)))
+        sealed = {bundle: tree(bundle) for bundle in bundles_of(root) if is_sealed(bundle)}
+        finish_fleet(root)
+        assert {bundle: tree(bundle) for bundle in sealed} == sealed, "what is sealed stays as it is"
+        assert_fleet_like(root, uncut, (0, 0))
+    none, half, done = (False, False), (True, False), (True, True)
+    assert {(half, half), (done, half)} <= seen
+    assert every > 1 or {(none, none), (half, none), (done, done)} <= seen
+    assert int(root.name) >= 120
+
+
+@each_or_some
+def test_a_resume_about_several_hosts(
+    every: int, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """vm-b is re-run; vm-a is looked at, needs nothing, and has its decision afterwards, wherever it was killed."""
+    before = Path(shutil.copytree(start, tmp_path / "before"))
+    down = bundles.changed(fleet_trips()["slurm_smoke", "vm-b"], "script", exit=1)
+    run = open_runs(fleet_request(before, promotion_run_id=bundles.RUN_ID))
+    assert not fleets.played(run, fleets.answers(*HOSTS), {**fleet_trips(), ("slurm_smoke", "vm-b"): down}).promotes
+    uncut = Path(shutil.copytree(before, tmp_path / "uncut"))
+    fleet_resume(uncut)
+    promoted, held = bundles_of(before)
+    for root in kill_points(fleet_resume, before, tmp_path, every, first=5):
+        bundle, other = bundles_of(root)
+        if tree(other) != tree(held):  # before, it is the HOLD that it was
+            assert_no_false_promote(root, capsys)
+        stands = is_sealed(bundle)
+        finish_fleet(root)
+        # What had been revoked when the run was killed is sealed once more, from the same evidence.
+        assert_fleet_like(root, uncut, (0 if stands else 1, 1))
+        assert not stands or tree(bundle) == tree(promoted), "its decision stays, byte for byte"
+        assert {gate.attempt for gate in read_run(bundle).index.gates.values()} == {1}, "nothing of vm-a is run again"
+    assert int(root.name) >= 60
