@@ -99,7 +99,7 @@ SERVICES = (
     Fault(
         "RabbitMQ stopped",
         "systemctl stop rabbitmq-server",
-        "vm_bootstrap.broker", "FAIL", also=BROKER, representative=True,
+        "vm_bootstrap.broker", "FAIL", also=BROKER,
     ),
     Fault(
         "RabbitMQ frozen",
@@ -129,7 +129,7 @@ SERVICES = (
         "PostgreSQL frozen (SIGSTOP)",
         "systemctl kill --kill-whom=all --signal=SIGSTOP 'postgresql@*'",
         "vm_bootstrap.storage", "BLOCKED", says="timed out after", also=STORAGE, silent=True,
-        extra=IMPATIENT, representative=True,
+        extra=IMPATIENT,
     ),
     Fault(
         # Everything but a calculation calls this VM healthy: verdi status, the daemon with its worker, the computer. A
@@ -241,7 +241,7 @@ SLURM_FAULTS = (
     Fault(
         "node drained",
         "scontrol update nodename=aiida-vm state=drain reason=fault",
-        "slurm_smoke.node", "FAIL", says="drain", also=JOBS, representative=True,
+        "slurm_smoke.node", "FAIL", says="drain", also=JOBS,
     ),
     Fault(
         "node draining",
@@ -268,7 +268,7 @@ SLURM_FAULTS = (
         Fault(
             f"partition {state}",
             f"scontrol update partitionname=debug state={state}",
-            "slurm_smoke.node", "FAIL", says="partition", also=JOBS, representative=state == "DOWN",
+            "slurm_smoke.node", "FAIL", says="partition", also=JOBS,
         )
         for state in ("DOWN", "DRAIN", "INACTIVE")
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from faults_of_vm import BEFORE, FAULTS, SSH_GONE, Fault
 from judging import judge, waited_once
@@ -30,6 +32,24 @@ def test_a_fault_of_the_vm_holds(live: LiveVm, fault: Fault) -> None:
     if fault.silent:
         waited_once(held)
     judge(live, fault, held, lambda: live.root(fault.restore or "true"))
+
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+# With the other representative ones, the five faults whose commands `make test` pastes.
+TOGETHER = (("RabbitMQ stopped", "node drained"), ("PostgreSQL frozen (SIGSTOP)", "partition DOWN"))
+
+
+@pytest.mark.representative
+@pytest.mark.parametrize("names", TOGETHER, ids=" and ".join)
+def test_faults_that_come_together_each_have_their_remedy(live: LiveVm, names: tuple[str, ...]) -> None:
+    faults = [BY_NAME[name] for name in names]
+    live.root("\n".join(fault.inject for fault in faults))
+    held = live.gate(**live.vm_gates(), **{key: value for fault in faults for key, value in fault.extra.items()})
+    also = tuple(name for one in faults for name in (one.check, *one.also))
+    judge(live, replace(faults[0], name=" and ".join(names), also=also), held, lambda: None)
+    for fault in faults:
+        found = held.check(fault.check)
+        assert found["status"] == fault.status and fault.says in found["observed"], found
 
 
 def test_a_vm_that_is_paused_holds(live: LiveVm) -> None:
