@@ -1,4 +1,4 @@
-"""Builds bundles as a run does, without Ansible: open_run(), Recorder.trip() per gate, close, seal().
+"""Builds bundles as a run does, without Ansible: open_runs(), Recorder.trip() per gate, close, seal().
 
 The outputs are what the tools printed on the demo's VM (Debian 13, AiiDA 2.9.4, Slurm 24.11). A test takes
 healthy_trips(), changes one command with changed(), and looks at what becomes of the decision:
@@ -26,8 +26,7 @@ from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.checks.sqlite import command_sha256
 from promotion_gate.judge.identity import identity
 from promotion_gate.prove.seal import seal
-from promotion_gate.run.opening import open_run
-from promotion_gate.run.resume import begin_resume
+from promotion_gate.run.fleet import begin_runs, open_runs
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = PROJECT / "examples" / "workspace" / "docs"
@@ -447,9 +446,25 @@ def request(root: Path, **variables: Any) -> dict[str, Any]:
     }
 
 
+def opened(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The only run that a request opens, and what the plays get of it; by gate where they get it by host."""
+    found = open_runs(asked)
+    by_gate = {
+        name: {gate: given for host in found[name].values() for gate, given in host.items() if given}
+        for name in ("handed", "trips")
+    }
+    return {**found, **found["runs"][0], **by_gate}
+
+
+def begun(plan: Mapping[str, Any], probes: Mapping[str, Any]) -> dict[str, Any]:
+    """The only run of a resume, once its hosts have been probed."""
+    found = begin_runs({"plan": plan, "probes": probes})
+    return {**found, **found["runs"][0]}
+
+
 def open_bundle(root: Path, run_id: str = RUN_ID, **variables: Any) -> Path:
     """Opens a run and returns its bundle, ready for a Recorder."""
-    return Path(open_run(request(root, promotion_run_id=run_id, **variables))["bundle"])
+    return Path(opened(request(root, promotion_run_id=run_id, **variables))["bundle"])
 
 
 def host_of(gate: str) -> str:
@@ -550,8 +565,8 @@ def resume_bundle(
     **variables: Any,
 ) -> Path:
     """Resumes the newest run of `root` with what both hosts are in healthy_trips(), and seals it again."""
-    plan = open_run(request(root, promotion_resume="latest", **variables))
-    run = begin_resume({"plan": plan, "probes": answers(workspace)})
+    plan = opened(request(root, promotion_resume="latest", **variables))
+    run = begun(plan, answers(workspace))
     bundle = Path(run["bundle"])
     record(bundle, {gate: (trips or healthy_trips())[gate] for gate in run["gates"]})
     if sealed:

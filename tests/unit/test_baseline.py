@@ -18,9 +18,7 @@ from promotion_gate.bundle.baseline import Baseline, read_baseline_dir, write_ba
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
-from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import record_from_promote, record_from_runs
-from promotion_gate.run.resume import begin_resume
 
 SECOND = bundles.SECOND
 
@@ -71,7 +69,7 @@ def test_what_is_not_known_good_is_refused(tmp_path: Path, edit: Mapping[str, An
         read(tmp_path)
     assert str(path) in str(caught.value) and sentence in str(caught.value)
     with pytest.raises(GateError):
-        open_run(bundles.request(tmp_path))
+        bundles.opened(bundles.request(tmp_path))
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == ["baseline"]
 
 
@@ -112,8 +110,8 @@ def test_a_resumed_promote_is_not_judged_by_its_own_baseline(tmp_path: Path) -> 
         trips["sqlite_smoke"] = bundles.changed(trips["sqlite_smoke"], f"run_{number}", duration_ns=int(time * SECOND))
     bundle = bundles.make_bundle(tmp_path, trips)
     record_from_promote(bundle, load_bundle(bundle), decide(load_bundle(bundle)))
-    plan = open_run(bundles.request(tmp_path, promotion_resume="latest", promotion_gates="5"))
-    run = begin_resume({"plan": plan, "probes": bundles.answers()})
+    plan = bundles.opened(bundles.request(tmp_path, promotion_resume="latest", promotion_gates="5"))
+    run = bundles.begun(plan, bundles.answers())
     assert run["gates"] == ["contracts"]
     bundles.record(bundle, {"contracts": trips["contracts"]})
     decision = seal(bundle)

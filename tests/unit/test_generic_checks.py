@@ -26,7 +26,6 @@ from promotion_gate.judge.checks import generic, registry
 from promotion_gate.judge.checks.case import CHECKS, Case, Unproven
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import differences, read_policy
-from promotion_gate.run.opening import open_run
 
 FULL = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/sda1 100 97 3 97% /scratch\n"
 NODES = (
@@ -127,7 +126,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, CheckResult
         'extra: [{id: "extra_{{ number }}", file: 04-extra.log, run: extra}]\n'
     )
     request = bundles.request(root, promotion_policy=str(root / "policy.yml"))
-    bundle = Path(open_run({**request, "directory": str(root)})["bundle"])
+    bundle = Path(bundles.opened({**request, "directory": str(root)})["bundle"])
     bundles.record(bundle, trips)
     return {check.id: check for check in decide(load_bundle(bundle)).gate("slurm_smoke").checks}
 
@@ -244,7 +243,7 @@ def judged_alone(root: Path, kind: str, commands: list[dict[str, Any]], cut: boo
         "extra: [{id: extra_0, file: 04-extra.log, run: extra}]\n"
     )
     request = bundles.request(root, promotion_policy=str(root / "policy.yml"))
-    bundle = Path(open_run({**request, "directory": str(root)})["bundle"])
+    bundle = Path(bundles.opened({**request, "directory": str(root)})["bundle"])
     bundles.record(bundle, trips)
     loaded = load_bundle(bundle)
     if cut:

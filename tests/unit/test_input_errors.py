@@ -13,7 +13,6 @@ import bundles
 import pytest
 
 from promotion_gate.base.errors import InputError
-from promotion_gate.run.opening import open_run
 
 # Id, what the operator sets (None: does not set; {folder} is a folder of the test), part of the sentence.
 ROWS: list[tuple[str, Mapping[str, Any], str]] = [
@@ -63,7 +62,7 @@ def test_an_input_error_is_one_sentence_and_no_bundle(
                 there = isinstance(value, str) and value.startswith("{folder}")
                 host["values"][name] = value.format(folder=tmp_path) if there else value
     with pytest.raises(InputError) as raised:
-        open_run(request)
+        bundles.opened(request)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.rglob("index.json"))
@@ -105,6 +104,6 @@ def test_a_mistyped_policy_key_is_named_with_file_and_line(tmp_path: Path) -> No
 def test_the_groups_are_checked(groups: Mapping[str, list[str]], sentence: str, tmp_path: Path) -> None:
     request = {**bundles.request(tmp_path / "root"), "groups": {"workspace": ["here"], **groups}}
     with pytest.raises(InputError) as raised:
-        open_run(request)
+        bundles.opened(request)
     assert sentence in str(raised.value)
     assert not (tmp_path / "root").exists()

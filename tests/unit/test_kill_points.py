@@ -38,8 +38,6 @@ from promotion_gate.prove.signoff import make_signoff
 from promotion_gate.prove.sound import parse_sums
 from promotion_gate.prove.verify import verify_bundle, verify_history
 from promotion_gate.run.fleet import open_runs
-from promotion_gate.run.opening import open_run
-from promotion_gate.run.resume import begin_resume
 
 pytestmark = pytest.mark.slow
 
@@ -168,13 +166,13 @@ def collect_and_seal(run: dict[str, Any], **identity: str) -> None:
 
 
 def first_run(root: Path, **variables: Any) -> None:
-    collect_and_seal(open_run(request(root, promotion_run_id=bundles.RUN_ID, **variables)))
+    collect_and_seal(bundles.opened(request(root, promotion_run_id=bundles.RUN_ID, **variables)))
 
 
 def resume(root: Path, gates: str | None = None, **identity: str) -> list[str]:
-    plan = open_run(request(root, promotion_resume="latest", promotion_gates=gates))
+    plan = bundles.opened(request(root, promotion_resume="latest", promotion_gates=gates))
     probes = bundles.answers(bundles.workspace_probe(**identity), bundles.vm_probe(**identity))
-    run = begin_resume({"plan": plan, "probes": probes})
+    run = bundles.begun(plan, probes)
     collect_and_seal(run, **identity)
     return list(run["gates"])
 
@@ -397,7 +395,7 @@ def test_sealing_with_a_key_is_never_seen_unsigned(
     every: int, start: Path, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     closed = Path(shutil.copytree(start, tmp_path / "closed"))
-    run = open_run(request(closed, promotion_run_id=bundles.RUN_ID, promotion_signing_key=str(key)))
+    run = bundles.opened(request(closed, promotion_run_id=bundles.RUN_ID, promotion_signing_key=str(key)))
     bundles.record(Path(run["bundle"]), small_trips(), saved_each=True)
     for root in kill_points(seal_of, closed, tmp_path, every):
         bundle = bundle_of(root)
@@ -430,7 +428,7 @@ def test_opening_a_second_run(promoted: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 def open_second(root: Path, run_id: str) -> None:
-    open_run(request(root, promotion_run_id=run_id))
+    bundles.opened(request(root, promotion_run_id=run_id))
 
 
 def test_signing_off(promoted: Path, key: Path, tmp_path: Path) -> None:

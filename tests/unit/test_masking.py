@@ -16,7 +16,6 @@ from promotion_gate.base.files import to_json
 from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.run.masking import check_not_masked, masked
-from promotion_gate.run.opening import open_run
 
 SECRET = "Zq-canary'7$x y"
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -92,7 +91,7 @@ def test_what_is_kept(settings: dict[str, Any], kept: dict[str, Any]) -> None:
 def test_what_the_inventory_marks_is_masked_from_the_first_write_on(tmp_path: Path) -> None:
     asked = bundles.request(tmp_path, workspace_sqlite_smoke_command="smoke --site out-of-a-vault")
     asked["hosts"]["aiida_vm"]["secrets"] = ["out-of-a-vault"]
-    run = open_run(asked)
+    run = bundles.opened(asked)
     assert "out-of-a-vault" in run["settings"]["known_secrets"], "the recorder is handed it"
     assert run["settings"]["workspace_sqlite_smoke_command"] == "smoke --site out-of-a-vault"
     index = Path(run["bundle"]) / "index.json"
@@ -109,7 +108,7 @@ def test_an_input_error_does_not_quote_what_the_inventory_marks(tmp_path: Path) 
     asked = bundles.request(tmp_path, promotion_ticket="no ticket: out-of-a-vault")
     asked["hosts"]["workspace"]["secrets"] = ["out-of-a-vault"]
     with pytest.raises(InputError, match=r'promotion_ticket names a folder.*not "no ticket: \*\*\*"'):
-        open_run(asked)
+        bundles.opened(asked)
 
 
 def test_a_resume_wants_the_operator_s_marks_again(tmp_path: Path) -> None:

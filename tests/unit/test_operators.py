@@ -29,8 +29,8 @@ from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report.show import text_of
 from promotion_gate.run.extra_vars import repeated_extra_vars
 from promotion_gate.run.lock import LOCK_FILE, RunLock
-from promotion_gate.run.opening import abandon, open_run
-from promotion_gate.run.resume import begin_resume, rerun_reasons
+from promotion_gate.run.opening import abandon
+from promotion_gate.run.resume import rerun_reasons
 from promotion_gate.run.settings import effective
 
 HELD = bundles.trips_with("slurm_smoke", "ping", exit=1, output=bundles.PING_DOWN)
@@ -39,12 +39,12 @@ OTHER = "0" * 64
 
 
 def plan(root: Path, **variables: Any) -> dict[str, Any]:
-    return open_run(bundles.request(root, promotion_resume="latest", **variables))
+    return bundles.opened(bundles.request(root, promotion_resume="latest", **variables))
 
 
 def begin(prepared: dict[str, Any], workspace: str | None = None, vm: str | None = None) -> dict[str, Any]:
     """Begins a resume; a host answers as before unless given otherwise (an empty string: it does not answer)."""
-    return begin_resume({"plan": prepared, "probes": bundles.answers(workspace, vm)})
+    return bundles.begun(prepared, bundles.answers(workspace, vm))
 
 
 def rerun(root: Path, run: dict[str, Any], trips: bundles.Trips | None = None) -> Decision:
@@ -405,13 +405,13 @@ def test_only_the_newest_run_is_resumed_and_another_names_it(tmp_path: Path, wan
     for day in (1, 2):
         bundles.hold_bundle(tmp_path, f"2026110{day}T000000Z")
     with pytest.raises(InputError, match=f"{wanted}, which {why} .* can be resumed: 20261102T000000Z"):
-        open_run(bundles.request(tmp_path, promotion_resume=wanted))
+        bundles.opened(bundles.request(tmp_path, promotion_resume=wanted))
 
 
 @pytest.mark.stranger("15.10", "promotion_gates was refused in a first run")
 @pytest.mark.parametrize("choice", ["3,4", ["vm_bootstrap", 4], "slurm_smoke, 3"])
 def test_a_first_run_of_chosen_gates_skips_the_rest(tmp_path: Path, choice: object) -> None:
-    run = open_run(bundles.request(tmp_path, promotion_run_id=bundles.RUN_ID, promotion_gates=choice))
+    run = bundles.opened(bundles.request(tmp_path, promotion_run_id=bundles.RUN_ID, promotion_gates=choice))
     assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
     bundle = Path(run["bundle"])
     bundles.record(bundle, {gate: bundles.healthy_trips()[gate] for gate in run["gates"]})

@@ -17,9 +17,7 @@ from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.verify import verify_bundle
-from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request
-from promotion_gate.run.resume import begin_resume
 
 CHECK = {
     "id": "disk.free",
@@ -68,7 +66,7 @@ def request(root: Path, policy: Path, *groups: str, **variables: Any) -> dict[st
 
 def refused(asked: dict[str, Any]) -> str:
     with pytest.raises(InputError) as caught:
-        open_run(asked)
+        bundles.opened(asked)
     return str(caught.value)
 
 
@@ -80,7 +78,7 @@ def trip(exit_status: int = 0) -> bundles.Trip:
 
 
 def sealed(root: Path, policy: Path, exit_status: int) -> Any:
-    opened = open_run(request(root, policy))
+    opened = bundles.opened(request(root, policy))
     recorder = Recorder(Path(opened["bundle"]))
     recorder.trip(trip(exit_status), "nodes-1")
     recorder.close()
@@ -96,7 +94,7 @@ def test_one_gate_of_commands_decides(tmp_path: Path, exit_status: int, word: st
 
 
 def test_the_input_of_the_plays_names_no_group_of_ours(tmp_path: Path) -> None:
-    run = open_run(request(tmp_path / "root", checklist(tmp_path / "theirs")))
+    run = bundles.opened(request(tmp_path / "root", checklist(tmp_path / "theirs")))
     assert run["plan"] == [{"id": 7, "name": "disk", "title": "The disk", "host": "nodes-1", "role": None}]
     assert run["asked"] == {
         "nodes-1": {"chdir": "/", "environment": {}, "identity": {"file": "probe.log", "parts": ["machine"]}}
@@ -138,7 +136,7 @@ def test_a_role_beside_the_checklist_is_found_by_its_folder(tmp_path: Path) -> N
     theirs = tmp_path / "theirs"
     policy = checklist(theirs, DISK, with_role("gate_mine"))
     role(theirs, "gate_mine", "gate_mine_size: 3\n")
-    run = open_run(request(tmp_path / "root", policy, gate_mine_size="3"))
+    run = bundles.opened(request(tmp_path / "root", policy, gate_mine_size="3"))
     assert run["plan"][1]["role"] == str(theirs / "roles" / "gate_mine")
     assert run["handed"] == {"mine8": {"gate_mine_size": 3}}
 
@@ -184,7 +182,7 @@ def test_two_timed_gates_of_two_hosts_that_are_this_machine_are_an_input_error(t
         host["local"] = True
     assert "are both timed (alone), and nodes-1 and other-1 are both this machine." in refused(asked)
     asked["hosts"]["other"]["local"] = False
-    open_run(asked)
+    bundles.opened(asked)
 
 
 def test_a_variable_has_one_value_in_a_run(tmp_path: Path) -> None:
@@ -193,7 +191,7 @@ def test_a_variable_has_one_value_in_a_run(tmp_path: Path) -> None:
     )
     role(tmp_path / "theirs", "gate_mine", "gate_mine_size: 3\n")
     asked = request(tmp_path / "root", policy, "nodes", "other", gate_mine_size=1)
-    assert open_run(asked)["handed"]["mine8"] == {"gate_mine_size": 1}
+    assert bundles.opened(asked)["handed"]["mine8"] == {"gate_mine_size": 1}
     asked["hosts"]["other"]["values"]["gate_mine_size"] = 2
     assert "gate_mine_size is not the same in the groups" in refused(asked)
 
@@ -216,7 +214,7 @@ def test_a_resume_follows_the_gates_of_the_checklist_as_it_is_now(tmp_path: Path
     other = {**DISK, "name": "disc", "checks": [{**CHECK, "id": "disc.free"}]}
     asked = request(root, checklist(theirs, other), promotion_resume="latest")
     probes = {"nodes-1": {"gate_evidence": {"commands": [{"output": MACHINE}]}}}
-    run = begin_resume({"plan": open_run(asked), "probes": probes})
+    run = bundles.begun(bundles.opened(asked), probes)
     assert run["gates"] == ["disc"] and run["message"].startswith("The checklist has it now, so gate 7 is run again.")
     recorder = Recorder(bundle)
     recorder.trip({**trip(), "gate": "disc"}, "nodes-1")
@@ -235,6 +233,6 @@ def test_only_a_checklist_that_reads_the_ownership_map_has_it_in_its_bundles(tmp
     reading = {**DISK, "commands": [*DISK["commands"], documents], "checks": [CHECK, owners]}
     asked = request(root, checklist(theirs, reading), promotion_resume="latest")
     probes = {"nodes-1": {"gate_evidence": {"commands": [{"output": MACHINE}]}}}
-    begin_resume({"plan": open_run(asked), "probes": probes})
+    bundles.begun(bundles.opened(asked), probes)
     index = load_bundle(bundle).index
     assert index.files == {MAP_FILE: sha256((bundle / MAP_FILE).read_bytes())}

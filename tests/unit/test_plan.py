@@ -15,7 +15,6 @@ from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.judge.decide import decide
 from promotion_gate.judge.shipped import read_policy, shipped_checklist
 from promotion_gate.judge.timing import had_company
-from promotion_gate.run.opening import open_run
 from promotion_gate.run.plan import plan_of
 from promotion_gate.run.probing import probe_of, record_probes
 
@@ -72,7 +71,7 @@ def test_what_is_chosen_is_in_the_plan() -> None:
 
 @pytest.mark.parametrize(("word", "kept"), [("auto", "auto"), ("True", True), (False, False), ("no", False)])
 def test_the_setting_is_kept_as_it_is_meant(tmp_path: Path, word: object, kept: object) -> None:
-    run = open_run(bundles.request(tmp_path, promotion_side_by_side=word))
+    run = bundles.opened(bundles.request(tmp_path, promotion_side_by_side=word))
     assert run["settings"]["promotion_side_by_side"] == kept
 
 

@@ -26,7 +26,6 @@ from promotion_gate.judge.checks.registry import registered
 from promotion_gate.judge.lint import notes
 from promotion_gate.judge.shipped import differences, examine_policy, read_policy
 from promotion_gate.prove.verify import verify_bundle
-from promotion_gate.run.opening import open_run
 
 PROJECT = Path(__file__).parents[2]
 SHIPPED = (PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
@@ -630,7 +629,7 @@ def test_an_id_in_ran_that_no_command_has_is_refused(
     message = f'{place}: ran: the role gate_slurm_smoke has no command "{wrong}"{hint}'
     assert capsys.readouterr().err.startswith(message)
     with pytest.raises(InputError, match="has no command"):
-        open_run({**bundles.request(tmp_path / "root"), "directory": str(_with_policy(tmp_path, text))})
+        bundles.opened({**bundles.request(tmp_path / "root"), "directory": str(_with_policy(tmp_path, text))})
 
 
 def _with_policy(folder: Path, text: str) -> Path:

@@ -9,8 +9,6 @@ import bundles
 from promotion_gate.base.model import Status
 from promotion_gate.bundle.index import read_index
 from promotion_gate.report.progress import Gate, Progress, Tone
-from promotion_gate.run.opening import open_run
-from promotion_gate.run.resume import begin_resume
 from promotion_gate.run.watching import WATCHERS, judged_so_far, last_times, tell
 
 SMOKE = Gate(4, "slurm_smoke", "AiiDA to Slurm VM smoke", "aiida-vm")
@@ -90,8 +88,8 @@ def test_the_time_that_a_gate_took_last_is_of_the_newest_run_that_ran_it(tmp_pat
 
 def test_a_gate_that_a_resume_re_runs_is_held_against_its_earlier_attempt(tmp_path: Path) -> None:
     before = last_times(bundles.hold_bundle(tmp_path))["slurm_smoke"]
-    plan = open_run(bundles.request(tmp_path, promotion_resume="latest"))
-    bundle = Path(begin_resume({"plan": plan, "probes": bundles.answers()})["bundle"])
+    plan = bundles.opened(bundles.request(tmp_path, promotion_resume="latest"))
+    bundle = Path(bundles.begun(plan, bundles.answers())["bundle"])
     assert "slurm_smoke" not in read_index(bundle).gates and last_times(bundle)["slurm_smoke"] == before
 
 

@@ -10,9 +10,7 @@ import pytest
 
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import read_json
-from promotion_gate.run.opening import open_run
 from promotion_gate.run.recording import check_request
-from promotion_gate.run.resume import begin_resume
 from promotion_gate.run.roles import Role, find_role, name_mistakes
 from promotion_gate.run.settings import VARIABLES, Mistakes
 
@@ -24,7 +22,7 @@ PUBLIC = [name for role in OURS.values() for name in role.public]
 
 
 def opened(root: Path, **variables: Any) -> dict[str, Any]:
-    return open_run(bundles.request(root, **variables))
+    return bundles.opened(bundles.request(root, **variables))
 
 
 def refused(root: Path, **variables: Any) -> list[str]:
@@ -98,7 +96,7 @@ def test_known_and_foreign_names_are_left_alone() -> None:
 @pytest.mark.parametrize("name", ["gate_sqlite_smoke_result", "gate_vm_bootstrap_result"])
 def test_what_a_role_registers_cannot_be_there_before_it_ran(tmp_path: Path, name: str) -> None:
     request = bundles.request(tmp_path, **{name: {"gate_evidence": {}}}, promotion_reason="good")
-    for ask in (open_run, check_request):
+    for ask in (bundles.opened, check_request):
         with pytest.raises(InputError) as caught:
             ask(request)
         assert f'"{name}" is internal to the gate; it cannot be set.' in str(caught.value)
@@ -116,7 +114,7 @@ def test_all_mistakes_are_reported_at_once_and_nothing_is_made(tmp_path: Path) -
     }
     request["groups"]["aiida_vm"] = []
     with pytest.raises(InputError) as caught:
-        open_run(request)
+        bundles.opened(request)
     lines = str(caught.value).splitlines()
     assert sorted(lines) == sorted(
         [
@@ -185,8 +183,8 @@ def test_what_the_evidence_depends_on_is_in_the_settings_of_its_gate(tmp_path: P
     assert name in settings["gate_settings"]["contracts"]
     assert not [name for names in settings["gate_settings"].values() for name in names if "_limit_" in name]
     bundles.make_bundle(tmp_path / "r")
-    plan = open_run(bundles.request(tmp_path / "r", promotion_resume="latest", **{name: ["true"]}))
-    run = begin_resume({"plan": plan, "probes": bundles.answers()})
+    plan = bundles.opened(bundles.request(tmp_path / "r", promotion_resume="latest", **{name: ["true"]}))
+    run = bundles.begun(plan, bundles.answers())
     assert run["gates"] == ["contracts"]
     assert name in run["message"].lower()
 

@@ -15,8 +15,6 @@ from promotion_gate.judge.decide import decide
 from promotion_gate.judge.identity import identity, same_machine
 from promotion_gate.prove.seal import seal
 from promotion_gate.report.show import text_of
-from promotion_gate.run.opening import open_run
-from promotion_gate.run.resume import begin_resume
 
 B, OTHER = "b" * 40, "c" * 64
 WORKSPACE, VM = workspace_probe(), vm_probe()
@@ -222,7 +220,7 @@ def test_the_inventory_name_is_part_of_a_hosts_identity(tmp_path: Path) -> None:
     request = bundles.request(tmp_path, promotion_resume="latest")
     request["groups"]["aiida_vm"] = ["clone"]
     answers = bundles.answers()
-    run = begin_resume({"plan": open_run(request), "probes": {**answers, "clone": answers["aiida-vm"]}})
+    run = bundles.begun(bundles.opened(request), {**answers, "clone": answers["aiida-vm"]})
     assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
     assert (
         "It was collected on aiida-vm, but the gate's host is now clone, so gates 3, 4 are run again" in run["message"]

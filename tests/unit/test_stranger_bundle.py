@@ -32,7 +32,6 @@ from promotion_gate.prove.seal import seal
 from promotion_gate.prove.sound import MAX_SUMS_BYTES
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.run.lock import LOCK_FILE, check_free
-from promotion_gate.run.opening import open_run
 
 OLDER, NEWER = "20261101T000000Z", "20261102T000000Z"
 
@@ -239,7 +238,7 @@ def test_a_lock_that_is_not_a_file_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["promotion_run_id", "promotion_ticket"])
 def test_names_of_folders_are_bounded(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=f"{name}.*up to 100"):
-        open_run(bundles.request(tmp_path / "root", **{name: "x" * 255}))
+        bundles.opened(bundles.request(tmp_path / "root", **{name: "x" * 255}))
 
 
 @pytest.mark.stranger("16.3", "an error that nobody foresaw ends in exit status 1, which reads as HOLD")

@@ -167,7 +167,7 @@ def named_policy(given: Given, kept: Mapping[str, Any] | None) -> str:
 
 
 def subject_of(hosts: Mapping[str, Any], directory: str) -> str:
-    """The group whose hosts get a decision each; empty for an unreadable checklist, which open_run() reports."""
+    """The group whose hosts get a decision each; empty for an unreadable checklist, which open_runs() reports."""
     fields = Fields({"hosts": hosts, "directory": directory}, "the variables of the hosts", InputError)
     with suppress(InputError):
         called = named_policy(Given(fields), None)

@@ -25,10 +25,10 @@ from promotion_gate.run.checked import Given, evidence_root, for_root, subject_o
 from promotion_gate.run.host_names import host_name_problems
 from promotion_gate.run.lock import check_free
 from promotion_gate.run.masking import KNOWN
-from promotion_gate.run.opening import Asked, abandon, checked_request, later_than_all, make_root, open_run, opened
+from promotion_gate.run.opening import Asked, abandon, checked_request, later_than_all, make_root, opened
 from promotion_gate.run.probing import note_probes
 from promotion_gate.run.reopening import archive_of, restore
-from promotion_gate.run.resume import answered, begin_resume, begun
+from promotion_gate.run.resume import answered, begun
 from promotion_gate.run.standing import entry_as_verified, host_entry, note_fleet
 
 _WHERE = "the request of roles/gate_common"
@@ -45,7 +45,9 @@ def open_runs(request: object) -> dict[str, Any]:
     given = Given(fields)
     requests = _by_host(fields, given)
     if not requests:
-        return in_common([open_run(request)])
+        one = checked_request(request)
+        make_root(one)
+        return in_common([opened(one)])
     asked = _checked(requests, given)
     gone = list(_no_longer_listed(asked))  # before fleet.json is rewritten
     found = in_common(_all_or_none(asked))
@@ -263,20 +265,26 @@ def begin_runs(request: object) -> dict[str, Any]:
     """
     fields = Fields(request, _WHERE, InputError)
     plan, probes = fields.mapping("plan"), answered(fields)
-    if not plan["runs"][0]["host"]:
-        run = begin_resume({"plan": plan["runs"][0], "probes": fields.mapping("probes")})
-        return {**plan, "runs": [run], "message": run["message"]}
     runs = [_begun(run, probes) for run in plan["runs"]]
     if all(run["kept"] for run in runs):
-        bundles = [Path(run["bundle"]) for run in runs]
-        root, run_id = bundles[0].parent.parent, bundles[0].name
-        note_fleet(root, map(entry_as_verified, bundles), plan["settings"]["promotion_evidence_group"])
-        raise InputError(
-            f"Nothing of run {run_id} needs a re-run on any host: all gates passed and their evidence is fresh. Ask "
-            f"`promotion-gate check BUNDLE` of the bundles in {root / FLEET_FILE} whether the decisions still hold."
+        raise InputError(_nothing_to_do(plan, [Path(run["bundle"]) for run in runs]))
+    messages = [": ".join(filter(None, (run["host"], run["message"]))) for run in runs if run["message"]]
+    return {**plan, "runs": runs, "message": "\n".join(messages)}
+
+
+def _nothing_to_do(plan: Mapping[str, Any], bundles: Sequence[Path]) -> str:
+    """Why a resume does not begin. fleet.json, if there is one, lists the decisions as they are."""
+    run_id, root = bundles[0].name, bundles[0].parent.parent
+    if not plan["runs"][0]["host"]:
+        return (
+            f"Nothing of run {run_id} needs a re-run: all gates passed and their evidence is fresh. Ask "
+            f"`promotion-gate check {bundles[0]}` whether the decision still holds."
         )
-    message = "\n".join(f"{run['host']}: {run['message']}" for run in runs if run["message"])
-    return {**plan, "runs": runs, "message": message}
+    note_fleet(root, map(entry_as_verified, bundles), plan["settings"]["promotion_evidence_group"])
+    return (
+        f"Nothing of run {run_id} needs a re-run on any host: all gates passed and their evidence is fresh. Ask "
+        f"`promotion-gate check BUNDLE` of the bundles in {root / FLEET_FILE} whether the decisions still hold."
+    )
 
 
 def _begun(run: dict[str, Any], probes: Mapping[str, Probe]) -> dict[str, Any]:

@@ -62,13 +62,6 @@ class Asked:
         return Path(self.settings["promotion_evidence_root"]) / self.host
 
 
-def open_run(request: object) -> dict[str, Any]:
-    """Opens a new run or prepares a resume; see checked_request() and opened()."""
-    asked = checked_request(request)
-    make_root(asked)
-    return opened(asked)
-
-
 def checked_request(
     request: object, host: str = "", kept: Mapping[str, Any] | None = None, resumes: bool | None = None
 ) -> Asked:

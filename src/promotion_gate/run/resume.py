@@ -33,7 +33,7 @@ from promotion_gate.run.reopening import archive_of, has_begun, kept_settings, r
 
 
 def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_name: str) -> dict[str, Any]:
-    """Checks the choice of gates and revokes the decision; begin_resume() chooses after both hosts were probed."""
+    """Checks the choice of gates and revokes the decision; begun() chooses after the hosts were probed."""
     run = newest_run(root, str(settings["promotion_resume"]))
     read_baseline_dir(
         Path(settings["promotion_baseline_dir"]), root, utc_now()
@@ -57,24 +57,6 @@ def plan_resume(root: Path, settings: dict[str, Any], policy_text: str, policy_n
         "policy": {"text": policy_text, "name": policy_name},
         "message": "",
     }
-
-
-def begin_resume(request: object) -> dict[str, Any]:
-    """Chooses the gates to re-run and reopens the bundle.
-
-    `request` has `plan`, as plan_resume() returned it, and `probes`, the results of the probe by host. Raises
-    InputError where nothing needs to be re-run.
-    """
-    fields = Fields(request, "the request of roles/gate_common", InputError)
-    plan = fields.mapping("plan")
-    run = begun(plan, answered(fields))
-    if run is None:
-        folder = Path(plan["bundle"])
-        raise InputError(
-            f"Nothing of run {folder.name} needs a re-run: all gates passed and their evidence is fresh. Ask "
-            f"`promotion-gate check {folder}` whether the decision still holds."
-        )
-    return run
 
 
 def answered(fields: Fields) -> dict[str, Probe]:
