@@ -21,7 +21,7 @@ from promotion_gate.bundle.recorder import Recorder
 from promotion_gate.prove.seal import seal
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report import issues, tracker
-from promotion_gate.report.issues import Handed, said_of
+from promotion_gate.report.issues import Handed, message_of
 from promotion_gate.report.tool import MAX_OUTPUT_BYTES, run_tool
 from promotion_gate.report.tracker import Commands, check_issue_commands, hand_over
 from promotion_gate.run.settings import effective
@@ -136,7 +136,7 @@ def test_a_hold_creates_the_issue_and_its_answer_is_beside_the_bundle(tmp_path: 
     assert (bundle / "follow-up-issue.md").read_text(encoding="utf-8").startswith(data["marker"] + "\n")
     assert [(call["action"], call["exit"], call["stdout"]) for call in data["calls"]] == [("create", 0, f"{URL}\n")]
     assert verify_bundle(bundle).holds, "it stands beside the sealed bundle, not in it"
-    assert said_of(bundle, 1) == handed.message and said_of(bundle, 2) == ""
+    assert message_of(bundle, 1) == handed.message and message_of(bundle, 2) == ""
 
 
 def test_the_marker_is_that_of_ticket_and_vm_alone(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def written(bundle: Path, record: Record, issue: str | None, calls: tuple[Call, 
     return handed
 
 
-def said_of(bundle: Path, attempt: object) -> str:
+def message_of(bundle: Path, attempt: object) -> str:
     """The message about the issue of this attempt; empty if there was none. Never raises."""
     try:
         record = _read(issue_file(bundle))

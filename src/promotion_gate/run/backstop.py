@@ -16,7 +16,7 @@ from promotion_gate.base.names import SUMS_FILE
 from promotion_gate.bundle.history import read_run
 from promotion_gate.prove.verify import verify_bundle
 from promotion_gate.report.ending import Beside, ending
-from promotion_gate.report.issues import said_of
+from promotion_gate.report.issues import message_of
 from promotion_gate.report.judged_line import judged_line
 
 
@@ -108,4 +108,4 @@ def _beside(folder: Path, decision: Decision, alone: bool) -> Beside:
             number = judged_line(check.observed, text)
             if number:
                 lines[check.id] = number
-    return Beside(str(folder), lines, said_of(folder, decision.attempt), alone)
+    return Beside(str(folder), lines, message_of(folder, decision.attempt), alone)

@@ -20,7 +20,7 @@ from promotion_gate.judge.shipped import differences
 from promotion_gate.prove.believed import believed
 from promotion_gate.report.difference import compared, text_of_difference
 from promotion_gate.report.history import page_of_history, text_of_history, text_of_hosts
-from promotion_gate.report.issues import said_of
+from promotion_gate.report.issues import message_of
 from promotion_gate.report.render import job_summary
 from promotion_gate.report.show import coloured, text_of, text_of_checks
 
@@ -42,7 +42,7 @@ def show(options: argparse.Namespace) -> int:
     elif options.json:
         sys.stdout.write(to_json(chosen))
     elif whole:
-        print(_painted(text_of(record, said_of(options.bundle, decision.attempt))))
+        print(_painted(text_of(record, message_of(options.bundle, decision.attempt))))
     else:
         print(_painted(text_of_checks(chosen)))
     return PROMOTE if decision.decision == "PROMOTE" else HOLD
