@@ -87,8 +87,8 @@ unit: $(STAMP) ## the quick unit tests; tests with many cases run one case in fi
 units: $(STAMP) ## all unit tests, slow ones included; tests with many cases run one case in three
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit --one-in 3
 
-integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; tests with many cases run every second case
-	$(PYTEST) $(SIDE_BY_SIDE) tests/integration --one-in 2
+integration: $(STAMP) ## the real ansible-playbook over SSH to a loopback sshd; tests with many cases run one case in three
+	$(PYTEST) $(SIDE_BY_SIDE) tests/integration --one-in 3
 
 test-matrix: $(STAMP) ## the main integration tests on each supported ansible-core, in a container VM of its own (20 minutes)
 	@$(VENV)/bin/python -m demo matrix
