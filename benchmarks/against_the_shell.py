@@ -170,9 +170,9 @@ def play(live: LiveVm, **extra: Any) -> tuple[float, list[tuple[float, str]]]:
     return time.monotonic() - began, lines
 
 
-def gate(live: LiveVm, times: Times) -> None:
-    """One whole run, and what its time consists of."""
-    seconds, lines = play(live)
+def gate(live: LiveVm, times: Times, **extra: Any) -> None:
+    """One whole run, and what its time consists of; `extra` are -e variables."""
+    seconds, lines = play(live, **extra)
     times.add("gate", seconds)
     at = {
         word: [when for when, line in lines if word in line]

@@ -117,9 +117,15 @@ class CallbackModule(CallbackBase):
             return
         if not isinstance(evidence, dict):
             return
-        event = evidence.get("event")
+        # What the task asked for, not what its result claims: that may come from a VM.
+        event = result.task_fields.get("args", {}).get("event", "commands")
         handed = _handed_in(result)
         self._learn(handed)
+        if evidence.get("event") != event:
+            problem = f"its result is of the kind {evidence.get('event')!r}, and {event!r} was asked for"
+            host = result.host.get_name()
+            self._following.event("failed", _gate_of(result.task), host, result.task_name, problem)
+            return
         if event == "open":
             self._open(Path(evidence["bundle"]))
         elif event == "close":

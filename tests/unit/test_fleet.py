@@ -329,6 +329,26 @@ def test_a_host_that_was_never_closed_does_not_promote(root: Path) -> None:
     assert decisions(root) == {"vm-a": None, "vm-b": None}
 
 
+def test_a_host_on_hold_holds_the_run_whatever_becomes_of_the_list_of_hosts(root: Path) -> None:
+    with followed() as following:
+        run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
+        (root / FLEET_FILE).unlink()
+        one, other = (Path(each["bundle"]) for each in run["runs"])
+        for bundle in (one, other):
+            following.open(bundle, CALLED, ())
+        for host, answer in answers(*HOSTS).items():
+            following.probe(host, answer)
+        for entry in run["plan"]:
+            if (entry["name"], entry["host"]) != ("slurm_smoke", "vm-b"):
+                following.trip(on_host(entry["name"], entry["host"]), entry["host"], ())
+        for bundle in (one, other):
+            following.close(bundle)
+            seal(bundle)
+        end = following.end()
+    assert decisions(root) == {"vm-a": "PROMOTE", "vm-b": "HOLD"}
+    assert end is not None and not end.promotes and "vm-b" in end.text
+
+
 # --- one that is decided while others are collected into ----------------------------------------------------------
 
 

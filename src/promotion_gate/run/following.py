@@ -66,7 +66,7 @@ class Following:
     def open(self, bundle: Path, called: Mapping[str, Any], known: Iterable[str]) -> bool:
         """Starts recording into a bundle; returns whether it is the first. Raises GateError if another was faster."""
         first = not self._runs
-        self._fleet = fleet_root_of(bundle)
+        self._fleet = fleet_root_of(bundle) or self._fleet
         try:
             for root in filter(None, (self._fleet, bundle.parent)):
                 if root not in self._locks:
@@ -101,14 +101,14 @@ class Following:
     def trip(self, evidence: Mapping[str, Any], host: str, known: Iterable[str]) -> Path | None:
         """Records the result of a gate into each bundle that waits for it; returns one of them."""
         self.record_probes()
-        gate = str(evidence.get("gate"))
-        taking = [run for run in self._of(host) if run.recorder and run.recorder.index.awaits(gate)]
+        taking = self._awaiting(str(evidence.get("gate")), host)
         self._each(taking or self._of(host), lambda recorder: recorder.trip(evidence, host, known))
         return taking[0].bundle if taking else None
 
     def event(self, kind: str, gate: str | None, host: str, task: str, message: str) -> None:
         self.record_probes()
-        self._each(self._of(host), lambda recorder: recorder.event(kind, gate, host, task, message))
+        taking = self._awaiting(gate, host) if gate else []
+        self._each(taking or self._of(host), lambda recorder: recorder.event(kind, gate, host, task, message))
 
     def probe(self, host: str, result: Mapping[str, Any]) -> None:
         """Takes the answer of a host; record_probes() records it."""
@@ -141,7 +141,9 @@ class Following:
         if not self._runs:
             return self._none.end()
         ends = [end for run in self._runs.values() if (end := run.backstop.end())]
-        return end_of_fleet(self._fleet, ends) if self._fleet else ends[0]
+        # Whatever became of fleet.json: several runs are promoted only if each of them is.
+        root = self._fleet or (next(iter(self._runs)).parent.parent if len(self._runs) > 1 else None)
+        return end_of_fleet(root, ends) if root else ends[0]
 
     def _follow(self, bundle: Path, recorder: Recorder | None = None) -> _Followed:
         run = self._runs[bundle] = _Followed(bundle, recorder, Backstop(alone=self._fleet is None))
@@ -158,6 +160,10 @@ class Following:
         """
         mine = [run for run in self._runs.values() if host in _hosts(run)]
         return [run for run in mine or self._runs.values() if run.records]
+
+    def _awaiting(self, gate: str, host: str) -> list[_Followed]:
+        """The runs of a host whose newest attempt collects a gate; the others keep that of an earlier one."""
+        return [run for run in self._of(host) if run.recorder and run.recorder.index.awaits(gate)]
 
     def _each(self, runs: Iterable[_Followed], action: Callable[[Recorder], None]) -> None:
         for run in runs:

@@ -58,8 +58,12 @@ def planned(task: Any) -> Mapping[str, Any] | None:
 
 
 def is_deciding(task: Any) -> bool:
-    """Whether a task belongs to the role that closes, decides and seals: what goes wrong in it is no evidence."""
-    return str(task._role.get_name() if task._role else "").rpartition(".")[2] == "gate_decision"
+    """Whether a task belongs to the role that closes, decides and seals: what goes wrong in it is not evidence.
+
+    Tasks of a gate are evidence, whatever its role is called.
+    """
+    role = str(task._role.get_name() if task._role else "")
+    return planned(task) is None and role.rpartition(".")[2] == "gate_decision"
 
 
 def tell(action: Callable[[Watcher], None]) -> None:
