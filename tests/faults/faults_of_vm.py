@@ -30,7 +30,7 @@ JOBS = ("slurm_smoke.node", "slurm_smoke.job", "slurm_smoke.calculation")
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing to break. `inject` and `restore` are scripts for root on the VM; `restore` is what a person does, or
-    where commands mend the fault, what is put back once they have done so."""
+    where commands repair it, what is put back once they have done so."""
 
     name: str
     inject: str

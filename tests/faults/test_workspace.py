@@ -172,11 +172,11 @@ def test_it_holds_and_its_sentence_mends_it(application: Ground, fault: Fault) -
     assert fault.check in held.failing() and set(held.failing()) <= {fault.check, *fault.also}, held.output
 
     if fault.by_commands:
-        mended = follow(application, held)
-        by = matrix.BY_COMMANDS if mended.status == 0 else matrix.NOT_TRIED
+        repaired = follow(application, held)
+        by = matrix.BY_COMMANDS if repaired.status == 0 else matrix.NOT_TRIED
         outcomes.record("workspace", fault.name, held, fault.check, unblocked=by)
-        assert mended.status == 0, mended.output
-        assert mended.decision is not None and mended.decision["decision"] == "PROMOTE"
+        assert repaired.status == 0, repaired.output
+        assert repaired.decision is not None and repaired.decision["decision"] == "PROMOTE"
 
 
 # --- the time of the smoke, exactly ------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def drain(ground: Ground) -> None:
     ground.say("scontrol_nodes", "scontrol_nodes/drained")
 
 
-def mend(ground: Ground) -> None:
+def repair(ground: Ground) -> None:
     for name in ("sinfo", "scontrol_nodes"):
         ground.say(name, HEALTHY[name])
 
@@ -84,7 +84,7 @@ def test_an_issue_is_created_updated_and_settled_and_the_group_can_read_it_all(d
 
     again = decided.again("4")
     assert f"issue: The follow-up issue {URL} was updated." in again.words
-    mend(decided)
+    repair(decided)
     promoted = decided.again("4")
     assert promoted.status == 0 and decision(promoted) == "PROMOTE", promoted.output
     assert f"This PROMOTE settles the follow-up issue {URL}; close it in the tracker." in promoted.words
@@ -136,7 +136,7 @@ def test_the_printed_command_runs_unchanged(decided: Ground) -> None:
         "--timeout=20",
         "--ssh-extra-args=-o LogLevel=ERROR",
     ]
-    mend(decided)
+    repair(decided)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         held.decision["rerun_command"],
@@ -202,7 +202,7 @@ def test_gates_of_a_vm_that_does_not_answer_are_not_kept(decided: Ground) -> Non
 def test_a_change_that_nobody_committed_is_seen_before_a_gate_is_kept(decided: Ground) -> None:
     drain(decided)
     assert decided.again("4").status != 0
-    mend(decided)
+    repair(decided)
     (decided.workspace / "docs" / "README.txt").write_text("new\n", encoding="utf-8")
     variables = decided.resumption("")
     del variables["promotion_gates"]
