@@ -188,7 +188,7 @@ def _add_reading(add: _Adder) -> None:
     history = add(
         "history",
         "list the runs of an evidence root, or of several hosts the newest of each: decisions, causes, times",
-        "0 the chain of the runs holds, 1 it does not, 2 usage or no run there, 3 no run of any VM",
+        "0 the chain of the runs holds, 1 it does not, 2 usage or no run, 3 no run of any VM",
     )
     history.add_argument("root", type=_path, metavar="ROOT", help="the evidence root: the folder that holds the runs")
     history.add_argument("--last", type=int, metavar="N", help="list only the newest N runs")
