@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tests" / name) for name in ("integration", ".")]
 
 from ground import Ground, build, copy_of  # noqa: E402
 from grounds import loopback_sshd  # noqa: E402
-from pages import PAGE, put  # noqa: E402
+from pages import PAGE, printed  # noqa: E402
 
 SIZES = (1, 8, 64)
 GOAL_SECONDS = 0.02
@@ -56,12 +56,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.counted:
         return counted(*options.counted)
-    lines = []
-    for line in table(options.sizes):
-        lines.append(line)
-        print(line, flush=True)
-    if options.write:
-        put("hosts", "\n".join(lines))
+    printed("hosts", table(options.sizes), options.write)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmark.md"
@@ -16,3 +17,14 @@ def put(name: str, text: str) -> None:
     if count != 1:
         raise SystemExit(f"{PAGE} has {count} parts `{name}`.")
     PAGE.write_text(new, encoding="utf-8")
+
+
+def printed(name: str, lines: Iterable[str], write: bool) -> list[str]:
+    """Prints each line as soon as it is measured, then writes the part `name` if asked to; returns the lines."""
+    found = []
+    for line in lines:
+        found.append(line)
+        print(line, flush=True)
+    if write:
+        put(name, "\n".join(found))
+    return found

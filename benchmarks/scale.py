@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / name) for name in ("tests", "tests/unit", "module_utils")]
 
-from pages import PAGE, put  # noqa: E402
+from pages import PAGE, printed  # noqa: E402
 
 # Ten times the input may take this many times as long; below FLOOR_SECONDS a measurement means nothing.
 GROWTH = 15.0
@@ -273,12 +273,7 @@ def main() -> int:
     if options.row is not None:
         measure(ROWS[options.row], options.size)
         return 0
-    lines = []
-    for line in table(options.largest):
-        lines.append(line)
-        print(line, flush=True)
-    if options.write:
-        put("scale", "\n".join(lines))
+    lines = printed("scale", table(options.largest), options.write)
     return int(any("grows faster" in line for line in lines))
 
 

@@ -111,9 +111,9 @@ class CallbackModule(CallbackBase):
             raise SystemExit(2)
 
     def _result(self, result: Any) -> None:
-        evidence = result.result.get("gate_evidence")
+        evidence, host = result.result.get("gate_evidence"), result.host.get_name()
         if _is_probe(result.task):
-            self._following.probe(result.host.get_name(), result.result)
+            self._following.probe(host, result.result)
             return
         if not isinstance(evidence, dict):
             return
@@ -123,7 +123,6 @@ class CallbackModule(CallbackBase):
         self._learn(handed)
         if evidence.get("event") != event:
             problem = f"its result is of the kind {evidence.get('event')!r}, and {event!r} was asked for"
-            host = result.host.get_name()
             self._following.event("failed", _gate_of(result.task), host, result.task_name, problem)
             return
         if event == "open":
@@ -132,7 +131,7 @@ class CallbackModule(CallbackBase):
             if self._following.close(Path(evidence["bundle"])):
                 tell(lambda watcher: watcher.closed())
         elif event == "commands":
-            host, gate = result.host.get_name(), str(evidence.get("gate"))
+            gate = str(evidence.get("gate"))
             bundle = self._following.trip(evidence, host, handed)
             tell(lambda watcher: bundle and watcher.recorded(bundle, gate, host))
 

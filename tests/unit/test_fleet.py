@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +321,19 @@ def test_a_fleet_file_is_read_strictly_and_decides_nothing(root: Path, text: str
     assert played(open_runs(request(root, *HOSTS)), answers(*HOSTS)).promotes
 
 
+def all_but_gate_4(following: Following, run: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Collects all gates of two hosts but gate 4 of the second one; returns both bundles, which are still open."""
+    bundle, other = (Path(one["bundle"]) for one in run["runs"])
+    for one in (bundle, other):
+        following.open(one, CALLED, ())
+    for host, answer in answers(*HOSTS).items():
+        following.probe(host, answer)
+    for entry in run["plan"]:
+        if (entry["name"], entry["host"]) != ("slurm_smoke", "vm-b"):
+            following.trip(on_host(entry["name"], entry["host"]), entry["host"], ())
+    return bundle, other
+
+
 def test_a_host_that_was_never_closed_does_not_promote(root: Path) -> None:
     run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
     with followed() as following:
@@ -333,15 +347,7 @@ def test_a_host_on_hold_holds_the_run_whatever_becomes_of_the_list_of_hosts(root
     with followed() as following:
         run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
         (root / FLEET_FILE).unlink()
-        one, other = (Path(each["bundle"]) for each in run["runs"])
-        for bundle in (one, other):
-            following.open(bundle, CALLED, ())
-        for host, answer in answers(*HOSTS).items():
-            following.probe(host, answer)
-        for entry in run["plan"]:
-            if (entry["name"], entry["host"]) != ("slurm_smoke", "vm-b"):
-                following.trip(on_host(entry["name"], entry["host"]), entry["host"], ())
-        for bundle in (one, other):
+        for bundle in all_but_gate_4(following, run):
             following.close(bundle)
             seal(bundle)
         end = following.end()
@@ -354,15 +360,7 @@ def test_a_host_on_hold_holds_the_run_whatever_becomes_of_the_list_of_hosts(root
 
 def half_played(following: Following, root: Path) -> tuple[Path, Path]:
     """Opens two runs and does all of the first one, of the other one all but gate 4; returns both bundles."""
-    run = open_runs(request(root, *HOSTS, promotion_run_id="r1"))
-    bundle, other = (Path(one["bundle"]) for one in run["runs"])
-    for one in (bundle, other):
-        following.open(one, CALLED, ())
-    for host, answer in answers(*HOSTS).items():
-        following.probe(host, answer)
-    for entry in run["plan"]:
-        if (entry["name"], entry["host"]) != ("slurm_smoke", "vm-b"):
-            following.trip(on_host(entry["name"], entry["host"]), entry["host"], ())
+    bundle, other = all_but_gate_4(following, open_runs(request(root, *HOSTS, promotion_run_id="r1")))
     assert not following.close(bundle), "the other one is still collected into"
     seal(bundle)
     return bundle, other
