@@ -6,7 +6,7 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix local vm molecule faults strangers bench bench-quick scale collection
+.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix local live molecule faults strangers bench bench-quick scale collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -44,16 +44,15 @@ collection: $(STAMP) ## build the collection's tarball and its wheel in build/
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
-test: lint ## everything that CI runs: lint, then make local and make vm side by side
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target local vm
+test: lint ## everything that CI runs: lint, then make local, molecule and live side by side
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target local molecule live
 
 local: $(STAMP) ## the part of make test without a VM: unit tests, integration tests, some faults
 	@$(MAKE) --no-print-directory units
 	@$(MAKE) --no-print-directory integration
 	$(PYTEST) $(SIDE_BY_SIDE) tests/faults -m 'representative and not live'
 
-vm: $(STAMP) ## the part of make test with a container VM: molecule, some faults of the real services
-	@$(MAKE) --no-print-directory molecule
+live: $(STAMP) ## the part of make test with faults of the real services, on a container VM
 	$(PYTEST) tests/faults -m 'representative and live'
 
 nightly: $(STAMP) ## in full what make test samples: all cases, coverage, every kill point, long property tests, a credential scanner

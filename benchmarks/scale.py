@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -252,15 +252,19 @@ def table(largest: int) -> Iterator[str]:
         sizes = [size for size in row.sizes if size <= largest]
         found = [measured(row, size) for size in sizes]
         seconds = [seconds for seconds, _ in found]
-        steps = [size / sizes[0] for size in sizes]
-        grown = seconds[-1] / max(seconds[-2], FLOOR_SECONDS / 10) if len(seconds) > 1 else 0
-        slow = seconds[-1] > FLOOR_SECONDS and grown > GROWTH * (steps[-1] / steps[-2]) / 10
+        slow = len(sizes) > 1 and too_slow(sizes, seconds)
         input_ = ", ".join(f"{size:,}" for size in sizes)
         yield (
             f"| {row.name}{' **grows faster than its input**' if slow else ''} | {input_} {row.unit} | "
             f"{', '.join(f'{value:.2f}' for value in seconds)} | {', '.join(f'{peak:.0f}' for _, peak in found)} | "
             f"{row.bound} |"
         )
+
+
+def too_slow(sizes: Sequence[int], seconds: Sequence[float]) -> bool:
+    """Whether the last step took longer than GROWTH allows for what the input grew by."""
+    grown = seconds[-1] / max(seconds[-2], FLOOR_SECONDS / 10)
+    return seconds[-1] > FLOOR_SECONDS and grown > GROWTH * (sizes[-1] / sizes[-2]) / 10
 
 
 def main() -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.by_hand import words
+from promotion_gate.judge.shipped import read_policy
 
 # Stands in for uv and verdi: says what it was given, and where.
 TOOL = '#!/bin/sh\necho "$PWD|$AIIDA_PATH|$AIIDA_PROFILE|$AIIDA_DB_PASSWORD|$EXTRA|$UV_NO_SYNC|$(basename "$0") $*"\n'
@@ -127,3 +130,39 @@ def test_no_sentence_of_the_checklist_names_a_path_of_the_example() -> None:
     assert len(sentences) > 30
     for path in ("openapi.json", "packages/api-client", "export_openapi", "test_convex_event_relay"):
         assert not [sentence for sentence in sentences if path in sentence]
+
+
+# --- what is in back quotes -------------------------------------------------------------------------------------
+
+# What a sentence may call: programs, placeholders that stand for a command, and the commands of verdi.
+PROGRAMS = """
+    ansible-playbook cd chmod corepack df dmesg du git grep node npm nvidia-smi pg_isready pip pnpm scontrol sinfo
+    sleep squeue systemctl timedatectl timeout uv scripts/aiida-vm-bootstrap.sh {kill_daemon} {apply_by_hand}
+    {sanity_by_hand} {smoke_by_hand} {export_by_hand} {generate_by_hand} {openapi_by_hand} {relay_by_hand}
+    {install_by_hand}
+"""
+OF_VERDI = {"computer", "config", "daemon", "process", "profile", "status"}
+
+
+def calls(command: str) -> Iterator[list[str]]:
+    """The words of each program that a shell calls for `command`, one list for each."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.wordchars += "{}"
+    for operator, found in groupby(lexer, lambda word: set(word) <= set(";&|")):
+        if not operator:
+            called = list(found)
+            yield called[called[0] == "sudo" :]
+
+
+@pytest.mark.stranger("13.2", "a remedy had `process report` in back quotes, which no shell knows")
+@pytest.mark.parametrize("checklist", ["policies/aiida.yml", "examples/other-team/checklist.yml"])
+def test_what_a_sentence_has_in_back_quotes_is_a_command(checklist: str) -> None:
+    policy = read_policy((bundles.PROJECT / checklist).read_text(encoding="utf-8"), checklist)
+    sentences = [text for check in policy.checks() for text in check.unblock.values()]
+    assert not [text for text in sentences if text.count("`") % 2]
+    quoted = [command for text in sentences for command in re.findall("`([^`]*)`", text)]
+    assert len(quoted) > 9
+    for command in quoted:
+        for program, *words_ in calls(command):
+            of_verdi = program in ("{verdi}", "{verdi_each}") and {word.split()[0] for word in words_[:1]} <= OF_VERDI
+            assert program in PROGRAMS.split() or of_verdi, command
