@@ -31,7 +31,7 @@ FOLDERS = {
     "playbooks": "playbooks",
     "group_vars": "playbooks/group_vars",
 }
-FILES = {"promotion-gate.yml": "playbooks/promotion-gate.yml", "LICENSE": "LICENSE", "CHANGELOG.md": "CHANGELOG.md"}
+FILES = {"promotion-gate.yml": "playbooks/promotion-gate.yml", "LICENSE": "LICENSE"}
 # The sections of CHANGELOG.md and those of antsibull-changelog. A changed limit can change a decision.
 SECTIONS = {
     "Added": "major_changes",
@@ -65,7 +65,10 @@ def lay_out(folder: Path) -> Path:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (folder / "meta" / "requirements.txt").write_text("\n".join(project["dependencies"]) + "\n", encoding="utf-8")
     version = yaml.safe_load((OWN / "galaxy.yml").read_text(encoding="utf-8"))["version"]
-    changes = changelog((PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
+    text = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    changes = changelog(text, version)
+    # The collection has no docs/: what links there stays as plain text.
+    (folder / "CHANGELOG.md").write_text(re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"\1", text), encoding="utf-8")
     (folder / "changelogs" / "changelog.yaml").write_text(yaml.safe_dump(changes, width=160), encoding="utf-8")
     return folder
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import yaml
 from bundles import PROJECT
 
+from collection.__main__ import lay_out
 from promotion_gate import __version__
 
 OWN = PROJECT / "collection"
@@ -55,3 +57,12 @@ def test_the_readme_names_everything_that_the_collection_has() -> None:
         ("Filters", "filter_plugins"), ("Callbacks", "callback_plugins"),
     ):  # fmt: skip
         assert named[kind] == {path.stem for path in (PROJECT / folder).glob("*.py")}
+
+
+def test_no_link_of_the_collection_leads_nowhere(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path / "collection")
+    pages = sorted(folder.rglob("*.md"))
+    assert len(pages) > 6
+    for page in pages:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.relative_to(folder), link)

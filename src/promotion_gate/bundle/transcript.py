@@ -23,9 +23,9 @@ def header(record: Command, encoding: str, total_bytes: int) -> str:
     if record.timed_out:
         lines.append(f"# time limit: timed out after {record.limit_seconds} s and was killed")
     if record.left_running:
-        lines.append("# left running: processes of this command had to be ended")
+        lines.append("# left running: processes of this command had to be killed")
     if record.truncated:
         lines.append(f"# truncated: {total_bytes} bytes were printed, head and tail are kept")
     if encoding != "utf-8":
-        lines.append(f"# encoding: {encoding}; bytes that are no UTF-8 stand as \\xNN, backslashes are doubled")
+        lines.append(f"# encoding: {encoding}; bytes that are not UTF-8 appear as \\xNN, backslashes are doubled")
     return "".join(" ".join(line.splitlines()) + "\n" for line in lines) + "\n"

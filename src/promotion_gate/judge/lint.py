@@ -30,7 +30,6 @@ def notes(policy: Policy) -> Iterator[Mistake]:
             if why := _never_fails(check, command):
                 yield Mistake(check.path, f"{check.id} can never fail: {why}.")
         yield from _unread(gate)
-        yield from _unwritten(gate)
 
 
 def _never_fails(check: CheckPolicy, command: CommandPolicy | None) -> str:
@@ -70,12 +69,3 @@ def _unread(gate: GatePolicy) -> Iterator[Mistake]:
         if command.id not in read:
             place = (*gate.path, "commands", number)
             yield Mistake(place, f"nothing judges the command {command.id} of {gate.name}: {command.file} is unread.")
-
-
-def _unwritten(gate: GatePolicy) -> Iterator[Mistake]:
-    """Evidence that no command of a gate without a role writes: the gate could never pass."""
-    written = {command.file for command in gate.commands}
-    for number, name in enumerate(gate.evidence):
-        if gate.commands and name not in written:
-            place = (*gate.path, "evidence", number)
-            yield Mistake(place, f"no command of {gate.name} writes {name}, so its evidence is never complete.")

@@ -64,7 +64,7 @@ def suites(decision: Decision) -> tuple[Suite, ...]:
             Test(f"{OBJECTIONS}.{number}", "Nothing else stands against the promotion", Outcome.FAILED, visible(text))
             for number, text in enumerate(stands_against, 1)
         )
-        found.append(Suite(OBJECTIONS, "What stands against the promotion beside the gates", tests))
+        found.append(Suite(OBJECTIONS, "What prevents the promotion besides the gates", tests))
     return tuple(found)
 
 
