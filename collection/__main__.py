@@ -65,12 +65,20 @@ def lay_out(folder: Path) -> Path:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (folder / "meta" / "requirements.txt").write_text("\n".join(project["dependencies"]) + "\n", encoding="utf-8")
     version = yaml.safe_load((OWN / "galaxy.yml").read_text(encoding="utf-8"))["version"]
-    text = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
-    changes = changelog(text, version)
-    # The collection has no docs/: what links there stays as plain text.
-    (folder / "CHANGELOG.md").write_text(re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"\1", text), encoding="utf-8")
+    changes = changelog((PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     (folder / "changelogs" / "changelog.yaml").write_text(yaml.safe_dump(changes, width=160), encoding="utf-8")
+    _without_dead_links(folder)
     return folder
+
+
+def _without_dead_links(folder: Path) -> None:
+    """Links to what only the checkout has, such as docs/, become plain text."""
+    for page in folder.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for link, shown, target in re.findall(r"(\[([^]]+)\]\((?!https?:|#)([^)#]+)[^)]*\))", text):
+            if not (page.parent / target).exists():
+                text = text.replace(link, shown)
+        page.write_text(text, encoding="utf-8")
 
 
 def _name_in_full(folder: Path) -> None:
