@@ -44,8 +44,8 @@ collection: $(STAMP) ## build the collection's tarball and its wheel in build/
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
-test: lint ## everything that CI runs: lint, then make local, molecule and live side by side
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target local molecule live
+test: $(STAMP) ## everything that CI runs: make lint, local, molecule and live, side by side
+	@$(MAKE) --no-print-directory --jobs 4 --output-sync=target lint local molecule live
 
 local: $(STAMP) ## the part of make test without a VM: unit tests, integration tests, some faults
 	@$(MAKE) --no-print-directory units

@@ -175,6 +175,8 @@ def identity(given: argparse.Namespace) -> Iterator[tuple[str, str]]:
             lines = [(key, shown(value)) for key, value in tell[part](given)]
         except Unknown as reason:
             lines = [(part + "_error", shown(str(reason)))]
+        except Exception as error:  # whatever a host has: a crash must not look like another machine
+            lines = [(part + "_error", shown("{}: {}".format(type(error).__name__, error)))]
         yield from lines
 
 

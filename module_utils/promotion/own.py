@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
 # The evidence roots of this ticket and of others are in here.
@@ -10,13 +11,14 @@ LAYOUT = "investigations/artifacts"
 LOCK, DRAFT = ".promotion-gate.lock", ".unfinished-"
 FLEET = "fleet.json"  # of several hosts, in the root itself
 RUN_MARKS = ("index.json", "policy.yml")
+BASELINE = re.compile(r"\d{8}T\d{6}Z-(promote|recorded)(-\d+)?\.json")
 
 
 class Evidence:
     """What the gate itself writes into a checkout: runs and the files beside them, baselines, the lock, fleet.json.
 
     `root` is this ticket's evidence root, relative to the top level; roots of other tickets are in LAYOUT. Nothing else
-    in them is left out: a root may be a directory that also has files of the application.
+    in them, or beside the baselines, is left out: these directories may also have files of the application.
     """
 
     def __init__(self, top: str, root: str, baseline: str, tracked: Iterable[str]) -> None:
@@ -31,12 +33,16 @@ class Evidence:
 
     def holds(self, path: str, committed: bool = False) -> bool:
         """Whether a file is evidence or a baseline of this ticket; with `committed`, going by the commit alone."""
-        return below(path, self.baseline) or (below(path, self.root) and self.in_run(path, committed))
+        return self.is_baseline(path) or (below(path, self.root) and self.in_run(path, committed))
 
     def left_out(self, path: str) -> bool:
         """Whether an untracked file does not belong to the application."""
         of_other_ticket = below(path, LAYOUT) and path.count("/") > LAYOUT.count("/") + 1
         return self.holds(path) or (of_other_ticket and not below(path, self.root))
+
+    def is_baseline(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return folder == self.baseline and (name.startswith(DRAFT) or BASELINE.fullmatch(name) is not None)
 
     def in_run(self, path: str, committed: bool) -> bool:
         if path == f"{self.root}/{FLEET}":

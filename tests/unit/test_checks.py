@@ -8,6 +8,7 @@ from typing import Any
 
 import bundles
 import pytest
+import yaml
 
 from promotion_gate.base.model import CheckResult, Decision, Status
 from promotion_gate.bundle.load import load_bundle
@@ -27,6 +28,7 @@ STORAGE_DOWN = STATUS.replace(" ✔ storage:     Storage", " ✘ storage:     Un
 NO_BROKER_LINE = "".join(line for line in STATUS.splitlines(keepends=True) if "broker:" not in line)
 DRAINED = "debug*|up|aiida-vm|drained|maintenance work\n"
 PENDING = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="PENDING").replace("Reason=None", "Reason={reason}")
+FAILED_JOB = bundles.JOB.replace("COMPLETED", "FAILED")
 JOB_RUNS = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="RUNNING")
 FAILED_TEST = bundles.COMPUTER_TEST.replace("[OK]: 0 jobs found in the queue", "[Failed]: squeue: not found").replace(
     "Success: all 6 tests succeeded", "Warning: 1 out of 6 tests failed"
@@ -122,6 +124,10 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
      "the cluster is busy; re-run gate 4"),
     ("slurm_smoke", "job", {"exit": 1, "output": "sbatch: error: invalid partition\n"}, "slurm_smoke.job", "FAIL",
      "no job was accepted"),
+    ("slurm_smoke", "job", {"output": FAILED_JOB}, "slurm_smoke.job", "FAIL", "ended PENDING > FAILED"),
+    ("preflight", "tools", {"exit": 2, "output": "sh: 1: Syntax error: word unexpected\n"}, "preflight.uv", "FAIL", "exited 2"),
+    ("contracts", "relay", {"output": "== 2 passed, 36 deselected in 0.12s ==\n"}, "contracts.relay", "FAIL", "36 deselected"),
+    ("contracts", "relay", {"output": "collected 38 items\n"}, "contracts.relay", "FAIL", "38 tests were collected, 2 ran"),
     ("contracts", "openapi", {"exit": 1, "output": "drift\n"}, "contracts.openapi", "FAIL", "drift"),
     ("contracts", "openapi", {"exit": 127, "output": "uv: not found\n"}, "contracts.openapi", "BLOCKED", "uv"),
     ("contracts", "generate", {"exit": 1, "output": "error\n"}, "contracts.client_generate", "FAIL", "error"),
@@ -212,6 +218,26 @@ def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) ->
 )
 def test_what_git_prints_about_itself_is_not_a_change(tmp_path: Path, gate: str, command: str, output: str) -> None:
     assert decided(tmp_path, bundles.trips_with(gate, command, output=output)).decision == "PROMOTE"
+
+
+def test_fewer_nodes_than_wanted_are_counted(tmp_path: Path) -> None:
+    policy = yaml.safe_load((bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8"))
+    [node] = [c for gate in policy["gates"] for c in gate["checks"] if c["id"] == "slurm_smoke.node"]
+    node["limits"]["min_schedulable_nodes"] = 2
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump(policy), encoding="utf-8")
+    decision = decided(tmp_path / "root", bundles.healthy_trips(), promotion_policy=str(tmp_path / "mine.yml"))
+    holds(decision, "slurm_smoke.node", "FAIL", "1 of 2 wanted nodes can be scheduled")
+    assert "min_schedulable_nodes" in results(decision)["slurm_smoke.node"].unblock
+
+
+def test_a_relay_suite_that_was_stopped_in_a_test_holds(tmp_path: Path) -> None:
+    report = bundles.JUNIT.replace("</testsuite>", '<testcase time="0.1" /></testsuite>')
+    holds(
+        _with_artifact(tmp_path, "contracts", "05-relay-junit.xml", {"": report}),
+        "contracts.relay",
+        "INVALID",
+        "no name",
+    )
 
 
 def test_no_relay_test_collected_holds(tmp_path: Path) -> None:
@@ -385,6 +411,7 @@ def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: s
         ("job", JOB_RUNS + bundles.JOB_LINE.format(state="COMPLETING"), "job", "`sudo systemctl restart slurmd`"),
         ("job", PENDING.format(reason="ReqNodeNotAvail,_UnavailableNodes:aiida-vm"), "job", "restart slurmd`"),
         ("job", PENDING.format(reason="Priority"), "job", "The cluster is busy"),
+        ("job", FAILED_JOB, "job", "`sudo journalctl -u slurmd -n 50`"),
     ],
     ids=[
         "drained",
@@ -396,6 +423,7 @@ def test_a_calculation_that_did_not_finish_right_holds(tmp_path: Path, output: s
         "nobody-ends-it",
         "no-answer",
         "busy",
+        "ran-and-failed",
     ],
 )
 def test_the_sentence_fits_the_fault(tmp_path: Path, command: str, output: str, check_id: str, sentence: str) -> None:

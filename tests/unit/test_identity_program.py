@@ -285,16 +285,25 @@ def test_only_what_the_gate_writes_is_left_out(checkout: Path) -> None:
     run_folder(root / "20261124T002930Z")
     run_folder(root / "aiida-vm" / "20261124T002930Z")
     for name in (
-        "baseline/1.json",
+        "baseline/20261124T002930Z-promote.json",
+        "baseline/20261124T002930Z-recorded-2.json",
+        "baseline/.unfinished-y",
         ".promotion-gate.lock",
         ".unfinished-x/index.json",
         "20261124T002930Z.signoff.json",
     ):
         write(root / name, "{}\n")
     assert clean(asked(checkout))
-    write(root / "conftest.py", "")
-    write(root / "notes.signoff.json", "")
-    assert asked(checkout).untracked_names == (f"{ROOT}/conftest.py", f"{ROOT}/notes.signoff.json")
+    others = (
+        "baseline/20261124T002930Z-promote.py",
+        "baseline/sub/x.json",
+        "baseline/x.json",
+        "conftest.py",
+        "notes.signoff.json",
+    )
+    for name in others:
+        write(root / name, "")
+    assert asked(checkout).untracked_names == tuple(f"{ROOT}/{name}" for name in others)
 
 
 @pytest.mark.stranger("14.2", "evidence of another ticket makes gate 1 dirty")
@@ -308,13 +317,16 @@ def test_roots_of_other_tickets_are_left_out(checkout: Path) -> None:
 @pytest.mark.stranger(
     "14.2", "promotion_evidence_root=<checkout>/scripts makes modified scripts clean, another commit equal"
 )
-def test_a_root_that_holds_files_of_the_application_hides_none(checkout: Path) -> None:
-    before = asked(checkout, "--evidence", "scripts")
+@pytest.mark.parametrize("words", [["--evidence", "scripts"], ["--baseline", "scripts"]], ids=lambda words: words[0])
+def test_a_root_that_holds_files_of_the_application_hides_none(checkout: Path, words: list[str]) -> None:
+    before = asked(checkout, *words)
     write(checkout / "scripts" / "smoke.sh", "#!/bin/sh\nexit 1\n")
     (checkout / "scripts" / "smoke.sh").chmod(0o755)
-    assert asked(checkout, "--evidence", "scripts").modified == ("scripts/smoke.sh (modified)",)
+    assert asked(checkout, *words).modified == ("scripts/smoke.sh (modified)",)
+    write(checkout / "scripts" / "more.json", "{}\n")
+    assert asked(checkout, *words).untracked_names == ("scripts/more.json",)
     commit(checkout)
-    assert asked(checkout, "--evidence", "scripts").content != before.content
+    assert asked(checkout, *words).content != before.content
 
 
 def test_commits_that_differ_only_in_evidence_have_the_same_content(checkout: Path) -> None:
@@ -407,6 +419,13 @@ def test_what_is_not_known_is_reported(tmp_path: Path) -> None:
     assert "not a git repository" in asked(tmp_path).errors["checkout"]
 
 
+def test_a_crash_is_reported_as_the_part_that_is_not_known(tmp_path: Path) -> None:
+    write(tmp_path / "config" / ".aiida" / "config.json", "[" * 100_000)
+    seen = parts(tmp_path, "--profile", "vm", "--config-dir", "config")
+    assert "RecursionError" in seen.errors["profile"]
+    assert seen.machine_id or seen.host_keys
+
+
 def test_the_head_of_a_branch_can_be_asked_for_from_another(checkout: Path) -> None:
     """With a temporary worktree nobody looks at what is checked out."""
     at_main = asked(checkout)
@@ -428,7 +447,7 @@ def test_a_detached_head_has_no_branch(checkout: Path) -> None:
 @pytest.mark.stranger("14.2", "an evidence root that holds tracked files is accepted")
 def test_an_evidence_root_with_files_of_the_application_is_refused(checkout: Path) -> None:
     run_folder(checkout / ROOT / "20261124T002930Z")
-    write(checkout / ROOT / "baseline" / "1.json", "{}\n")
+    write(checkout / ROOT / "baseline" / "20261124T002930Z-promote.json", "{}\n")
     commit(checkout)
     check_holds_no_tracked_file(str(checkout / ROOT), str(checkout))
     check_holds_no_tracked_file("/srv/evidence", str(checkout))

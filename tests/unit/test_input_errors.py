@@ -45,6 +45,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str]] = [
     ("no-such-group", {"promotion_evidence_group": "no-such-group"}, "this machine has no such group"),
     ("issue-placeholder", {"promotion_issue_command": ["gh", "{fiel}"]}, "unknown placeholder {fiel}; did you mean"),
     ("update-alone", {"promotion_issue_update_command": "gh x"}, "is set without promotion_issue_command"),
+    ("key-of-nobody", {"promotion_signing_key": "~no-such-user/key"}, "there is no user of that name"),
     ("key-is-missing", {"promotion_signing_key": "{folder}/nowhere"}, "promotion_signing_key"),
 ]
 

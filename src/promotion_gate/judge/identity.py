@@ -133,7 +133,9 @@ def _gate_identity(bundle: Bundle, gate: str, which: str) -> Identity | None:
     if probe is None or probe.exit not in (0, 1) or probe.truncated or probe.timed_out:
         return None
     text = bundle.output(gate, which)
-    return None if text is None else identity(text)
+    found = None if text is None else identity(text)
+    # It exits 1 where it says of a part why it is unknown; without that it was cut off.
+    return None if found and probe.exit and not found.errors else found
 
 
 def same_machine(one: Identity, other: Identity) -> bool:

@@ -71,10 +71,14 @@ def sign(path: Path, key: str) -> Path:
 
 def signature_of(data: bytes, key: str) -> bytes:
     """The signature of `data`, as ssh-keygen writes it into a file. Raises GateError with ssh-keygen's reason."""
+    try:
+        file = Path(key).expanduser()
+    except RuntimeError:
+        raise GateError("there is no user of that name") from None
     with tempfile.TemporaryDirectory(prefix="promotion-gate-") as folder:
         path = Path(folder) / "data"
         path.write_bytes(data)
-        result = _keygen(["-Y", "sign", "-q", "-f", str(Path(key).expanduser()), "-n", NAMESPACE, str(path)])
+        result = _keygen(["-Y", "sign", "-q", "-f", str(file), "-n", NAMESPACE, str(path)])
         signature = path.with_name("data.sig")
         if result.returncode != 0 or not signature.is_file():
             raise GateError(f"ssh-keygen could not sign ({_reason(result)}).")

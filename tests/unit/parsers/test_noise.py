@@ -54,6 +54,10 @@ def test_exceptions_that_python_ignores_are_not_a_failure(noise: str) -> None:
         f"Exception ignored in: <a>\n{TRACEBACK}KeyError\nError: no\n",
         f"x Exception ignored in: <a>\n{TRACEBACK}KeyError\n",
         f"Exception ignored in: <a>\n\n{TRACEBACK}KeyError\n",
+        "SUBFAILED(i=1) tests/test_u.py::T::test_a - AssertionError: 1 == 1\n",
+        "SUBFAILED[a b](i=1) tests/test_u.py::T::test_a - AssertionError: 1 == 1\n",
+        "1 failed, 1 passed, 2 subtests passed in 3.10s\n",
+        "2 subtests passed, 1 failed in 3.10s\n",
     ],
 )
 def test_one_ignored_exception_excuses_no_other(end: str) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from promotion_gate.judge.parsers import junit
+from promotion_gate.judge.parsers import junit, pytest_output
 
 OK = '<testcase classname="t" name="{}" time="0.0" />'
 BAD = '<testcase classname="t" name="{}" time="0.0"><{} message="no">why</{}></testcase>'
@@ -45,3 +50,46 @@ def test_the_test_cases_count(text: str, counts: tuple[int, int, int, int]) -> N
     found = junit.parse(text)
     assert (found.passed, found.failures, found.errors, found.skipped) == counts
     assert found.problem is None
+
+
+# --- the real pytest --------------------------------------------------------------------------------------------
+
+SUITE = """
+import pytest
+def test_one(): pass
+def test_two(): {}
+def test_three(): pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "second", "sentence"),
+    [
+        ("", "pass", ""),
+        ("-q --color=yes", "pass", ""),
+        ("-k one", "pass", "2 deselected"),
+        ("-q -k one --color=yes", "pass", "2 deselected"),
+        ("-q --deselect test_suite.py::test_one", "pass", "1 deselected"),
+        ("", "pytest.exit('the network is gone', returncode=0)", "pytest was stopped before all tests ran"),
+        ("-q", "pytest.exit('the network is gone', returncode=0)", "pytest was stopped before all tests ran"),
+    ],
+)
+def test_a_suite_that_did_not_run_as_a_whole_is_seen_although_it_exits_0(
+    tmp_path: Path, options: str, second: str, sentence: str
+) -> None:
+    (tmp_path / "test_suite.py").write_text(SUITE.format(second), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml=report.xml", "test_suite.py"],
+        cwd=tmp_path, env={**os.environ, "PYTEST_ADDOPTS": options}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    found = junit.parse((tmp_path / "report.xml").read_text(encoding="utf-8"))
+    assert pytest_output.not_run(done.stdout, found.cases) == sentence
+    assert (found.problem is None) == ("exit(" not in second), found
+
+
+def test_fewer_cases_than_were_collected_are_seen() -> None:
+    assert pytest_output.not_run("collected 3 items\n", 2) == "3 tests were collected, 2 ran"
+    assert pytest_output.not_run("2 workers [3 items]\n", 2) == "3 tests were collected, 2 ran"
+    assert pytest_output.not_run("collected 3 items\n", 4) == ""  # a re-run is one more

@@ -12,7 +12,7 @@ from promotion_gate.judge import masks
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.judge.ownership.map import SHIPPED
-from promotion_gate.judge.parsers import git, junit
+from promotion_gate.judge.parsers import git, junit, pytest_output
 from promotion_gate.judge.parsers.text import key_values, reason
 
 RELAY_REPORT = "05-relay-junit.xml"
@@ -87,7 +87,7 @@ def _same_content(case: Case) -> None:
 
 @check(
     "relay_tests",
-    "at least {min_passed} test passed; none failed, in error or skipped",
+    "at least {min_passed} test passed; none failed, in error, skipped or deselected",
     whole("min_passed", 1, 100000, "larger"),
     hints="tool",
 )
@@ -106,6 +106,8 @@ def relay_tests(case: Case) -> Finding:
         raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
     counts = f"{found.passed} passed, {found.failures} failed, {found.errors} in error, {found.skipped} skipped"
     bad = found.failures or found.errors or found.skipped or found.passed < int(case.limit("min_passed"))
+    if left := pytest_output.not_run(output.whole, found.cases):
+        counts, bad = f"{counts}, {left}", True
     if bad or output.exit != 0:
         names = ", ".join(found.failing[:5])
         observed = f"{counts} ({output.ending})" + (f": {names}" if names else "")

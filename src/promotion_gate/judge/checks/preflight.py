@@ -15,8 +15,11 @@ from promotion_gate.judge.ran import not_as_set
 def tool(case: Case) -> Finding:
     name = case.limit("tool")
     loop = case.command("tools")  # the spec's own command, which stops at the first missing one
-    if f"missing: {name}" in loop.whole.splitlines():
+    missing = [line for line in loop.whole.splitlines() if line.startswith("missing: ")]
+    if f"missing: {name}" in missing:
         raise Unproven(Status.FAIL, f"missing: {name}", loop.record.file)
+    if loop.exit != 0 and not missing:
+        raise Unproven(loop.failure, f"the loop that looks for the tools {loop.how}", loop.record.file)
     found = case.command(f"find_{name}")
     if found.exit != 0 or not found.whole.strip():
         raise Unproven(Status.FAIL, f"missing: {name}", found.record.file)

@@ -86,7 +86,7 @@ def controller(case: Case) -> Finding:
     "at least {min_schedulable_nodes} schedulable node in a partition that is up",
     whole("min_schedulable_nodes", 1, 100000, "larger"),
     flag("allow_power_saving", "false"),
-    hints="resume slurmd partition empty reserved maintenance slurmctld",
+    hints="resume slurmd partition empty reserved maintenance slurmctld fewer",
     placeholders="node partition reservation",
 )
 def schedulable_node(case: Case) -> Finding:
@@ -113,7 +113,13 @@ def schedulable_node(case: Case) -> Finding:
         states = ", ".join(f"{node.name} {node.state.lower()} in {node.partition}" for node in good[:5])
         figure = f"{good[0].name} {good[0].state.lower()}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         return Finding(Status.PASS, states, (output.record.file,), figure=figure, details=details)
-    return replace(_no_node(case, output, listing, partition, power_saving), details=details)
+    if shown.exit != 0:
+        raise Unproven(shown.failure, f"`{shown.record.command}` {shown.how}", shown.record.file, "slurmctld")
+    found = _no_node(case, output, listing, partition, power_saving)
+    if not good:
+        return replace(found, details=details)
+    observed = f"{len(names)} of {wanted} wanted nodes can be scheduled" + (found.observed and f"; {found.observed}")
+    return replace(found, observed=observed, hint=found.hint if found.observed else "fewer", details=details)
 
 
 def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, power_saving: bool) -> Finding:
@@ -132,7 +138,8 @@ def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, p
         "reservation": reservation or "NAME",
     }
     hint = "empty" if node is None else "partition" if not up else _remedy({node.state, *node.flags}, reservation)
-    observed = "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or "sinfo lists no node"
+    observed = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+    observed = observed or ("" if mine else "sinfo lists no node")
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
 
 
@@ -193,7 +200,7 @@ _BUSY_REASONS = {"Resources", "Priority"}
 @check(
     "slurm_job",
     "one tiny sbatch job ends COMPLETED within {gate_slurm_smoke_job_limit_seconds} s",
-    hints="stuck busy reserved",
+    hints="stuck busy reserved failed",
     placeholders="reservation",
     optional=True,
 )
@@ -225,7 +232,7 @@ def slurm_job(case: Case) -> Finding:
         )
     # Started and not finished, or waiting for a node that has just stopped responding.
     stuck = found.state in ("RUNNING", "COMPLETING") or "UnavailableNodes" in found.reason
-    hint = "stuck" if stuck else "default"
+    hint = "stuck" if stuck else "default" if waiting or not found.states else "failed"
     if "reserv" in found.reason.lower() and reservation:
         hint = "reserved"
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)

@@ -23,9 +23,10 @@ class JUnit:
     """Counts of a test run. ``problem`` says in one sentence why the file cannot be trusted, else None.
 
     ``passed`` counts names, so that all attempts of a rerun test are one test; ``failing`` names the tests that failed
-    or had an error, as "classname::name".
+    or had an error, as "classname::name"; ``cases`` is how many there are, one at least for each test that ran.
     """
 
+    cases: int
     passed: int
     failures: int
     errors: int
@@ -63,6 +64,8 @@ class _Reader:
         elif tag == "testcase":
             if parent != "testsuite":
                 raise _Refused("a test case is outside a suite")
+            if not attributes.get("name"):  # pytest was stopped in the middle of a test
+                raise _Refused("a test case has no name")
             self.cases.append(_Case("::".join(filter(None, map(attributes.get, ("classname", "name"))))))
         elif tag in _OUTCOMES:
             if parent != "testcase":
@@ -115,6 +118,7 @@ def _counted(reader: _Reader) -> JUnit:
     bad = {outcome: max(count, reader.claimed[outcome]) for outcome, count in counts.items()}
     names = {case.name for case in reader.cases}
     return JUnit(
+        cases=len(reader.cases),
         passed=len(names.difference(case.name for case in reader.cases if case.outcomes)),
         failures=bad["failure"],
         errors=bad["error"],
@@ -129,4 +133,4 @@ def _failing(reader: _Reader) -> tuple[str, ...]:
 
 
 def _unbelievable(reader: _Reader, problem: str) -> JUnit:
-    return JUnit(0, 0, 0, 0, _failing(reader), problem)
+    return JUnit(0, 0, 0, 0, 0, _failing(reader), problem)
