@@ -136,7 +136,7 @@ FAULTS = [
           "contracts.client_drift", also=frozenset(["preflight.worktree"]), by_commands=True),
     Fault("a relay test fails", _relay_fails, "contracts.relay"),
     Fault("the API client drifted in a file that Git was told to pass over", _client_drift_unseen,
-          "contracts.client_drift"),
+          "contracts.client_drift", also=frozenset(["contracts.tracked"]), by_commands=True),
     Fault("no relay test is collected", _no_tests, "contracts.relay"),
     Fault("node_modules is missing, so nothing was generated", _no_node_modules, "contracts.client_generate", "BLOCKED",
           "5", frozenset(["contracts.client_drift"]), by_commands=True, representative=True),

@@ -220,6 +220,22 @@ def test_what_git_prints_about_itself_is_not_a_change(tmp_path: Path, gate: str,
     assert decided(tmp_path, bundles.trips_with(gate, command, output=output)).decision == "PROMOTE"
 
 
+def test_where_verdi_cannot_be_run_nothing_is_said_of_its_configuration(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    for command in ("profile_list", "status"):
+        lost = {"exit": 2, "output": "error: Failed to spawn: `verdi`\n  Caused by: No such file or directory\n"}
+        trips["vm_bootstrap"] = bundles.changed(trips["vm_bootstrap"], command, **lost)
+    decision = decided(tmp_path, trips)
+    holds(decision, "vm_bootstrap.config_dir", "BLOCKED", "Failed to spawn")
+    assert "install the application's Python environment" in results(decision)["vm_bootstrap.config_dir"].unblock
+
+
+def test_a_drift_that_git_does_not_see_has_a_remedy_of_its_own(tmp_path: Path) -> None:
+    decision = decided(tmp_path, bundles.trips_with("contracts", "hash_file", output="b" * 40 + "\n"))
+    unblock = results(decision)["contracts.client_drift"].unblock
+    assert "add --force packages/api-client/src/generated/schema.ts`" in unblock
+
+
 def test_fewer_nodes_than_wanted_are_counted(tmp_path: Path) -> None:
     policy = yaml.safe_load((bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8"))
     [node] = [c for gate in policy["gates"] for c in gate["checks"] if c["id"] == "slurm_smoke.node"]

@@ -27,7 +27,7 @@ CONTRACT_COMMANDS = ("openapi", "generate", "relay")
 WORDS = frozenset((
     "host", "vm", "repo", "env_file", "env_path", "profile", "verdi", "verdi_each", "kill_daemon", "workspace",
     "workspace_dir", "branch", "commit", "inventory", "computer", "smoke_by_hand", "sanity_by_hand", "apply_by_hand",
-    "openapi_by_hand", "export_by_hand", "generate_by_hand", "relay_by_hand", "install_by_hand",
+    "openapi_by_hand", "export_by_hand", "generate_by_hand", "relay_by_hand", "install_by_hand", "generated_file",
 ))  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def _on_workspace(bundle: Bundle, settings: Mapping[str, Any]) -> dict[str, str]
     enter = " && ".join(
         [f"cd {shlex.quote(str(settings.get('workspace_dir')))}", *_exports(settings, "workspace_environment")]
     )
-    found = {}
+    found = {"generated_file": shlex.quote(str(settings.get("gate_contracts_generated_file") or "GENERATED_FILE"))}
     for name in CONTRACT_COMMANDS:
         record = bundle.index.of_any_gate(name)
         command = record.command if record else f"$gate_contracts_{name}_command"

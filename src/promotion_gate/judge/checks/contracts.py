@@ -48,7 +48,7 @@ def client_generate(case: Case) -> Finding:
 @check(
     "client_drift",
     "after a successful generation, an empty git diff against the index and HEAD, and HEAD's content",
-    hints="not_generated",
+    hints="not_generated not_seen",
 )
 def client_drift(case: Case) -> Finding:
     generated = case.command("generate")
@@ -77,12 +77,12 @@ def _same_content(case: Case) -> None:
     wanted, found = git.commit(committed.whole), git.commit(there.whole)
     if committed.exit != 0 or wanted is None:
         why = f"the generated file is not in the commit ({reason(committed.text)})"
-        raise Unproven(Status.FAIL, why, committed.record.file)
+        raise Unproven(Status.FAIL, why, committed.record.file, "not_seen")
     if there.exit != 0 or found is None:
         raise Unproven(Status.FAIL, f"the generated file cannot be read ({reason(there.text)})", there.record.file)
     if found != wanted:
         why = "drift: the generated file differs from HEAD, but git diff ignores it (git ls-files -v shows why)"
-        raise Unproven(Status.FAIL, why, there.record.file)
+        raise Unproven(Status.FAIL, why, there.record.file, "not_seen")
 
 
 @check(

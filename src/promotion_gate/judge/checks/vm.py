@@ -91,7 +91,7 @@ def env_file(case: Case) -> Finding:
 @check(
     "config_dir",
     "verdi reads the configuration of aiida_vm_config_dir, by default AIIDA_PATH or AIIDA_CONFIG_DIR of the env file",
-    hints="not_there other",
+    hints="not_there other no_verdi",
 )
 def config_dir(case: Case) -> Finding:
     output = case.command("config_dir")
@@ -101,6 +101,8 @@ def config_dir(case: Case) -> Finding:
         raise Unproven(Status.BLOCKED, reason(output.text), output.record.file, hint)
     wanted, source = answers.get("config", ""), answers.get("source", "")
     read = _config_read(case)
+    if read is None:  # where verdi cannot be run, nothing is known of what it reads
+        case.command("profile_list").succeeded("no_verdi")
     if read != wanted:
         why = f"verdi reads {read or 'no configuration that it names'}, but {source} means {wanted}"
         raise Unproven(Status.FAIL, why, output.record.file, "other")
