@@ -289,9 +289,9 @@ SLURM_FAULTS = (
 # The VM's /tmp is a separate file system in memory; AiiDA's daemon has its sockets there, so it stays mounted.
 SMALL_TMP = "mount -o remount,size=$(($(df --output=used -k /tmp | tail -n 1) + {more_kb}))k /tmp"
 FREE_TMP = "pkill -f '/dev/zer[o]'; rm -f /tmp/filler; mount -o remount,size=50% /tmp"
-# Fills it as soon as `path` is there, which the gate makes in its scratch folder.
+# Fills it as soon as something is in the file `path` of the gate's scratch directory.
 FILL_WHEN = (
-    "nohup bash -c 'for i in $(seq 3000); do ls -d {path} >/dev/null 2>&1 && break; sleep 0.02; done; "
+    "nohup bash -c 'for i in $(seq 3000); do grep -qs . {path} && break; sleep 0.02; done; "
     "cat /dev/zero >/tmp/filler' >/dev/null 2>&1 </dev/null &"
 )
 STUBBORN = """cat >/usr/local/bin/sinfo <<'END'
@@ -306,7 +306,8 @@ NOTHING_LEFT = "! pgrep -fa '[s]tubborn-child' && ! pgrep -fa '/usr/local/bin/[s
 MACHINE = (
     Fault(
         "full file system for the artifacts (the script exits 0 with empty logs)",
-        SMALL_TMP.format(more_kb=20000) + "; " + FILL_WHEN.format(path="/tmp/promotion-gate-*/slurm-smoke"),
+        SMALL_TMP.format(more_kb=20000) + "; "
+        + FILL_WHEN.format(path="/tmp/promotion-gate-*/slurm-smoke/*/summary.txt"),
         "slurm_smoke.artifacts", "MISSING", also=("slurm_smoke.*",), repaired_by=BY_A_PERSON,
         restore=FREE_TMP, when=IN_GATE_4,
     ),
