@@ -184,6 +184,7 @@ def test_a_resume_with_nothing_left_points_to_check(decided: Ground) -> None:
     assert promotion_gate("check", decided.bundles()[-1]).returncode == 0
 
 
+@pytest.mark.nightly
 def test_gates_of_a_vm_that_does_not_answer_are_not_kept(decided: Ground) -> None:
     """Gate 5 alone had failed; the VM may have become another one since, and nobody can say."""
     decided.say_text("openapi", "drift: apps/api/openapi.json\n", 1)

@@ -101,6 +101,7 @@ def filled_in(command: str, ground: Ground) -> str:
     return f"{command} -e promotion_operator=test-reviewer" if needs_name else command
 
 
+@pytest.mark.nightly
 def test_the_commands_of_the_documents_run_as_printed(ground: Ground) -> None:
     public = (ground.sshd.folder / "user_key.pub").read_text(encoding="utf-8")
     (ground.folder / "allowed_signers").write_text(f'test-reviewer namespaces="promotion-gate" {public}', "utf-8")

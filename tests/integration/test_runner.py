@@ -58,6 +58,7 @@ class Page:
         return done.stdout
 
 
+@pytest.mark.nightly
 def test_the_commands_of_the_page_run_as_printed(ground: Ground, here: Path) -> None:
     page = Page(ground, here)
     page.block("mkdir")

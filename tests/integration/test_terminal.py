@@ -146,6 +146,7 @@ def test_an_interrupted_run_says_where_it_is(decided: Ground) -> None:
     assert decided.outcome(99, "").decision is None
 
 
+@pytest.mark.nightly
 def test_a_worker_that_is_killed_leaves_the_screen_clean(decided: Ground) -> None:
     kill_once(decided, "smoke", "sleep 3\n" + WORKERS)
     with OnTerminal(decided, 80, **decided.resumption("4")) as terminal:
