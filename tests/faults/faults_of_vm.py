@@ -305,10 +305,10 @@ NOTHING_LEFT = "! pgrep -fa '[s]tubborn-child' && ! pgrep -fa '/usr/local/bin/[s
 
 MACHINE = (
     Fault(
-        "full file system for the artifacts (the script exits 0 with empty logs)",
+        "full file system for the artifacts",
         SMALL_TMP.format(more_kb=20000) + "; "
         + FILL_WHEN.format(path="/tmp/promotion-gate-*/slurm-smoke/*/summary.txt"),
-        "slurm_smoke.artifacts", "MISSING", also=("slurm_smoke.*",), repaired_by=BY_A_PERSON,
+        "slurm_smoke.script", "BLOCKED", says="No space left on device", also=("slurm_smoke.*",), repaired_by=BY_A_PERSON,
         restore=FREE_TMP, when=IN_GATE_4,
     ),
     Fault(
