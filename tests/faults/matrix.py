@@ -138,7 +138,8 @@ def _head(found: Sequence[Row], versions: str, tests: int) -> Iterator[str]:
     tried = [row for row in faults if row.part in PASTED]
     yield "# The fault matrix"
     yield ""
-    yield "Each fault is injected by itself; its row is written from the record of the run, before a test judges it."
+    yield "Each fault is injected by itself, a few two at a time; its row is written from the record of the run, before"
+    yield "a test judges it."
     yield "On the VM the whole gate runs; on the workspace and the controller the gates that a fault touches re-run in"
     yield f"a promoted run. `make faults` rewrites this page, and only if every test passed. {versions}"
     yield ""
