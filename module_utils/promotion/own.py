@@ -11,7 +11,7 @@ LAYOUT = "investigations/artifacts"
 LOCK, DRAFT = ".promotion-gate.lock", ".unfinished-"
 FLEET = "fleet.json"  # of several hosts, in the root itself
 RUN_MARKS = ("index.json", "policy.yml")
-BASELINE = re.compile(r"\d{8}T\d{6}Z-(promote|recorded)(-\d+)?\.json")
+BASELINE = re.compile(r"[A-Za-z0-9_-]{1,100}-(promote|recorded)(-[0-9]+)?\.json")  # <run id>-<source>
 
 
 class Evidence:

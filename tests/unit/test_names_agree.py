@@ -21,6 +21,7 @@ from promotion import own
 import promotion_gate
 from promotion_gate.base.names import FLEET_FILE, INDEX_FILE, POLICY_FILE, UNFINISHED
 from promotion_gate.base.policy_reading import load_policy
+from promotion_gate.bundle.baseline import write_baseline
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.checks.case import COMMON_HINTS, REPLACED
@@ -267,6 +268,10 @@ def test_every_variable_of_a_gate_is_used_by_its_role() -> None:
             assert any(variable in text for text in texts) or variable in judged, variable
 
 
-def test_the_target_knows_what_the_controller_writes_by_the_same_names() -> None:
+def test_the_target_knows_what_the_controller_writes_by_the_same_names(tmp_path: Path) -> None:
     assert own.RUN_MARKS == (INDEX_FILE, POLICY_FILE)
     assert (own.LOCK, own.DRAFT, own.FLEET) == (LOCK_FILE, UNFINISHED, FLEET_FILE)
+    for run_id in ("20261124T002930Z", "r1"):  # promotion_run_id may be any name
+        for times in ((1, 2, 3), (4, 5, 6)):
+            written = write_baseline(tmp_path, bundles.known_good(times, run_id))
+            assert own.BASELINE.fullmatch(written.name), written.name
