@@ -232,8 +232,7 @@ def slurm_job(case: Case) -> Finding:
         )
     # Started and not finished, or waiting for a node that has just stopped responding.
     stuck = found.state in ("RUNNING", "COMPLETING") or "UnavailableNodes" in found.reason
-    ended = found.state is not None and found.state not in slurm_jobs.LIVE_STATES
-    hint = "stuck" if stuck else "failed" if ended else "default"
+    hint = "stuck" if stuck else "failed" if found.ended else "default"
     if "reserv" in found.reason.lower() and reservation:
         hint = "reserved"
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)

@@ -16,7 +16,7 @@ _ERROR = re.compile(
     r"(?:sinfo|scontrol|sbatch|squeue|sacct|scancel|slurm_\w+)(?: error)?: |Slurm accounting storage is disabled"
 )
 # The states that a job passes through (squeue(1)); every other one is final.
-LIVE_STATES = frozenset(
+_LIVE_STATES = frozenset(
     (
         *("COMPLETING", "CONFIGURING", "PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING"),
         *("RESV_DEL_HOLD", "RUNNING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "SUSPENDED"),
@@ -59,6 +59,11 @@ class Job:
     reason: str
     completed: bool
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last state is a final one, whichever."""
+        return self.state is not None and self.state not in _LIVE_STATES
+
 
 def job(text: str, job_id: int | None = None) -> Job:
     """Read the lines about a job that a probe prints while it waits, in any of these forms.
@@ -71,7 +76,7 @@ def job(text: str, job_id: int | None = None) -> Job:
     states = [item[1] for item in seen]
     changes = tuple(state for i, state in enumerate(states) if i == 0 or states[i - 1] != state)
     exits = [item[3] for item in seen if item[3] is not None]
-    ends = {state for state in states if state not in LIVE_STATES}
+    ends = {state for state in states if state not in _LIVE_STATES}
     return Job(
         states=changes,
         state=changes[-1] if changes else None,
