@@ -6,16 +6,18 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix local live molecule faults strangers bench bench-quick scale collection
+.PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix local live molecule vms faults strangers bench bench-quick scale collection
 
 help:
 	@sed -n 's/^# make/make/p; s/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
-$(STAMP): pyproject.toml
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; for example, set PYTHON=python3.12.'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'Python has no venv; on Debian or Ubuntu: apt-get install python3-venv'; exit 1; }
 	@echo 'creating the virtual environment $(VENV) (about 30 s)'
 	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml | $(VENV)/bin/python
 	@$(VENV)/bin/pip install --quiet --editable '.[dev]'
 	@touch $@
 
@@ -44,8 +46,12 @@ collection: $(STAMP) ## build the collection's tarball and its wheel in build/
 
 check: lint unit ## the edit loop: lint and the quick unit tests
 
-test: $(STAMP) ## everything that CI runs: make lint, local, molecule and live, side by side
-	@$(MAKE) --no-print-directory --jobs 4 --output-sync=target lint local molecule live
+test: ## everything that CI runs: make lint, local, molecule and live, side by side
+	@$(MAKE) --no-print-directory --jobs 5 --output-sync=target vms lint local molecule live
+
+vms: | $(VENV)/bin/python ## start the container VMs of make molecule and make live, while the rest is being installed
+	@$(VENV)/bin/python -m demo up --name molecule
+	@$(VENV)/bin/python -m demo up --name faults
 
 local: $(STAMP) ## the part of make test without a VM: unit tests, integration tests, some faults
 	@$(MAKE) --no-print-directory units

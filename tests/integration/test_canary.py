@@ -218,6 +218,7 @@ def test_no_secret_shows_up_anywhere(ground: Ground, tmp_path: Path) -> None:
     assert not [(where, secret) for text, where in places for secret in found_in(text, planted)]
 
 
+@pytest.mark.nightly
 @pytest.mark.stranger("16.10", "from another folder a token is in the VM's journal")
 def test_from_another_folder_no_token_is_in_a_journal(ground: Ground, tmp_path: Path) -> None:
     """What a module would write to the syslog of its host goes to a file."""

@@ -124,6 +124,7 @@ def test_a_tracker_that_does_not_work_changes_no_decision(decided: Ground, does:
 # --- resume -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_the_printed_command_runs_unchanged(decided: Ground) -> None:
     """What -e overrode in the inventory is repeated, because the inventory would now override the index."""
     decided.variables["promotion_reviewer"] = "somebody-else"

@@ -98,6 +98,7 @@ def assert_promoted(ground: Ground, run: Run) -> None:
     assert {name: main([name, str(bundle)]) for name in COMMANDS} == dict.fromkeys(COMMANDS, 0)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "tools",
     [("sqlite", "verdi_status"), ("node", "sqlite", "verdi_status", "smoke", "generate")],

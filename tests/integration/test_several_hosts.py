@@ -97,6 +97,7 @@ def test_two_hosts_and_a_resume_of_what_one_of_them_needs(ground: Ground) -> Non
     assert len(list((ground.evidence / "baseline").glob("*-promote*.json"))) == 1, "one measurement, one baseline"
 
 
+@pytest.mark.nightly
 def test_a_host_that_hangs_or_holds_does_not_affect_the_others(ground: Ground, silent: int, tmp_path: Path) -> None:
     """Eight names: one hangs while connecting, one after the login, one is not there, and one is on HOLD."""
     hanging = tmp_path / "python3"

@@ -140,8 +140,8 @@ def test_an_interrupted_run_says_where_it_is(decided: Ground) -> None:
         terminal.interrupt()
         assert terminal.end() not in (0, None), terminal.seen.text
         wait_until(lambda: not going_on(decided), "the end of what was started")
-    words = " ".join(terminal.seen.text.split())
-    assert "User interrupted execution" in words and "is open and decides nothing. Resume it with" in words
+    shown = "".join(terminal.seen.text.split())  # a long line is folded in the middle of a word
+    assert "Userinterruptedexecution" in shown and "isopenanddecidesnothing.Resumeitwith:" in shown
     assert not OF_ANSIBLE.search(terminal.seen.text)
     assert decided.outcome(99, "").decision is None
 
