@@ -5,6 +5,8 @@ PYTEST = $(VENV)/bin/python -m pytest -q
 # In parallel: waiting tests need no processor, so there is one process more than processors.
 SIDE_BY_SIDE = --numprocesses $(shell echo $$(( $$(nproc) + 1 ))) --dist worksteal
 STAMP := $(VENV)/.installed
+# Tests and demo start the same programs many times; where this is set, every start would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-down example-bundles example-records schemas interface check test nightly lint unit units integration test-matrix local live molecule vms faults strangers bench bench-quick scale collection
 
