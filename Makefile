@@ -58,7 +58,7 @@ vms: | $(VENV)/bin/python ## start the container VMs of make molecule and make l
 local: $(STAMP) ## the part of make test without a VM: unit tests, integration tests, some faults
 	@$(MAKE) --no-print-directory units
 	@$(MAKE) --no-print-directory integration
-	$(PYTEST) $(SIDE_BY_SIDE) tests/faults -m 'representative and not live'
+	$(PYTEST) $(SIDE_BY_SIDE) --dist loadfile tests/faults -m 'representative and not live'
 
 live: $(STAMP) ## the part of make test with faults of the real services, on a container VM
 	$(PYTEST) tests/faults -m 'representative and live'

@@ -143,7 +143,7 @@ FAULTS = [
     Fault("a tracked file is modified", _modified, "preflight.worktree", gates="1,2,5"),
     Fault("an untracked file lies in the worktree", _untracked, "preflight.worktree", gates="1,2,5"),
     Fault("another branch is checked out", lambda ground: _switch(ground, "--create", "topic"), "preflight.branch",
-          gates="1,2,5", by_commands=True, representative=True),
+          gates="1,2,5", by_commands=True),
     Fault("HEAD is detached", lambda ground: _switch(ground, "--detach"), "preflight.branch", gates="1,2,5",
           by_commands=True),
 ]  # fmt: skip

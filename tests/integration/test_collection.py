@@ -89,6 +89,7 @@ def test_an_empty_project_reaches_a_hold_and_a_promote_by_full_names(empty: Path
     assert recorded.status == 0, recorded.output
 
 
+@pytest.mark.nightly
 def test_a_playbook_of_ones_own_imports_it_and_may_enable_the_callback_once_more(empty: Path, ground: Ground) -> None:
     (empty / "site.yml").write_text(f"- import_playbook: {GATE}\n", encoding="utf-8")
     (empty / "ansible.cfg").write_text("[defaults]\ncallbacks_enabled = gate.promotion.evidence\n", encoding="utf-8")

@@ -247,6 +247,7 @@ def test_only_the_reviewer_signs_off_and_a_re_run_makes_it_void(decided: Ground)
     assert asked.returncode == 3 and "is void" in asked.stdout
 
 
+@pytest.mark.nightly
 def test_the_second_operator_is_told_who_runs_the_first(decided: Ground) -> None:
     running, go = decided.folder / "running", decided.folder / "go"
     decided.hook("generate", f"touch {running}\nfor i in $(seq 3000); do [ -e {go} ] && break; sleep 0.1; done\n")

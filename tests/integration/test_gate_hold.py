@@ -112,6 +112,7 @@ def test_an_evidence_file_removed_before_sealing_holds(decided: Ground) -> None:
     assert "02-sqlite-smoke-run2.log is missing" in check["observed"]
 
 
+@pytest.mark.nightly
 def test_a_slow_smoke_holds(decided: Ground) -> None:
     decided.sqlite(3.0)  # the baseline's runs took 2 s, those of the promoted run less
     run = decided.again("2")

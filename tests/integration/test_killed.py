@@ -144,6 +144,7 @@ def test_a_re_run_of_a_promote_that_is_killed(decided: Ground, monkeypatch: pyte
     assert "All gates had passed" in run.words
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("tool", "script"),
     [("verdi_status", SSH), ("smoke", SSHD), ("verdi_status", WORKERS), ("node", WORKERS)],

@@ -215,6 +215,7 @@ def test_the_page_on_ones_own_gate_does_what_it_says(team: Ground, limit: str, w
     assert word == "PROMOTE" or "On node1, look at `du -xd1 /` and free space." in run.words
 
 
+@pytest.mark.nightly
 def test_this_machine_may_be_a_host_of_the_plan_by_the_name_localhost(team: Ground) -> None:
     checklist(team, NODE)
     here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}

@@ -146,6 +146,7 @@ def test_a_host_is_decided_while_another_hangs(ground: Ground, side_by_side: boo
     assert run.output.count("is sealed") == 2
 
 
+@pytest.mark.nightly
 def test_one_host_is_as_it_was(ground: Ground) -> None:
     run = on_hosts(ground, {"vm": {}})
     assert run.status == 0, run.output
