@@ -137,9 +137,9 @@ def test_no_sentence_of_the_checklist_names_a_path_of_the_example() -> None:
 # What a sentence may call: programs, placeholders that stand for a command, and the commands of verdi.
 PROGRAMS = """
     ansible-playbook cd chmod corepack df dmesg du git grep journalctl node npm nvidia-smi pg_isready pip pnpm scontrol
-    sinfo sleep squeue systemctl timedatectl timeout uv scripts/aiida-vm-bootstrap.sh {kill_daemon} {apply_by_hand}
-    {sanity_by_hand} {smoke_by_hand} {export_by_hand} {generate_by_hand} {openapi_by_hand} {relay_by_hand}
-    {install_by_hand}
+    sinfo slurmd sleep squeue systemctl timedatectl timeout uv scripts/aiida-vm-bootstrap.sh {kill_daemon}
+    {apply_by_hand} {sanity_by_hand} {smoke_by_hand} {export_by_hand} {generate_by_hand} {openapi_by_hand}
+    {relay_by_hand} {install_by_hand}
 """
 OF_VERDI = {"computer", "config", "daemon", "process", "profile", "status"}
 

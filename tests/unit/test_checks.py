@@ -25,6 +25,14 @@ DAEMON_DOWN = STATUS.replace(
     " ✔ daemon:      Daemon is running with PID 2483", " ⏺ daemon:      The daemon is not running."
 )
 STORAGE_DOWN = STATUS.replace(" ✔ storage:     Storage", " ✘ storage:     Unable to connect to database. Storage")
+OLD_SCHEMA = STATUS.replace(
+    " ✔ storage:     Storage",
+    " ✘ storage:     Storage schema version is incompatible. Run `verdi storage migrate`. Storage",
+)
+DISABLED = (
+    "Warning: Computer<vm-slurm> is disabled for user<op@example.org>\nDo you really want to test it? [y/N]: Aborted!\n"
+)
+INVALID_NODE = bundles.SHOW_NODES.replace("State=IDLE", "State=IDLE+DRAIN+INVALID_REG")
 NO_BROKER_LINE = "".join(line for line in STATUS.splitlines(keepends=True) if "broker:" not in line)
 DRAINED = "debug*|up|aiida-vm|drained|maintenance work\n"
 PENDING = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="PENDING").replace("Reason=None", "Reason={reason}")
@@ -67,7 +75,8 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
             "\x1b[31mFAILED\x1b[0m tests/test_a.py::\x1b[1mtest_b\x1b[0m - assert False",
             "\x1b[31m==== \x1b[31m\x1b[1m1 failed\x1b[0m, \x1b[32m2 passed\x1b[0m\x1b[31m in 0.03s\x1b[0m\x1b[31m ====\x1b[0m",
             "ERROR test_err.py", "1 error in 0.09s", "2 passed, 1 failed, 3 warnings in 1.20s", "no tests ran in 0.00s",
-            "\x1b[31mCritical: \x1b[0mboom",
+            "\x1b[31mCritical: \x1b[0mboom", "==== 3 skipped in 0.12s ====", "2 skipped, 1 deselected in 0.33s",
+            "Ran 0 tests in 0.000s", "OK (skipped=3)",
         )
     ),
     ("sqlite_smoke", "run_3", HANGS, "sqlite_smoke.runs", "BLOCKED", "timed out after"),
@@ -92,6 +101,7 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("vm_bootstrap", "status", {"output": STATUS.replace("profile:     vm-psql", "profile:     other")},
      "vm_bootstrap.status_profile", "FAIL", "other"),
     ("vm_bootstrap", "status", {"output": STORAGE_DOWN, "exit": 3}, "vm_bootstrap.storage", "FAIL", "Unable to connect"),
+    ("vm_bootstrap", "status", {"output": OLD_SCHEMA, "exit": 3}, "vm_bootstrap.storage", "FAIL", "version is incompatible"),
     ("vm_bootstrap", "status", HANGS, "vm_bootstrap.storage", "BLOCKED", "timed out after"),
     ("vm_bootstrap", "status", {"output": BROKER_DOWN, "exit": 1}, "vm_bootstrap.broker", "FAIL", "Unable to connect"),
     ("vm_bootstrap", "status", {"output": NO_BROKER_LINE}, "vm_bootstrap.broker", "FAIL", "no broker line"),
@@ -119,6 +129,8 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("slurm_smoke", "computer_test", {"output": bundles.COMPUTER_TEST.replace("<vm-slurm>", "<localhost>")},
      "slurm_smoke.computer_test", "FAIL", "localhost was tested, but vm-slurm is the target"),
     ("slurm_smoke", "computer_show", {"exit": 1, "output": "no Computer found\n"}, "slurm_smoke.computer_test", "FAIL", "exited 1"),
+    ("slurm_smoke", "computer_test", {"exit": 1, "output": DISABLED}, "slurm_smoke.computer_test", "FAIL",
+     "disabled for op@example.org"),
     ("slurm_smoke", "job", {"output": PENDING.format(reason="PartitionDown")}, "slurm_smoke.job", "FAIL", "PartitionDown"),
     ("slurm_smoke", "job", {"output": PENDING.format(reason="Resources")}, "slurm_smoke.job", "BLOCKED",
      "the cluster is busy; re-run gate 4"),
@@ -140,6 +152,8 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("contracts", "hash_head", {"exit": 128, "output": "fatal: path does not exist\n"}, "contracts.client_drift", "FAIL",
      "is not in the commit"),
     ("contracts", "relay", {"exit": 1}, "contracts.relay", "FAIL", "exited 1"),
+    ("contracts", "relay", {"exit": 1, "output": "2 passed in 0.1s\nERROR: Coverage failure: 12 < 80\n"}, "contracts.relay",
+     "FAIL", "2 passed, 0 failed, 0 in error, 0 skipped (exited 1: ERROR: Coverage failure"),
     ("contracts", "documents", {"exit": 1, "output": "no\n"}, "contracts.ownership", "FAIL", "exited 1"),
 ]  # fmt: skip
 
@@ -318,6 +332,34 @@ def test_what_was_put_right_in_the_temporary_worktree_is_a_warning(tmp_path: Pat
     assert "apps/api/uv.lock" in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("gate", "command", "fields", "check", "remedy"),
+    [
+        ("vm_bootstrap", "status", {"output": OLD_SCHEMA, "exit": 3}, "vm_bootstrap.storage", "'storage migrate --force'"),
+        ("slurm_smoke", "show_nodes", {"output": INVALID_NODE}, "slurm_smoke.node", "correct the line of aiida-vm in slurm"),
+        ("slurm_smoke", "computer_test", {"exit": 1, "output": DISABLED}, "slurm_smoke.computer_test",
+         "computer enable vm-slurm op@example.org`"),
+        ("slurm_smoke", "job", {"exit": 1, "output": "sbatch: error: Invalid account or account/partition combination\n"},
+         "slurm_smoke.job", "Set gate_slurm_smoke_partition, gate_slurm_smoke_account"),
+    ],
+    ids=["an older schema", "a node with less memory", "a disabled computer", "a refused job"],
+)  # fmt: skip
+def test_the_remedy_is_for_what_the_tool_reports(
+    tmp_path: Path, gate: str, command: str, fields: dict[str, object], check: str, remedy: str
+) -> None:
+    found = results(decided(tmp_path, bundles.trips_with(gate, command, **fields)))[check]
+    assert found.status == "FAIL" and remedy in found.unblock, found
+
+
+def test_a_generated_file_beside_the_named_one_that_was_restored_is_drift(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    rows = "restored: packages/api-client/src/generated/zod/client.ts\n"
+    trips["contracts"]["commands"].append(bundles.command("worktree_restore", "05-workspace.log", ["x"], rows))
+    holds(
+        decided(tmp_path, trips), "contracts.client_drift", "FAIL", "also changed packages/api-client/src/generated/zod"
+    )
+
+
 def test_what_gate_5_put_back_is_a_warning(tmp_path: Path) -> None:
     trips = bundles.healthy_trips()
     argv = ["worktree.sh", "restore"]
@@ -464,7 +506,7 @@ BUSY = PENDING.format(reason="Resources")
     [
         ("old|down|n1|idle|none\ndebug*|up|n2|drained|work\n", "", "nodename=n2 state=resume`"),
         ("debug*|up|aiida-vm|idle~|none\n", "", "`scontrol show node aiida-vm`"),
-        ("debug*|up|aiida-vm|inval|none\n", "", "`scontrol show node aiida-vm`"),
+        ("debug*|up|aiida-vm|inval|none\n", "", "correct the line of aiida-vm in slurm.conf"),
         ("debug*|up|aiida-vm|reboot^|none\n", "", "`scontrol show node aiida-vm`"),
         (MAINT, ELSEWHERE + NEXT_WEEK + UPKEEP, "`sudo scontrol delete reservation=upkeep`"),
         (MAINT, NEXT_WEEK, "Find the reservation of aiida-vm on aiida-vm with `scontrol show reservation`"),

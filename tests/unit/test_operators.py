@@ -66,6 +66,19 @@ def edit_index(bundle: Path, **fields: Any) -> None:
 # --- which gates, and why -----------------------------------------------------------------------------------------
 
 
+def test_a_vm_that_was_rebooted_runs_all_its_gates_again(tmp_path: Path) -> None:
+    """The daemon that gate 3 found does not come back by itself; what the workspace proved is about files and tools."""
+    bundles.closed_bundle(tmp_path, HELD)
+    rebooted = {"boot_id: 5e0f1c52": "boot_id: 6f0f1c52"}
+    vm, workspace = bundles.vm_probe(), bundles.workspace_probe()
+    for old, new in rebooted.items():
+        assert old in vm
+        vm = vm.replace(old, new)
+    run = begin(plan(tmp_path), workspace.replace("boot_id: ", "boot_id: 7"), vm)
+    assert run["gates"] == ["vm_bootstrap", "slurm_smoke"]
+    assert "the machine was rebooted" in run["message"]
+
+
 CHANGED = f"the commit changed from {A} to {B}, so gates "
 OF_WORKSPACE, OF_VM = f"ince gate 5 {CHANGED}1, 2, 5 are run again", f"ince gate 4 {CHANGED}3, 4 are run again"
 OF_ALL = f"Since gate 5 {CHANGED}1, 2, 3, 4, 5 are run again."

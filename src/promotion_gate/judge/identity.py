@@ -15,6 +15,7 @@ from promotion_gate.bundle.load import Bundle, once
 from promotion_gate.judge.parsers.text import key_values
 
 BEGIN, END = "identity", "identity_end"
+REBOOTED = "the machine was rebooted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +151,10 @@ def difference(
 ) -> str | None:
     """What changed on a host, as a phrase; None if nothing did.
 
-    Between attempts a machine may have been rebooted, and HEAD may be another commit with the same content. `own` means
-    that the two are the beginning and the end of one gate: which tracked files its commands changed is checked
-    separately, and a first run creates the profile. A part that is unknown in both makes no difference; such a gate
-    does not pass anyway.
+    Between attempts a machine may have been rebooted (but see rebooted()), and HEAD may be another commit with the same
+    content. `own` means that the two are the beginning and the end of one gate: which tracked files its commands
+    changed is checked separately, and a first run creates the profile. A part that is unknown in both makes no
+    difference; such a gate does not pass anyway.
     """
     wanted = set(parts)
     found: str | None = None
@@ -175,9 +176,12 @@ def _machine(before: Identity, after: Identity, same_attempt: bool) -> str | Non
         return None
     if not same_machine(before, after):
         return "it is a different machine (neither its machine id nor a host key is the same)"
-    if same_attempt and before.boot_id != after.boot_id:
-        return "the machine was rebooted"
-    return None
+    return REBOOTED if same_attempt and before.boot_id != after.boot_id else None
+
+
+def rebooted(before: Identity, after: Identity) -> str | None:
+    """A phrase for a machine that was rebooted between two moments, if both boots are known."""
+    return REBOOTED if before.boot_id and after.boot_id and before.boot_id != after.boot_id else None
 
 
 def _checkout(before: Identity, after: Identity, same_attempt: bool, own: bool) -> str | None:

@@ -28,6 +28,7 @@ from promotion_gate.judge.identity import (
     difference,
     gate_identity,
     identity,
+    rebooted,
     untracked_difference,
 )
 
@@ -112,8 +113,10 @@ def _moved(bundle: Bundle, gate: GatePolicy, record: GateRecord) -> str | None:
     if began is None:
         return None
     reference = record.host == reference_host(bundle)
+    # A reboot ends services: the daemon does not come back by itself. Files and tools stay.
+    serves = gate.hosts == bundle.policy.subject
     for before, after in itertools.pairwise(chain[began:]):
-        changed = _changed(before, after, reference)
+        changed = _changed(before, after, reference) or (serves and rebooted(before.seen, after.seen))
         if changed and before.gate is not None and before.gate is after.gate:
             return f"while gate {before.gate.id} ran, {changed}"
         if changed and after.gate is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from promotion_gate.base.errors import InputError
 from promotion_gate.base.files import sha256
 from promotion_gate.base.limits import Limit, whole
@@ -10,6 +12,7 @@ from promotion_gate.base.names import MAP_FILE
 from promotion_gate.base.policy import OWNERSHIP
 from promotion_gate.judge import masks
 from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
+from promotion_gate.judge.checks.tracked import restored
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.judge.ownership.map import SHIPPED
 from promotion_gate.judge.parsers import git, junit, pytest_output
@@ -68,7 +71,16 @@ def client_drift(case: Case) -> Finding:
             kind = "drift" if command == "diff" else "drift against HEAD (staged)"
             raise Unproven(Status.FAIL, f"{kind}: {found.changed_lines} changed lines", output.record.file)
     _same_content(case)
+    if beside := _restored_beside(case):
+        why = f"drift: the generation also changed {', '.join(beside[:5])}, which was restored"
+        raise Unproven(Status.FAIL, why, generated.record.file)
     return Finding(Status.PASS, "no drift, staged or not", (generated.record.file,))
+
+
+def _restored_beside(case: Case) -> list[str]:
+    """What the gate put back in the folder of the generated file: a generation may write several files there."""
+    folder = PurePosixPath(str(case.settings.get("gate_contracts_generated_file") or "")).parent
+    return [name for name in restored(case) if folder.name and folder in PurePosixPath(name).parents]
 
 
 def _same_content(case: Case) -> None:
@@ -110,7 +122,8 @@ def relay_tests(case: Case) -> Finding:
         counts, bad = f"{counts}, {left}", True
     if bad or output.exit != 0:
         names = ", ".join(found.failing[:5])
-        observed = f"{counts} ({output.ending})" + (f": {names}" if names else "")
+        # Where no test is to blame, pytest's own last words say why it exited non-zero.
+        observed = f"{counts} ({output.ending if bad else output.how})" + (f": {names}" if names else "")
         nothing_ran = not found.passed and not found.failures and output.failure is Status.BLOCKED
         if nothing_ran:
             return Finding(Status.BLOCKED, f"{counts} ({output.how})", files, hint="tool")

@@ -86,7 +86,7 @@ def controller(case: Case) -> Finding:
     "at least {min_schedulable_nodes} schedulable node in a partition that is up",
     whole("min_schedulable_nodes", 1, 100000, "larger"),
     flag("allow_power_saving", "false"),
-    hints="resume slurmd partition empty reserved maintenance slurmctld fewer",
+    hints="resume slurmd invalid partition empty reserved maintenance slurmctld fewer",
     placeholders="node partition reservation",
 )
 def schedulable_node(case: Case) -> Finding:
@@ -143,6 +143,7 @@ def _no_node(case: Case, output: Output, listing: slurm.Nodes, partition: str, p
     return Finding(Status.FAIL, observed, (output.record.file,), hint=hint, values=values)
 
 
+_INVALID = {"INVAL", "INVALID_REG"}
 _RESUMABLE = {"DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "ERROR"}
 
 
@@ -152,6 +153,8 @@ def _remedy(words: set[str], reservation: str) -> str:
         return "reserved" if reservation else "maintenance"
     if {"NOT_RESPONDING", "UNKNOWN"} & words:
         return "slurmd"
+    if _INVALID & words:  # slurmctld drains such a node, too, but resuming it does not make it usable
+        return "invalid"
     return "resume" if _RESUMABLE & words else "default"
 
 
@@ -167,7 +170,8 @@ def _reservation(case: Case, node: str = "") -> str:
 @check(
     "computer_test",
     '"Success: all N tests succeeded" for the core.slurm computer, no test failed',
-    hints="scheduler unset",
+    hints="scheduler unset disabled",
+    placeholders="user",
 )
 def computer_test(case: Case) -> Finding:
     output = case.command("computer_test")
@@ -177,6 +181,10 @@ def computer_test(case: Case) -> Finding:
         observed = f"all {found.total} tests succeeded for {found.computer}"
         return Finding(Status.PASS, observed, (output.record.file,), figure=f"{found.total} computer tests")
     status = output.failure
+    if found.disabled_for:
+        why = f"the computer is disabled for {found.disabled_for}"
+        values = {"user": found.disabled_for}
+        return Finding(Status.FAIL, why, (output.record.file,), hint="disabled", values=values)
     why = "; ".join([*found.failures, *found.errors][:5]) or reason(output.text)
     raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
 
@@ -200,7 +208,7 @@ _BUSY_REASONS = {"Resources", "Priority"}
 @check(
     "slurm_job",
     "one tiny sbatch job ends COMPLETED within {gate_slurm_smoke_job_limit_seconds} s",
-    hints="stuck busy reserved failed",
+    hints="refused stuck busy reserved failed",
     placeholders="reservation",
     optional=True,
 )
@@ -212,7 +220,8 @@ def slurm_job(case: Case) -> Finding:
     if submitted.job_id is None:
         why = "; ".join(submitted.errors) or reason(output.text)
         status = output.failure
-        raise Unproven(status, f"no job was accepted: {why}", output.record.file)
+        hint = "refused" if submitted.errors else "default"
+        raise Unproven(status, f"no job was accepted: {why}", output.record.file, hint)
     found = slurm_jobs.job(output.text, submitted.job_id)
     if found.completed and output.exit == 0:
         observed = f"job {submitted.job_id} COMPLETED"

@@ -23,7 +23,7 @@ def tracked_files(case: Case) -> Finding:
     changed = changed_by_own_commands(begin, end)
     if changed:
         raise Unproven(Status.FAIL, f"changed while the gate ran, by its own commands: {changed}", file)
-    put_right = _put_right(case)
+    put_right = restored(case)
     if not put_right:
         return Finding(Status.PASS, "none was changed", (file,))
     shown = ", ".join(put_right[:5]) + (f" and {len(put_right) - 5} more" if len(put_right) > 5 else "")
@@ -32,7 +32,8 @@ def tracked_files(case: Case) -> Finding:
     return Finding(Status.PASS, f"restored in {where}: {shown}", (file,), warnings=(warning,))
 
 
-def _put_right(case: Case) -> list[str]:
+def restored(case: Case) -> list[str]:
+    """The files that the gate's commands changed or added and that were put back, relative to the checkout."""
     texts = [case.bundle.output(case.gate.name, command) for command in ("worktree_restore", "put_right")]
     rows = (row.partition(": ") for text in texts for row in (text or "").splitlines())
     return list(dict.fromkeys(name for kind, _, name in rows if kind in ("restored", "removed") and name))

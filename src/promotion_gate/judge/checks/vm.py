@@ -183,7 +183,7 @@ def status_service(case: Case) -> Finding:
     "the {service} line of `verdi -p NAME status` shows it as up, and it is {kind}",
     word("service", ("storage", "broker")),
     word("kind", tuple(verdi.KINDS)),
-    hints="hangs kind",
+    hints="hangs kind schema",
 )
 def status_backend(case: Case) -> Finding:
     """Storage or broker: the spec requires PostgreSQL and RabbitMQ, and verdi reports other kinds as up, too."""
@@ -213,7 +213,8 @@ def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
     if service is None:
         raise _no_line(case, output, found, name)
     if not found.is_up(name):
-        hint = "hangs" if "timed out" in service.text else "default"
+        hint = "schema" if "verdi storage migrate" in service.text else "default"
+        hint = "hangs" if "timed out" in service.text else hint
         shown = f"{name}: {service.text or service.symbol} ({service.symbol})"
         raise Unproven(Status.FAIL, shown, output.record.file, hint)
     if output.exit != 0 and not _judged_elsewhere(case, found):

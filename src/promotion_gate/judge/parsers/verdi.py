@@ -243,7 +243,7 @@ class ComputerTest:
     """``verdi -p NAME computer test LABEL``, whose exit status is 0 even when tests failed.
 
     ``passed`` only if "Success: all N tests succeeded" is the only verdict, N tests are shown as [OK] and none as
-    failed. ``failures`` are the lines of failed tests.
+    failed. ``failures`` are the lines of failed tests. ``disabled_for`` is the user for whom the computer is disabled.
     """
 
     passed: bool
@@ -251,8 +251,10 @@ class ComputerTest:
     total: int | None
     failures: tuple[str, ...]
     errors: tuple[str, ...]
+    disabled_for: str | None
 
 
+_DISABLED = re.compile(r"Warning: Computer<.+> is disabled for user<(.+)>")
 _TESTED = re.compile(r"Report: Testing computer<(.+?)> for user<.*>\.\.\.")
 _ALL_PASSED = re.compile(r"Success: all (\d+) tests succeeded")
 _SOME_FAILED = re.compile(r"Warning: \d+ out of (\d+) tests failed")
@@ -274,6 +276,7 @@ def computer_test(text: str) -> ComputerTest:
         total=total,
         failures=failures,
         errors=tuple(m[2] for row in rows if (m := _LOGGED.match(row))),
+        disabled_for=_only({m[1] for row in rows if (m := _DISABLED.match(row))}),
     )
 
 
