@@ -65,7 +65,7 @@ live: $(STAMP) ## the part of make test with faults of the real services, on a c
 
 nightly: $(STAMP) ## in full what make test samples: all cases, coverage, every kill point, long property tests, a credential scanner
 	$(VENV)/bin/pip install --quiet --editable '.[dev,nightly]'
-	$(PYTEST) $(SIDE_BY_SIDE) --cov tests/unit
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit --cov
 	$(PYTEST) $(SIDE_BY_SIDE) tests/integration -m ''
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit -m 'nightly or hypothesis' --hypothesis-profile=nightly
 	$(VENV)/bin/python benchmarks/linear.py
