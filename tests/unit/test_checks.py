@@ -32,7 +32,7 @@ OLD_SCHEMA = STATUS.replace(
 DISABLED = (
     "Warning: Computer<vm-slurm> is disabled for user<op@example.org>\nDo you really want to test it? [y/N]: Aborted!\n"
 )
-INVALID_NODE = bundles.SHOW_NODES.replace("State=IDLE", "State=IDLE+DRAIN+INVALID_REG")
+INVALID_NODE = bundles.SHOW_NODES.replace("State=IDLE", "State=UNKNOWN+DRAIN+INVALID_REG")
 NO_BROKER_LINE = "".join(line for line in STATUS.splitlines(keepends=True) if "broker:" not in line)
 DRAINED = "debug*|up|aiida-vm|drained|maintenance work\n"
 PENDING = "Submitted batch job 1\n" + bundles.JOB_LINE.format(state="PENDING").replace("Reason=None", "Reason={reason}")

@@ -151,10 +151,10 @@ def _remedy(words: set[str], reservation: str) -> str:
     """The hint for a node with these words in its state."""
     if {"MAINTENANCE", "RESERVED"} & words:
         return "reserved" if reservation else "maintenance"
+    if _INVALID & words:  # slurmctld also drains such a node and may not know its state; it refuses to resume it
+        return "invalid"
     if {"NOT_RESPONDING", "UNKNOWN"} & words:
         return "slurmd"
-    if _INVALID & words:  # slurmctld drains such a node, too, but resuming it does not make it usable
-        return "invalid"
     return "resume" if _RESUMABLE & words else "default"
 
 
