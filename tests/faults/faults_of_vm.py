@@ -244,6 +244,23 @@ SLURM_FAULTS = (
         "slurm_smoke.node", "FAIL", says="drain", also=JOBS,
     ),
     Fault(
+        "node with less memory than slurm.conf says",
+        "cp -p /etc/slurm/slurm.conf /etc/slurm/slurm.conf.away; "
+        "sed -i '/config_overrides/d; s/^NodeName=aiida-vm/& RealMemory=99999999/' /etc/slurm/slurm.conf; "
+        "systemctl restart slurmctld; sleep 1; systemctl restart slurmd; " + until_node_is("inval"),
+        "slurm_smoke.node", "FAIL", says="registered with less", also=(*JOBS, "slurm_smoke.script"),
+        repaired_by=BY_A_PERSON,
+        restore="mv /etc/slurm/slurm.conf.away /etc/slurm/slurm.conf; scontrol reconfigure; systemctl restart slurmd; "
+        "sleep 10; sinfo -h -o %T | grep -qv drain || scontrol update nodename=aiida-vm state=resume; "
+        + until_node_is("idle"),
+    ),
+    Fault(
+        "computer disabled",
+        verdi("computer disable vm-slurm aiida@example.org"),
+        "slurm_smoke.computer_test", "FAIL", says="is disabled for",
+        also=("slurm_smoke.script", "slurm_smoke.calculation"),
+    ),
+    Fault(
         "node draining",
         aiida("sbatch --quiet --output=/dev/null --wrap=\"sleep 900\"") + "; " + until_node_is("mixed|allocated")
         + "; scontrol update nodename=aiida-vm state=drain reason=fault; " + until_node_is("draining"),
