@@ -33,6 +33,9 @@ HARMLESS: dict[str, Callable[[str, str, str], object]] = {
     "a status in a table, and the evidence beside it": lambda rule, name, value: (
         name.lower().startswith("pass") and CHECK_OR_FILE.fullmatch(value)
     ),
+    "the first remedy in the page's description": lambda rule, name, value: (
+        name == "pass. First to unblock" and value == "verdi"
+    ),
     "prose about an API, and its command": lambda rule, name, value: (
         rule == "API" and re.match("(?:FastAPI|openapi)", name)
     ),

@@ -75,6 +75,13 @@ def test_any_markdown_has_an_outcome(text: str) -> None:
         assert all(1 <= field.line <= document.count("\n") + document.count("\r") + 1 for field in outcome.fields)
 
 
+def test_a_plain_word_with_a_type_and_an_owner_is_seen_below_another_field() -> None:
+    """Found by the test below: it was taken for a remark on the owner of the field above."""
+    nested = "- `result_ref` (object)\n  - `output_uri` (string)\n"
+    style = next(style for style in STYLES if nested in style)
+    assert seen(style.replace(nested, nested + "  - f00 (string, owner: product)\n"), "f00")
+
+
 @given(st.sampled_from(STYLES), NAMES, BULLETS, st.data())
 def test_an_added_bullet_is_always_seen(style: str, name: str, bullet: str, data: st.DataObject) -> None:
     assume(name not in style)

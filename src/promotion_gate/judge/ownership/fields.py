@@ -33,6 +33,7 @@ from promotion_gate.judge.ownership.text import (
     IDENTIFIER,
     LOOKS_LIKE_FIELD,
     OWNER_WORD,
+    TYPE_WORD,
     Head,
     Name,
     Piece,
@@ -46,6 +47,7 @@ from promotion_gate.judge.ownership.text import (
 _BROKEN_MARK = re.compile(r"\s*(?:[-*+•·‣◦▪–—]|\d+[.)])\s*\S|\s*\|")
 _LISTED_CODE = re.compile(r"\s*(?:[-*+]|\d+[.)]|\|)\s*\S")
 _OBJECT = re.compile(r"(?:object|dict|map|array|list|json)\b", re.I)
+_TYPED_WORD = re.compile(rf"\w+\s*\(\s*{TYPE_WORD}\b", re.I)
 _SCALAR = re.compile(
     r"(?:string|str|text|int\w*|long|number|float|double|decimal|bool\w*|uuid|uri|url|timestamp|date\w*"
     r"|rfc ?3339|iso[ -]?8601|bytes)\b",
@@ -125,7 +127,9 @@ class FieldReader(OwnershipReader):
         """Takes a nested bullet that is not a field: an enum's value, `Type: ...`, a remark on a plain value."""
         if not parts or parts[0].kind != "code":
             owners = self.owners(text, node)
-            if owners or self.attribute(parts, text, parent, node):
+            # `f00 (string, owner: product)` is a field with an owner, not a remark on the owner of the one above it.
+            remark = owners and not _TYPED_WORD.match(text)
+            if remark or self.attribute(parts, text, parent, node):
                 self.add_owners(parent, owners)
                 return True
         if self.valued.intersection(parent.indexes) and not _OBJECT.match(parent.type):
