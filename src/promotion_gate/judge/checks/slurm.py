@@ -180,13 +180,12 @@ def computer_test(case: Case) -> Finding:
         _of_slurm(case, found.computer)
         observed = f"all {found.total} tests succeeded for {found.computer}"
         return Finding(Status.PASS, observed, (output.record.file,), figure=f"{found.total} computer tests")
-    status = output.failure
     if found.disabled_for:
         why = f"the computer is disabled for {found.disabled_for}"
         values = {"user": found.disabled_for}
         return Finding(Status.FAIL, why, (output.record.file,), hint="disabled", values=values)
     why = "; ".join([*found.failures, *found.errors][:5]) or reason(output.text)
-    raise Unproven(status, f"no success ({output.ending}): {why}", output.record.file)
+    raise Unproven(output.failure, f"no success ({output.ending}): {why}", output.record.file)
 
 
 def _of_slurm(case: Case, tested: str | None) -> None:

@@ -213,8 +213,8 @@ def _service_up(case: Case) -> tuple[Output, verdi.VerdiStatus, verdi.Service]:
     if service is None:
         raise _no_line(case, output, found, name)
     if not found.is_up(name):
-        hint = "schema" if "verdi storage migrate" in service.text else "default"
-        hint = "hangs" if "timed out" in service.text else hint
+        text = service.text
+        hint = "hangs" if "timed out" in text else "schema" if "verdi storage migrate" in text else "default"
         shown = f"{name}: {service.text or service.symbol} ({service.symbol})"
         raise Unproven(Status.FAIL, shown, output.record.file, hint)
     if output.exit != 0 and not _judged_elsewhere(case, found):
