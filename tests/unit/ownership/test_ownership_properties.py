@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -75,11 +76,12 @@ def test_any_markdown_has_an_outcome(text: str) -> None:
         assert all(1 <= field.line <= document.count("\n") + document.count("\r") + 1 for field in outcome.fields)
 
 
-def test_a_plain_word_with_a_type_and_an_owner_is_seen_below_another_field() -> None:
+@pytest.mark.parametrize("bullet", ["f00 (string, owner: product)", "f00: string, owner: product"])
+def test_a_plain_word_with_a_type_and_an_owner_is_seen_below_another_field(bullet: str) -> None:
     """Found by the test below: it was taken for a remark on the owner of the field above."""
     nested = "- `result_ref` (object)\n  - `output_uri` (string)\n"
     style = next(style for style in STYLES if nested in style)
-    assert seen(style.replace(nested, nested + "  - f00 (string, owner: product)\n"), "f00")
+    assert seen(style.replace(nested, nested + f"  - {bullet}\n"), "f00")
 
 
 @given(st.sampled_from(STYLES), NAMES, BULLETS, st.data())

@@ -47,7 +47,7 @@ from promotion_gate.judge.ownership.text import (
 _BROKEN_MARK = re.compile(r"\s*(?:[-*+•·‣◦▪–—]|\d+[.)])\s*\S|\s*\|")
 _LISTED_CODE = re.compile(r"\s*(?:[-*+]|\d+[.)]|\|)\s*\S")
 _OBJECT = re.compile(r"(?:object|dict|map|array|list|json)\b", re.I)
-_TYPED_WORD = re.compile(rf"\w+\s*\(\s*{TYPE_WORD}\b", re.I)
+_TYPED_WORD = re.compile(rf"\w+\s*[:(]\s*{TYPE_WORD}\b", re.I)
 _SCALAR = re.compile(
     r"(?:string|str|text|int\w*|long|number|float|double|decimal|bool\w*|uuid|uri|url|timestamp|date\w*"
     r"|rfc ?3339|iso[ -]?8601|bytes)\b",
