@@ -77,7 +77,7 @@ scale: $(STAMP) ## measure how time and memory grow with the input, and write th
 	$(VENV)/bin/python benchmarks/scale.py --write
 	$(VENV)/bin/python benchmarks/hosts.py --write
 
-bench-quick: $(STAMP) ## three rounds of make bench, and which ratios differ from docs/benchmark.md
+bench-quick: $(STAMP) ## three short rounds of make bench, and which ratios differ from docs/benchmark.md
 	$(VENV)/bin/python benchmarks/against_the_shell.py --rounds 3 --compare
 
 lint: $(STAMP) ## ruff, mypy, vermin, yamllint, ansible-lint

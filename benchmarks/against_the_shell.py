@@ -4,8 +4,8 @@ On a separate container VM, alternating in one session, so that the machine's ot
 of the spec as one sequential shell script over SSH, the gate, gates 3 and 4 alone on both sides, a resume of one gate,
 and as many empty Ansible tasks as the gate has. Look at medians and ratios; single times depend on the machine.
 The two-machine model runs both sides with the workspace and the controller on one set of this machine's processors
-and the VM on another. `--compare` leaves it out, reads the ratios of docs/benchmark.md and names those that moved by
-more than 20 %.
+and the VM on another. `--compare` reads the ratios of docs/benchmark.md and names those that moved by more than 20 %;
+to be quick it leaves out that model and the empty tasks, and runs gates 3 and 4 alone in the first round only.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ from demo import podman  # noqa: E402
 from demo.console import DemoError  # noqa: E402
 
 MOVED_PERCENT = 20
-# Of the two-machine model, which is run after the other rounds.
-MODEL_ROUNDS = 3
 # How much gate 2 may be slower for what goes on beside it.
 DISTURBED_PERCENT = 2
 # What is measured under a name that is looked up again.
@@ -85,9 +83,11 @@ class Times:
         self.other.setdefault(name, []).append(value)
 
     def ratio(self, one: str, other: str) -> float:
-        """The median of the ratios of each round."""
-        pairs = zip(self.seconds[one], self.seconds[other], strict=True)
-        return statistics.median(a / b for a, b in pairs)
+        """The median of the ratios of each round that measured both."""
+        return statistics.median(self.pairs(one, other))
+
+    def pairs(self, one: str, other: str) -> list[float]:
+        return [a / b for a, b in zip(self.seconds[one], self.seconds[other], strict=False)]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,35 +99,39 @@ def main(arguments: list[str] | None = None) -> int:
     # As when an operator runs it; otherwise each process on either side would compile its packages again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     live = LiveVm("bench")
-    times, tasks = Times(), tasks_of(live)  # a run that is not counted: it fills the caches
+    times, quick = Times(), options.compare
+    tasks = 0 if quick else tasks_of(live)  # a run that is not counted: it fills the caches
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-        one_round(live, times, tasks)
+        one_round(live, times, tasks, vm_gates=number == 0 or not quick)
     text = page(times, options.rounds)
     print(text)
     if options.compare:
         return compare(times)
     if options.write:
         put("shell", text)
-    model = page_of_model(live, min(options.rounds, MODEL_ROUNDS))
+    model = page_of_model(live, options.rounds)
     print(model)
     if options.write:
         put("two machines", model)
     return 0
 
 
-def one_round(live: LiveVm, times: Times, tasks: int) -> None:
+def one_round(live: LiveVm, times: Times, tasks: int, vm_gates: bool) -> None:
+    """`tasks` empty ones, if any; gates 3 and 4 alone if `vm_gates`."""
     shell(live, times)
     times.add("shell 3+4", sum(times.seconds[f"shell {name}"][-1] for name in "34"))
     before = bytes_of(live)
     gate(live, times)
     times.note("kB over SSH", (bytes_of(live) - before) / 1000)
-    times.add("gate 3+4", play(live, promotion_resume="latest", promotion_gates="3,4")[0])
+    if vm_gates:
+        times.add("gate 3+4", play(live, promotion_resume="latest", promotion_gates="3,4")[0])
     times.add("resume of gate 5", play(live, promotion_resume="latest", promotion_gates="5")[0])
     of_gate = newest_index(live)["gates"]["contracts"]["duration_ns"] / 1e9
     times.note(BEYOND, times.seconds["resume of gate 5"][-1] - of_gate)
     times.note("MB of the largest process", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000)
-    times.add("empty tasks", floor(live, tasks))
+    if tasks:
+        times.add("empty tasks", floor(live, tasks))
 
 
 def shell(live: LiveVm, times: Times) -> None:
@@ -366,7 +370,8 @@ def goal(name: str, most: float, measured: float) -> str:
 def rows(times: Times, ratios: Sequence[Ratio]) -> Iterator[str]:
     yield "| compared | median ratio | least | most |\n| --- | --- | --- | --- |"
     for one, other, name in ratios:
-        pairs = [a / b for a, b in zip(times.seconds[one], times.seconds[other], strict=True)]
+        if not (pairs := times.pairs(one, other) if one in times.seconds else []):
+            continue
         yield f"| {name} | {statistics.median(pairs):.2f} | {min(pairs):.2f} | {max(pairs):.2f} |"
     yield "\n| measured | median | least | most |\n| --- | --- | --- | --- |"
     for name, values in [*((f"{name}, s", v) for name, v in times.seconds.items()), *times.other.items()]:
@@ -391,6 +396,8 @@ def compare(times: Times) -> int:
     moved = 0
     for one, other, name in RATIOS:
         found = re.search(rf"^\| {re.escape(name)} \| ([0-9.]+) ", text, re.MULTILINE)
+        if one not in times.seconds:
+            continue
         now = times.ratio(one, other)
         if found is None or abs(now / float(found[1]) - 1) * 100 > MOVED_PERCENT:
             print(f"{name}: {now:.2f}, the page has {found[1] if found else 'nothing'}")

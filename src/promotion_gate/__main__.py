@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -190,9 +191,14 @@ def _sign_off(options: argparse.Namespace) -> int:
 
 
 def _request() -> object:
+    text = sys.stdin.read()
     try:
-        return parse_json(sys.stdin.read())
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
+        # YAML has .nan and .inf, which Ansible passes on as these words.
+        named = re.search(r'"([^"\\]+)": (NaN|-?Infinity)\b', text)
+        if named:
+            raise InputError(f"{named[1]} is {named[2]}, which no setting may be. Set it to a number.") from None
         raise InputError(f"The request on standard input is not JSON ({error}).") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,35 @@ def test_a_busy_machine_and_times_far_apart_are_warned_of(tmp_path: Path) -> Non
     written = read_json(path)
     assert (written["load_average"][0], written["processors"], written["spread_percent"]) == (13.0, 2, 45)
     assert read(tmp_path)[0] == baseline
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "sentence"),
+    [
+        ("run_2", {"truncated": True}, "truncated"),
+        ("run_2", {"left_running": True}, "left processes running"),
+        ("run_3", {"duration_ns": 0}, "no wall time"),
+        ("run_2", {"argv": ["true"]}, "same command"),
+        ("identity_end", {"output": f"commit: {'e' * 40}\ncontent: {'d' * 64}\n"}, "While the sqlite smoke ran"),
+    ],
+)
+def test_what_gate_2_would_refuse_is_not_recorded(
+    tmp_path: Path, command: str, change: Mapping[str, Any], sentence: str
+) -> None:
+    trip = bundles.changed(bundles.healthy_trips()["sqlite_smoke"], command, **change)
+    request = bundles.request(tmp_path, promotion_reason="known good")
+    with pytest.raises(GateError, match=sentence):
+        record_from_runs({**request, "trip": trip})
+    assert read(tmp_path) == ()
+
+
+def test_modified_files_are_warned_of(tmp_path: Path) -> None:
+    trip = bundles.healthy_trips()["sqlite_smoke"]
+    output = next(c["output"] for c in trip["commands"] if c["id"] == "identity")
+    output = re.sub(r"^modified: .*$", 'modified: ["apps/api/smoke.py"]', output, flags=re.MULTILINE)
+    trip = bundles.changed(trip, "identity", output=output)
+    request = bundles.request(tmp_path, promotion_reason="known good")
+    assert "apps/api/smoke.py" in record_from_runs({**request, "trip": trip})[2][0]
 
 
 def test_an_idle_machine_is_not(tmp_path: Path) -> None:

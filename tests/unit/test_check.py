@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,21 @@ def test_what_is_not_a_decision_exits_3(bundle: Path, tmp_path: Path, capsys: py
     out = capsys.readouterr().out.splitlines()
     assert all(line.startswith(("No decision: ", "  next: ")) for line in out) and "note.txt" in out[-2]
     assert out[-1] == "  next:          note.txt is not part of the bundle: move it out of the folder"
+
+
+def test_a_promote_counts_no_longer_than_its_waivers(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.yml"
+    text = (bundles.PROJECT / "policies" / "aiida.yml").read_text(encoding="utf-8")
+    policy.write_text(
+        text.replace("id: sqlite_smoke.runs\n", "id: sqlite_smoke.runs\n        waivable: true\n"), "utf-8"
+    )
+    waiver = {"check": "sqlite_smoke.runs", "reason": "r", "owner": "eve", "ticket": "t", "expires": "2099-01-31"}
+    trips = bundles.trips_with("sqlite_smoke", "run_2", exit=1)
+    settings: dict[str, Any] = {"promotion_policy": str(policy), "promotion_waivers": [waiver]}
+    bundle = bundles.make_bundle(tmp_path / "root", trips, **settings)
+    assert check(bundle, Wanted()).status == 0
+    answer = check(bundle, Wanted(), now=datetime(2099, 2, 1, tzinfo=UTC))
+    assert answer.status == 3 and "waiver of sqlite_smoke.runs by eve expired on 2099-01-31" in flat(answer.sentence)
 
 
 def test_an_open_bundle_is_not_a_decision_even_if_it_was_sealed(bundle: Path) -> None:

@@ -140,6 +140,10 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("preflight", "tools", {"exit": 2, "output": "sh: 1: Syntax error: word unexpected\n"}, "preflight.uv", "FAIL", "exited 2"),
     ("contracts", "relay", {"output": "== 2 passed, 36 deselected in 0.12s ==\n"}, "contracts.relay", "FAIL", "36 deselected"),
     ("contracts", "relay", {"output": "collected 38 items\n"}, "contracts.relay", "FAIL", "38 tests were collected, 2 ran"),
+    ("contracts", "relay", {"output": "..                    [100%]\n"}, "contracts.relay", "FAIL", "pytest printed no summary"),
+    ("contracts", "relay", {"output": "= 1 failed, 1 passed in 0.9s =\n= 2 passed in 0.1s =\n"}, "contracts.relay", "FAIL", "2 summaries"),
+    ("contracts", "relay", {"output": "=== 3 passed in 62.11s (0:01:02) ===\n"}, "contracts.relay", "FAIL", "summary says 3 passed"),
+    ("contracts", "relay", {"output": "= 1 failed, 1 passed in 0.9s =\n"}, "contracts.relay", "FAIL", "summary says 1 failed"),
     ("contracts", "openapi", {"exit": 1, "output": "drift\n"}, "contracts.openapi", "FAIL", "drift"),
     ("contracts", "openapi", {"exit": 127, "output": "uv: not found\n"}, "contracts.openapi", "BLOCKED", "uv"),
     ("contracts", "generate", {"exit": 1, "output": "error\n"}, "contracts.client_generate", "FAIL", "error"),
@@ -211,6 +215,20 @@ def test_a_database_younger_than_its_daemon_is_a_warning(
     assert ["60 s ago, the daemon's oldest worker 1800 s ago" in text for text in workers.warnings] == [True] * warned
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "..   [100%]\n2 passed, 1 warning in 0.1s",
+        "= 2 passed in 62.11s (0:01:02) =",
+        "1 passed, 5 subtests passed in 0.1s",
+        "2 passed",  # of a wrapper around pytest
+    ],
+)
+def test_a_summary_that_agrees_with_the_report_passes(tmp_path: Path, line: str) -> None:
+    trips = bundles.trips_with("contracts", "relay", output=f"{line}\n")
+    assert results(decided(tmp_path, trips))["contracts.relay"].status is Status.PASS
+
+
 @pytest.mark.parametrize("attribute", ["failures", "errors", "skipped"])
 def test_a_relay_test_that_did_not_pass_holds(tmp_path: Path, attribute: str) -> None:
     tag = {"failures": "failure", "errors": "error", "skipped": "skipped"}[attribute]
@@ -268,6 +286,31 @@ def test_a_relay_suite_that_was_stopped_in_a_test_holds(tmp_path: Path) -> None:
         "INVALID",
         "no name",
     )
+
+
+@pytest.mark.parametrize(
+    ("gate", "command", "change", "check_id", "remedy"),
+    [
+        ("slurm_smoke", "sinfo", {"truncated": True}, "slurm_smoke.node", "print less"),
+        ("slurm_smoke", "reservations", {"output": "slurm_load: error: Unable\n"}, "slurm_smoke.node", "slurmctld"),
+        ("sqlite_smoke", "run_2", {"duration_ns": 0}, "sqlite_smoke.p95", "Re-run the gate; its evidence"),
+    ],
+)
+def test_evidence_that_cannot_be_judged_has_a_remedy_of_its_kind(
+    tmp_path: Path, gate: str, command: str, change: dict[str, Any], check_id: str, remedy: str
+) -> None:
+    found = results(decided(tmp_path, bundles.trips_with(gate, command, **change)))[check_id]
+    assert str(found.status) == "INVALID" and remedy in found.unblock, found
+
+
+def test_a_contract_document_that_cannot_be_read_is_to_be_corrected(tmp_path: Path) -> None:
+    trips = bundles.healthy_trips()
+    [documents] = [item for item in trips["contracts"]["artifacts"] if item["to"] == "05-contracts/docs/contracts"]
+    for file in documents["files"]:
+        file["content"] += "\n```\nnever closed\n"
+        file["size"] = len(file["content"].encode())
+    found = results(decided(tmp_path, trips))["contracts.ownership"]
+    assert str(found.status) == "INVALID" and "Correct the named lines" in found.unblock, found
 
 
 def test_no_relay_test_collected_holds(tmp_path: Path) -> None:

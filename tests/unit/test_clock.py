@@ -22,6 +22,7 @@ from promotion_gate.bundle.history import run_folders
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.bundle.newest import looks, newest_folder
 from promotion_gate.judge.decide import decide
+from promotion_gate.prove.seal import seal
 from promotion_gate.run import opening
 
 NOW = datetime(2026, 11, 24, 0, 31, 30, tzinfo=UTC)
@@ -105,3 +106,13 @@ def test_runs_of_one_second_are_distinguished(tmp_path: Path) -> None:
         bundles.open_bundle(tmp_path, name)
     assert [look.folder.name for look in looks(tmp_path)] == list(names)
     assert newest_folder(tmp_path).name == "a"
+
+
+def test_a_clock_set_back_by_a_little_does_not_cost_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_baseline(tmp_path / "baseline", bundles.known_good())
+    folder = bundles.open_bundle(tmp_path)
+    bundles.record(folder, bundles.healthy_trips(), close=False)
+    monkeypatch.setattr(recorder, "utc_now", lambda: utc_now() - timedelta(minutes=1))
+    bundles.record(folder, {})
+    index = read_json(folder / "index.json")
+    assert index["evaluated_at"] == index["opened_at"] and seal(folder).decision == "PROMOTE"

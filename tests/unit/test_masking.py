@@ -160,3 +160,13 @@ def test_the_sentence_of_an_input_error_quotes_no_secret(
     assert main(["open"]) == 2
     message = capsys.readouterr().err
     assert "workspace_environment must be a mapping" in message and "canary" not in message
+
+
+@pytest.mark.parametrize(("number", "word"), [(float("nan"), "NaN"), (float("-inf"), "-Infinity")])
+def test_a_number_that_json_has_no_word_for_is_reported_with_its_name(
+    number: float, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = bundles.request(tmp_path, workspace_environment={"RATE": number})
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(request)))
+    assert main(["open"]) == 2
+    assert f"RATE is {word}" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from promotion_gate.__main__ import main
 from promotion_gate.base.errors import BundleError, InputError
 from promotion_gate.base.files import sha256, to_json
 from promotion_gate.base.policy import Policy
+from promotion_gate.base.yaml_lines import read_yaml
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge.checks import generic
 from promotion_gate.judge.checks.case import COMMON_HINTS
@@ -545,7 +546,11 @@ OWN_COMMANDS = """
       - {id: free, file: 06-free.log, run: "df -P /scratch || true"}
       - {id: slow, file: 06-slow.log, run: [sleep, "1"], limit_seconds: 30}
       - {id: nobody, file: 06-nobody.log, run: [date]}
+      - {id: piped, file: 06-piped.log, run: "burn-in | tee log"}
+      - {id: fine, file: 06-fine.log, run: "burn-in && echo done"}
     checks:
+      - {id: own.piped, check: command_succeeds, title: t, limits: {command: piped}, unblock: u}
+      - {id: own.fine, check: command_succeeds, title: t, limits: {command: fine}, unblock: u}
       - {id: own.free, check: command_succeeds, title: t, limits: {command: free}, unblock: u}
       - {id: own.slow, check: duration_within, title: t, limits: {command: slow, max_seconds: 30}, unblock: u}
       - {id: own.count, check: number_within, title: t, limits: {command: free, pattern: '(\\d+)%', min: 0}, unblock: u}
@@ -563,12 +568,19 @@ def test_lint_notes_what_can_never_fail_and_what_nobody_reads() -> None:
         note.sentence for note in notes(examined.policy) if "own." in note.sentence or "contracts" in note.sentence
     ]
     assert message == [
+        "own.piped can never fail: `burn-in | tee log` exits 0 whatever happens.",
         "own.free can never fail: `df -P /scratch || true` exits 0 whatever happens.",
         "own.slow can never fail: slow is killed after 30 s (limit_seconds), before it is too slow.",
         "own.count can never fail: what it counts is never below 0.",
         "own.json can never fail: its expression reads nothing of the output.",
         "nothing judges the command nobody of contracts: 06-nobody.log is unread.",
     ]
+
+
+@pytest.mark.parametrize("number", ["010", "1:30", "0x10", "-007"])
+def test_a_number_that_is_not_decimal_is_refused(number: str) -> None:
+    with pytest.raises(InputError, match=r"mine\.yml, line 2, column 8: .* is not decimal"):
+        read_yaml(f"min: 1\nlimit: {number}\n", "mine.yml")
 
 
 def test_lint_reads_the_waivers_of_a_file_of_variables(tmp_path: Path) -> None:

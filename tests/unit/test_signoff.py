@@ -68,11 +68,19 @@ def test_a_missing_sign_off_is_none(bundle: Path) -> None:
     assert read_signoff(bundle, decision_of(bundle)) is None
 
 
-@pytest.mark.parametrize(("name", "word"), [("alice", "is the operator"), ("carol", "names bob"), ("Bob", "names bob")])
+@pytest.mark.parametrize(
+    ("name", "word"), [("alice", "is the operator"), ("carol", "names bob"), ("bob b", "names bob")]
+)
 def test_another_name_is_an_error(bundle: Path, name: str, word: str) -> None:
     with pytest.raises(InputError, match=word):
         make_signoff(bundle, name)
     assert not signoff_file(bundle).exists()
+
+
+def test_a_name_that_reads_the_same_is_the_same(tmp_path: Path) -> None:
+    bundle = bundles.make_bundle(tmp_path / "root", promotion_reviewer="Jos\u00e9")
+    path = make_signoff(bundle, "Jose\u0301")
+    assert json.loads(path.read_text(encoding="utf-8"))["name"] == decision_of(bundle).reviewer
 
 
 def test_another_persons_key_does_not_count(bundle: Path, keys: Path) -> None:

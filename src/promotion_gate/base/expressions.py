@@ -12,6 +12,7 @@ from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions, signature
 
 MAX_EXPRESSION = 1000
 _FUNCTIONS = (
@@ -27,6 +28,17 @@ _FUNCTIONS = (
     "ends_with",
     "to_number",
 )
+
+
+class _Functions(Functions):
+    """JMESPath's own, but the sum of nothing is nothing, as its maximum is: a misspelt key must not add up to 0."""
+
+    @signature({"types": ["array-number"]})
+    def _func_sum(self, numbers: list[float]) -> float | None:
+        return sum(numbers) if numbers else None
+
+
+_OPTIONS = jmespath.Options(custom_functions=_Functions())
 
 
 class BadExpression(ValueError):
@@ -45,7 +57,7 @@ def check_expression(expression: str) -> None:
 def search(expression: str, data: object) -> Any:
     """What the expression picks; None if it matches nothing. Raises NoValue."""
     try:
-        return _compiled(expression).search(data)
+        return _compiled(expression).search(data, options=_OPTIONS)
     except (JMESPathError, RecursionError, TypeError, ValueError) as error:
         raise NoValue(" ".join(str(error).split())) from None
 

@@ -15,6 +15,8 @@ except ImportError as error:
     raise ImportError("google-re2 is not installed; run `pip install --editable .` again.") from error
 
 MAX_PATTERN = 1000
+# How many bytes beside a match are looked at.
+BESIDE = 24
 _NOT_IN_RE2 = {
     "invalid perl operator": "look-arounds are not supported",
     "invalid escape sequence": "back references are not supported, nor are escapes of letters without a meaning",
@@ -64,7 +66,19 @@ def groups(pattern: str) -> int:
     return int(_compiled(pattern).groups)
 
 
-def captured(pattern: str, text: str) -> list[str]:
-    """What the only group of a pattern captured in each match; an empty string where it captured nothing."""
-    found = _compiled(pattern).finditer(text.encode("utf-8", "replace"))
-    return [(match.group(1) or b"").decode("utf-8", "replace") for match in found]
+def captured(pattern: str, printed: str) -> list[tuple[str, str, str]]:
+    """What the only group of a pattern captured in each match; an empty string where it captured nothing.
+
+    With it comes the text before and behind, of the same line, where the group is at that edge of its match: a number
+    of which the pattern matched only a part is noticed by it.
+    """
+    data = printed.encode("utf-8", "replace")
+    found = []
+    for match in _compiled(pattern).finditer(data):
+        begin, end = match.span(1)
+        before = data[max(0, begin - BESIDE) : begin] if begin == match.start() else b""
+        after = data[end : end + BESIDE] if end == match.end() else b""
+        parts = (before.rpartition(b"\n")[2], match.group(1) or b"", after.partition(b"\n")[0])
+        left, text, right = (part.decode("utf-8", "replace") for part in parts)
+        found.append((left, text, right))
+    return found

@@ -6,6 +6,7 @@ MAX_CHARACTERS, more than MAX_BRACKETS nested in each other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from promotion_gate.base.errors import InputError
 MAX_CHARACTERS = 256 * 1024
 # Of [ and {; the shipped checklist nests 2. PyYAML's time grows with the square of the depth.
 MAX_BRACKETS = 64
+
+# YAML 1.1 reads 010 as 8 and 1:30 as 90.
+_OTHER_BASE = re.compile(r"[-+]?0[0-9xXbB_]|.*:")
 
 # Where a value is: the keys and list positions that lead to it.
 Path = tuple[str | int, ...]
@@ -103,6 +107,8 @@ class _Loader(yaml.SafeLoader):
             return [self.plain(item, (*path, number), places) for number, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, places)
+        if node.tag.endswith((":int", ":float")) and _OTHER_BASE.match(node.value):
+            raise self.error(node.start_mark, f'"{node.value[:40]}" is not decimal; write the number itself.')
         try:
             value = self.construct_object(node)
             if isinstance(value, str):

@@ -20,7 +20,7 @@ from promotion_gate.base.model import Mask
 from promotion_gate.base.names import INDEX_FILE, evidence_name
 from promotion_gate.base.policy import gate_settings
 from promotion_gate.base.redact import Redactor
-from promotion_gate.base.times import stamp, utc_now
+from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_stamp, stamp, utc_now
 from promotion_gate.base.typed import read
 from promotion_gate.bundle.growing import WITHHELD, IndexFile, Search
 from promotion_gate.bundle.index import (
@@ -107,8 +107,14 @@ class Recorder:
         self._save()
 
     def close(self) -> None:
-        """Ends collection: from now on the bundle can be decided. `evaluated_at` is the time of the decision."""
-        self._index = replace(self._index, state="closed", evaluated_at=stamp(utc_now()))
+        """Ends collection: from now on the bundle can be decided. `evaluated_at` is the time of the decision.
+
+        A clock that was corrected by a little meanwhile must not make the run end before it was opened.
+        """
+        now, opened = utc_now(), parse_stamp(self._index.opened_at)
+        if opened and timedelta(0) < opened - now <= MAX_CLOCK_SKEW:
+            now = opened
+        self._index = replace(self._index, state="closed", evaluated_at=stamp(now))
         self._save()
 
     def _save(self) -> None:

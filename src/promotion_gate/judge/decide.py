@@ -15,7 +15,7 @@ from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.causes import causes
-from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Registered, SwitchedOff, Unproven
+from promotion_gate.judge.checks.case import CUT, REPLACED, UNUSABLE, Case, Finding, Registered, SwitchedOff, Unproven
 from promotion_gate.judge.checks.not_run import HostTrouble, host_trouble
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.evidence import evidence_check
@@ -149,7 +149,7 @@ def _finding(bundle: Bundle, gate: GatePolicy, policy: CheckPolicy, stale: str |
     if stale:
         return Finding(Status.STALE, stale, finding.evidence)
     if unknown and finding.status is Status.PASS:
-        return Finding(Status.INVALID, unknown, finding.evidence)
+        return Finding(Status.INVALID, unknown, finding.evidence, hint=UNUSABLE)
     other = replaced(case)
     if other and not policy.replaceable:
         shown = "; ".join(f"{item.command} was `{item.ran}`, the checklist says `{item.meant}`" for item in other)
@@ -232,12 +232,6 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; it left no evidence."
     if finding.status is Status.STALE:
         return "Re-run the gate; the re-run command does it."
-    if finding.hint == MASKED:
-        return "The secret is a word that tools print. Change it where it is set and where it is used, then re-run."
-    if finding.hint == REPLACED:
-        return "Remove what replaces the command, from the inventory or from -e, then re-run."
-    if finding.status is Status.INVALID:
-        return "Re-run the gate; its evidence was cut, changed or cannot be read."
     sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
     words = _words(bundle, finding.values)
     judged = _judged(bundle)
@@ -287,6 +281,13 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
 # The remedy for any check, unless the policy has its own sentence.
 _SENTENCES = {
     "full": "A file system of {host} is full. Find it there with `df -h`, free space, then re-run.",
+    UNUSABLE: "Re-run the gate; its evidence was changed or cannot be read.",
+    CUT: "Make the command print less, or the file smaller, then re-run.",
+    MASKED: (
+        "Keep the secret out of the output; if it is a word that tools print, change it where it is set and where it "
+        "is used. Then re-run."
+    ),
+    REPLACED: "Remove what replaces the command, from the inventory or from -e, then re-run.",
 }
 
 

@@ -11,8 +11,8 @@ from promotion_gate.base.mistakes import Mistake
 from promotion_gate.base.policy import CheckPolicy, CommandPolicy, GatePolicy, Policy
 from promotion_gate.judge.checks.case import CHECKS
 
-# A shell line that always exits 0: `x || true`, `x; exit 0`, `x || :`.
-_ALWAYS_0 = re.compile(r"(^|[;|&\n])\s*(true|:|exit 0|echo\b[^;&|\n]*)\s*$")
+# A shell line that exits 0 whatever its main command does: `x || true`, `x; exit 0`, `x | tee log`, `x; rm -f t`.
+_ALWAYS_0 = re.compile(r"(?:^|(?<!&)&|[;|\n])\s*(?:true|:|exit 0|(?:echo|tee|wc|tail|head|cat|sort|rm)\b[^;&|\n]*)\s*$")
 # A group of digits only: its number is never negative.
 _DIGITS = re.compile(r"\((\\d|\[0-9\])(\+|\{\d+(,\d*)?\})?\)")
 

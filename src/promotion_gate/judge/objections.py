@@ -17,8 +17,11 @@ from promotion_gate.judge.identity import Identity, gate_identity, identity, sam
 from promotion_gate.judge.parsers.text import key_values
 from promotion_gate.judge.timing import in_fleet, timing_objections
 
-# A prefix (slurm-wlm) and a Debian revision after the version belong to the package, not to the version.
-_VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*(?:(?:a|b|rc|alpha|beta|dev)[0-9]{1,9})?")
+# A prefix (slurm-wlm) and a Debian revision after the version belong to the package, not to the version; what marks a
+# version before the final one does: 2.9.0.dev0, 18beta1, 24.11.0-0rc1 (Slurm), 4.1.0-rc.1 (RabbitMQ), 24.11.0~rc1.
+_VERSION = re.compile(
+    r"([0-9]{1,9}(?:\.[0-9]{1,9})*)(?:[.~-]?0?(alpha|beta|devel|dev|pre|rc|a|b)[.-]?([0-9]{0,9})(?![A-Za-z0-9]))?"
+)
 
 
 def objections(bundle: Bundle, gates: tuple[GateResult, ...]) -> tuple[str, ...]:
@@ -164,6 +167,9 @@ def version_objections(bundle: Bundle) -> Iterator[str]:
 
 def within(version: str, bounds: str) -> bool:
     """Whether `3.13.5` lies within `>=3.9,<3.14`, as PEP 440 orders versions: 2.9.0rc1 comes before 2.9."""
+    found = _VERSION.fullmatch(version)
+    if found and found[2]:
+        version = f"{found[1]}{found[2].removesuffix('el')}{found[3]}"
     try:
         return SpecifierSet(bounds).contains(Version(version), prereleases=True)
     except (InvalidSpecifier, InvalidVersion):

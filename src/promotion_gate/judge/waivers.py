@@ -65,7 +65,7 @@ def _expiry(text: object) -> datetime | None:
         return None
 
 
-def expired(entries: Iterable[Mapping[str, str]], today: datetime) -> list[Mapping[str, str]]:
+def expired(entries: Iterable[Mapping[str, object]], today: datetime) -> list[Mapping[str, object]]:
     """The waivers whose last day has passed."""
     return [entry for entry in entries if (expiry := _expiry(entry["expires"])) is not None and expiry <= today]
 

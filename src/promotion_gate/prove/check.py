@@ -17,6 +17,7 @@ from promotion_gate.base.times import MAX_CLOCK_SKEW, parse_duration, parse_stam
 from promotion_gate.bundle.fleet import check_of_one_host
 from promotion_gate.bundle.history import check_no_link
 from promotion_gate.bundle.newest import newest_folder
+from promotion_gate.judge.waivers import expired
 from promotion_gate.prove.signoff import read_signoff
 from promotion_gate.prove.verify import chain_problems, verify_bundle
 
@@ -105,9 +106,9 @@ def check(bundle: Path, wanted: Wanted, now: datetime | None = None, named: Path
     decision = report.decision
     if age is None and report.max_age is not None:
         age = parse_duration(report.max_age, "max_age of the checklist")
-    for problem, step in (_other_subject(decision, wanted), _age_problem(decision, age, moment)):
-        if problem:
-            return Answer(NO_DECISION, f"No valid decision: {problem}.", ((NEXT, step),))
+    problem, step = _not_valid(decision, wanted, age, moment)
+    if problem:
+        return Answer(NO_DECISION, f"No valid decision: {problem}.", ((NEXT, step),))
     about = _about(decision, report.checklist)
     if decision.decision != "PROMOTE":
         why = "; ".join(_reasons(decision))
@@ -172,6 +173,12 @@ _ANOTHER = "name the bundle that is about it, or run the gate there"
 _AGAIN = "run the gate again"
 
 
+def _not_valid(decision: Decision, wanted: Wanted, age: timedelta | None, now: datetime) -> tuple[str, str]:
+    """Why a decision, whatever it is, is not the one that was asked for today, and what to do then."""
+    found = (_other_subject(decision, wanted), _age_problem(decision, age, now), _waiver_problem(decision, now))
+    return next((reason for reason in found if reason[0]), ("", ""))
+
+
 def _other_subject(decision: Decision, wanted: Wanted) -> tuple[str, str]:
     """Whether the decision is about another commit, VM, ticket or policy than asked for, and what to do then."""
     digest, fingerprint = decision.policy.sha256, decision.vm.fingerprint
@@ -198,6 +205,14 @@ def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> tu
     if age is not None and now - decided > age:
         there = f"it was decided at {decision.decided_at}, more than its max-age of {age} ago"
         return there, _AGAIN
+    return "", ""
+
+
+def _waiver_problem(decision: Decision, now: datetime) -> tuple[str, str]:
+    """A PROMOTE counts no longer than the waivers that it rests on."""
+    for entry in expired((waiver for waiver in decision.waivers if waiver["state"] == "applied"), now):
+        there = f"its waiver of {entry['check']} by {entry['owner']} expired on {entry['expires']}"
+        return there, "fix the check or renew the waiver, and run the gate again"
     return "", ""
 
 

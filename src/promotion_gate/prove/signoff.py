@@ -72,7 +72,7 @@ def make_signoff(bundle: Path, name: str, key: str | None = None, statement: str
         attempt=decision.attempt,
         decision=decision.decision,
         sha256sums=sha256(read_file(bundle / SUMS_FILE).data),
-        name=name,
+        name=decision.reviewer,
         statement=statement,
         signed_off_at=stamp(utc_now()),
     )
@@ -97,7 +97,7 @@ def _signature_file(path: Path) -> Path:
 def _check_name(name: str, decision: Decision) -> None:
     if same_person(name, decision.operator):
         raise InputError(f"{name} is the operator of run {decision.run_id}; the reviewer must sign off.")
-    if name != decision.reviewer:
+    if not same_person(name, decision.reviewer):
         raise InputError(
             f'The record of run {decision.run_id} names {decision.reviewer} as its reviewer, not "{name}". Let '
             f"{decision.reviewer} sign off, or run the gate again with another promotion_reviewer."

@@ -69,7 +69,10 @@ def contradictions(index: Index) -> Iterator[str]:
     if index.evaluated_at is not None and evaluated is None:
         yield f'evaluated_at is "{index.evaluated_at}", which is not a time'
     if opened and evaluated and opened > evaluated:
-        yield f"the run was opened at {index.opened_at}, after its decision at {index.evaluated_at}"
+        yield (
+            f"the run was opened at {index.opened_at}, after its decision at {index.evaluated_at}; if the controller's "
+            "clock was set back, start a new run"
+        )
     if [item.number for item in index.attempts] != list(range(1, index.attempt)):
         yield "the index does not name each attempt before this one"
     gates = {*index.gates, *(item.gate for item in index.commands), *(item.gate for item in index.artifacts)}

@@ -24,7 +24,7 @@ from promotion_gate.judge.checks.sqlite import (
     run_problem,
     smoke_fingerprint,
 )
-from promotion_gate.judge.identity import identity
+from promotion_gate.judge.identity import BEGIN, END, Identity, difference, identity
 from promotion_gate.judge.timing import had_company
 from promotion_gate.run.checked import Given, checked_settings
 from promotion_gate.run.settings import Mistakes
@@ -71,10 +71,9 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
     assert gate is not None  # check_request() has checked it
     patterns: list[str] = next((c.limits["failure_patterns"] for c in gate.checks if c.check == "smoke_runs"), [])
     times = [_time(commands.get(name), name, patterns) for name in RUNS]
-    probe = commands.get("identity")
-    if probe is None or identity(probe.text("output", "")).commit is None:
-        raise GateError(f"The commit of {settings['workspace_dir']} could not be read; is it a Git checkout?")
-    here = identity(probe.text("output"))
+    if len({tuple(commands[name].texts("argv")) for name in RUNS}) != 1:
+        raise GateError("The three runs did not run the same command. No baseline was recorded.")
+    here = _ran_on(commands, settings["workspace_dir"])
     now = utc_now()
     baseline = Baseline(
         recorded_at=stamp(now),
@@ -87,11 +86,11 @@ def record_from_runs(request: object) -> tuple[Path, Baseline, tuple[str, ...]]:
         commit=here.commit or "",
         times_ns=tuple(times),
         load_average=tuple(Fields(trip.mapping("host"), "host of the trip", GateError).sequence("load_average")),
-        processors=cores_of(probe.text("output")),
+        processors=here.processors,
         side_by_side=False,
     )
     limits = next((check.limits for check in gate.checks if check.check == "smoke_baseline"), {})
-    warnings = _doubts(baseline, limits)
+    warnings = _doubts(baseline, limits) + _modified(here)
     return write_baseline(Path(settings["promotion_baseline_dir"]), baseline), baseline, warnings
 
 
@@ -115,6 +114,21 @@ def _doubts(baseline: Baseline, limits: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(doubts)
 
 
+def _ran_on(commands: Mapping[str, Fields], checkout: object) -> Identity:
+    """What the runs ran on; until their end nothing may have changed but files that they changed themselves."""
+    here, there = (identity(probe.text("output", "") if (probe := commands.get(name)) else "") for name in (BEGIN, END))
+    if here.commit is None or there.commit is None:
+        raise GateError(f"The commit of {checkout} could not be read; is it a Git checkout?")
+    if changed := difference(here, there, ("machine", "checkout"), same_attempt=True, own=True):
+        raise GateError(f"While the sqlite smoke ran {changed}. No baseline was recorded; run it again.")
+    return here
+
+
+def _modified(here: Identity) -> tuple[str, ...]:
+    names = ", ".join(here.modified[:5])
+    return (f"tracked files are modified, which these timings may depend on: {names}",) if names else ()
+
+
 def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
     if command is None or command.raw("not_run") is not None:
         reason = command.text("not_run") if command else "it has no record"
@@ -124,6 +138,12 @@ def _time(command: Fields | None, name: str, patterns: list[str]) -> int:
     status = command.raw("exit")
     ending = f"exited {status}" if status is not None else f"was killed by signal {command.raw('signal')}"
     problem = run_problem(status, ending, command.text("output", ""), patterns)
+    # As in gate 2: what was cut, or goes on in the background, is neither whole nor timed.
+    problem = problem or (
+        "printed too much, so its output was truncated" if command.boolean("truncated", False) else ""
+    )
+    problem = problem or ("left processes running; they were killed" if command.boolean("left_running", False) else "")
+    problem = problem or ("has no wall time" if command.integer("duration_ns") <= 0 else "")
     if problem:
         raise GateError(f"The sqlite smoke ({name}) {problem}. No baseline was recorded; it must succeed three times.")
     return command.integer("duration_ns")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,10 @@ def test_an_outcome_is_plain_data(documents: dict[str, str | None]) -> None:
     data = outcome.as_dict()
     assert json.loads(json.dumps(data)) == data
     assert data["faults"][0]["kind"] == "document_missing" and data["unreadable"] and data["changes"]
+
+
+def test_the_map_in_the_documents_is_one() -> None:
+    page = Path(__file__).parents[3] / "docs" / "contract-documents.md"
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = load_map(example, "owners.yml")
+    assert [surface.name for surface in found.surfaces] == ["SubmitJobCommand"]

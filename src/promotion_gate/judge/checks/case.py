@@ -13,7 +13,7 @@ from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import masks
 from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
-from promotion_gate.judge.parsers.text import reason
+from promotion_gate.judge.parsers.text import plain, reason
 from promotion_gate.judge.parsers.trouble import could_not_work
 
 
@@ -42,8 +42,9 @@ class Finding:
     figure: str = ""
 
 
-# The hint for a command other than the checklist's.
-REPLACED = "another_command"
+# The hints that any check may give: a command other than the checklist's; evidence that is not what was recorded, or
+# that was truncated.
+REPLACED, UNUSABLE, CUT = "another_command", "unusable", "cut"
 
 
 class Unproven(Exception):
@@ -106,8 +107,14 @@ class Output:
                 Status.INVALID,
                 f"the output of `{self.record.command}` was too large and was truncated; it cannot be judged",
                 self.record.file,
+                CUT,
             )
         return self.text
+
+    @property
+    def plain(self) -> str:
+        """The whole output without colours and carriage returns, which would hide a line from a pattern."""
+        return plain(self.whole)
 
     def succeeded(self, hint: str = "default") -> Output:
         """Itself if it exited 0 with its whole output; a tool that is missing or could not work is BLOCKED."""
@@ -157,7 +164,7 @@ class Case:
             raise self._no_record(command_id)
         if (count := len(self.bundle.index.records(self.gate.name, command_id))) > 1:
             why = f"`{record.command}` ({command_id}) is recorded {count} times; it is not known which of them counts"
-            raise Unproven(Status.INVALID, why, record.file)
+            raise Unproven(Status.INVALID, why, record.file, UNUSABLE)
         if record.not_run is not None:
             skipped = record.not_run.startswith("check mode")
             unset = " is not set " in record.not_run
@@ -183,11 +190,12 @@ class Case:
     def file(self, name: str) -> bytes:
         """The bytes of a recorded evidence file. Raises Unproven where it is missing, replaced or changed."""
         if any(item.file == name for item in self.bundle.index.withheld):
-            raise Unproven(Status.INVALID, f"{name} contained a secret, so part of it was withheld", name)
+            raise Unproven(Status.INVALID, f"{name} contained a secret, so part of it was withheld", name, UNUSABLE)
         content = self.bundle.content(name)
         if content.problem:
             status = Status.MISSING if content.problem == "is missing" else Status.INVALID
-            raise Unproven(status, f"{name} {content.problem}", name)
+            hint = "default" if status is Status.MISSING else UNUSABLE
+            raise Unproven(status, f"{name} {content.problem}", name, hint)
         return content.data
 
     def text(self, name: str) -> str:
@@ -199,13 +207,14 @@ class Case:
         if not found:
             raise self._no_record(to)
         if len(found) > 1:
-            raise Unproven(Status.INVALID, f"{to} is recorded {len(found)} times; it is not known which of them counts")
+            why = f"{to} is recorded {len(found)} times; it is not known which of them counts"
+            raise Unproven(Status.INVALID, why, hint=UNUSABLE)
         return found[0]
 
     def _slice(self, record: Command) -> str:
         data = self.file(record.file)
         if record.offset + record.length > len(data):
-            raise Unproven(Status.INVALID, f"{record.file} is shorter than the index says", record.file)
+            raise Unproven(Status.INVALID, f"{record.file} is shorter than the index says", record.file, UNUSABLE)
         text = data[record.offset : record.offset + record.length].decode("utf-8", "replace")
         return self._seen(record.file, text, record.exit != 0)
 

@@ -11,7 +11,7 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.names import MAP_FILE
 from promotion_gate.base.policy import OWNERSHIP
 from promotion_gate.judge import masks
-from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
+from promotion_gate.judge.checks.case import CUT, Case, Finding, Unproven, check
 from promotion_gate.judge.checks.tracked import restored
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.judge.ownership.map import SHIPPED
@@ -112,7 +112,7 @@ def relay_tests(case: Case) -> Finding:
         status = Status.MISSING if output.exit == 0 else Status.BLOCKED
         raise Unproven(status, f"pytest wrote no report ({output.how})", output.record.file, "tool")
     if report.truncated or any(a.truncated for a in case.bundle.index.artifacts if a.file == RELAY_REPORT):
-        raise Unproven(Status.INVALID, "the JUnit report is truncated", RELAY_REPORT)
+        raise Unproven(Status.INVALID, "the JUnit report is truncated", RELAY_REPORT, CUT)
     found = junit.parse(case.text(RELAY_REPORT))
     if found.problem:
         raise Unproven(Status.INVALID, found.problem, RELAY_REPORT)
@@ -120,6 +120,8 @@ def relay_tests(case: Case) -> Finding:
     bad = found.failures or found.errors or found.skipped or found.passed < int(case.limit("min_passed"))
     if left := pytest_output.not_run(output.whole, found.cases):
         counts, bad = f"{counts}, {left}", True
+    if not bad and output.exit == 0 and (doubt := pytest_output.doubt(output.whole, found.passed)):
+        counts, bad = f"{counts}; {doubt}", True
     if bad or output.exit != 0:
         names = ", ".join(found.failing[:5])
         # Where no test is to blame, pytest's own last words say why it exited non-zero.
@@ -135,6 +137,7 @@ def relay_tests(case: Case) -> Finding:
     OWNERSHIP,
     "each field of the three contracts has exactly one owner that may own it",
     Limit("map", "path", required=False),
+    hints="unreadable",
 )
 def ownership(case: Case) -> Finding:
     name = str(case.limit("map") or "")
@@ -144,7 +147,7 @@ def ownership(case: Case) -> Finding:
         shipped = _text(case, MAP_FILE)
         owners = load_map(_text(case, f"{DOCUMENTS}/{name}"), name, shipped) if name else load_map(shipped, SHIPPED)
     except InputError as error:
-        raise Unproven(Status.INVALID, str(error), f"{DOCUMENTS}/{name}") from None
+        raise Unproven(Status.INVALID, str(error), f"{DOCUMENTS}/{name}", "unreadable") from None
     outcome = _analysed(case, owners, collected, files)
     details = {
         "ownership": outcome.as_dict(),
@@ -153,7 +156,8 @@ def ownership(case: Case) -> Finding:
         "base": collected.get("base", ""),
     }
     if outcome.unreadable:
-        return Finding(Status.INVALID, "; ".join(outcome.unreadable[:5]), files, details=details)
+        observed = "; ".join(outcome.unreadable[:5])
+        return Finding(Status.INVALID, observed, files, hint="unreadable", details=details)
     if outcome.faults:
         shown = "; ".join(fault.sentence for fault in outcome.faults[:5])
         more = f" and {len(outcome.faults) - 5} more" if len(outcome.faults) > 5 else ""
@@ -172,7 +176,7 @@ def _text(case: Case, file: str) -> str:
 def _analysed(case: Case, owners: OwnershipMap, collected: dict[str, str], files: tuple[str, ...]) -> Outcome:
     cut = [item.file for item in case.bundle.index.artifacts if item.file in files and item.truncated]
     if cut:
-        raise Unproven(Status.INVALID, f"{cut[0]} was too large and was truncated", cut[0])
+        raise Unproven(Status.INVALID, f"{cut[0]} was too large and was truncated", cut[0], CUT)
 
     def read(folder: str) -> dict[str, str | None]:
         names = [surface.document for surface in owners.surfaces]

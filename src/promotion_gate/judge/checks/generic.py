@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from json import JSONDecodeError
 from typing import Any
 
 from promotion_gate.base.expressions import NoValue, search
@@ -16,6 +17,7 @@ from promotion_gate.base.files import parse_json
 from promotion_gate.base.limits import Limit
 from promotion_gate.base.model import Status
 from promotion_gate.base.patterns import captured, first_match, groups
+from promotion_gate.judge import masks
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
 from promotion_gate.judge.checks.sqlite import regressed
 
@@ -23,6 +25,10 @@ COMMAND = Limit("command", "command")
 MOST = 10**15  # for example bytes
 MOST_SECONDS = 86400
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# What is beside a number that belongs to it: digits, a decimal point, thousands (1,200), a sign, an exponent.
+_GOES_ON_BEFORE = re.compile(r"[0-9.]$|[0-9][,']$|(?:^|\W)-$", re.ASCII)
+_GOES_ON_AFTER = re.compile(r"[0-9]|\.[0-9]|[,'][0-9]{3}(?![0-9])|[eE][+-]?[0-9]", re.ASCII)
+_LETTERS = re.compile(r"[A-Za-z%]+", re.ASCII)
 
 
 @check(
@@ -47,7 +53,7 @@ def command_succeeds(case: Case) -> Finding:
 def output_matches(case: Case) -> Finding:
     """The command exits 0 and prints something that matches."""
     output = case.command(case.limit("command")).succeeded()
-    line = first_match([case.limit("pattern")], output.whole)
+    line = first_match([case.limit("pattern")], output.plain)
     if line is None:
         raise Unproven(Status.FAIL, f"nothing in the output of `{output.record.command}` matches", output.record.file)
     return Finding(Status.PASS, line, (output.record.file,))
@@ -57,10 +63,18 @@ def output_matches(case: Case) -> Finding:
 def output_lacks(case: Case) -> Finding:
     """The command exits 0, prints nothing that matches, and its output is complete."""
     output = case.command(case.limit("command")).succeeded()
-    line = first_match([case.limit("pattern")], output.whole)
+    line = first_match([case.limit("pattern")], output.plain)
     if line is not None:
         raise Unproven(Status.FAIL, line, output.record.file)
+    _nothing_hidden(output)
     return Finding(Status.PASS, f"nothing in the output of `{output.record.command}` matches", (output.record.file,))
+
+
+def _nothing_hidden(output: Output) -> None:
+    """Only the checklist knows which words would matter, so what a mask hides may be one of them."""
+    if masks.hides(output.whole):
+        why = f"`{output.record.command}` printed masked text, which may be what is looked for"
+        raise Unproven(Status.INVALID, why, output.record.file, masks.MASKED)
 
 
 def _bounds_problem(limits: Mapping[str, Any]) -> str | None:
@@ -113,11 +127,22 @@ def _figure(shown: str, low: float | None, high: float | None, unit: str) -> str
 
 def _numbers_of_text(case: Case, output: Output) -> list[float]:
     found = []
-    for text in captured(case.limit("pattern"), output.whole):
+    for before, text, after in captured(case.limit("pattern"), output.plain):
         if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(number := float(text)):
             raise Unproven(Status.INVALID, f'"{text[:60]}" is not a number', output.record.file)
+        if _GOES_ON_BEFORE.search(before) or _GOES_ON_AFTER.match(after) or _other_unit(case.limit("unit"), after):
+            whole = f"{before[-20:]}{text}{after[:20]}".strip()
+            why = f'{text} is only part of what is in "{whole}"; let the pattern match the whole number, and its unit'
+            raise Unproven(Status.INVALID, why, output.record.file)
         found.append(number)
+    _nothing_hidden(output)
     return found
+
+
+def _other_unit(unit: str | None, after: str) -> bool:
+    """Whether letters directly behind a number are another unit than that of the limit: 2T where it is in GB."""
+    found = _LETTERS.match(after)
+    return bool(unit and found and found[0] != unit)
 
 
 def _numbers_of_json(case: Case, output: Output) -> list[float]:
@@ -145,12 +170,24 @@ def json_value(case: Case) -> Finding:
 def _picked(case: Case, output: Output) -> Any:
     try:
         data = parse_json(output.whole)
-    except (ValueError, RecursionError):
-        raise Unproven(Status.INVALID, f"`{output.record.command}` did not print JSON", output.record.file) from None
+    except (ValueError, RecursionError) as error:
+        why = f"`{output.record.command}` did not print JSON: {_no_json(output.whole, error)}"
+        raise Unproven(Status.INVALID, why, output.record.file) from None
     try:
         return search(case.limit("json"), data)
     except NoValue as error:
         raise Unproven(Status.INVALID, f"{case.limit('json')}: {error}", output.record.file) from None
+
+
+def _no_json(text: str, error: Exception) -> str:
+    """Why a text is not JSON, in words that do not depend on the version of Python: a record is computed again."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if not isinstance(error, JSONDecodeError):
+        return str(error)
+    if re.search(r"\\x[0-9a-f]{2}", text):
+        return "it has bytes that are not UTF-8"
+    return f'it begins with "{text.strip()[:40].strip()}"' if text.strip() else "it is empty"
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from promotion_gate.base.limits import Limit, flag, whole
 from promotion_gate.base.model import Status
 from promotion_gate.base.patterns import first_match
-from promotion_gate.judge.checks.case import Case, Finding, Output, SwitchedOff, Unproven, check
+from promotion_gate.judge.checks.case import CUT, UNUSABLE, Case, Finding, Output, SwitchedOff, Unproven, check
 from promotion_gate.judge.parsers import slurm, slurm_jobs, slurm_reservations, verdi
 from promotion_gate.judge.parsers.text import key_values, last_line, reason
 
@@ -42,7 +42,7 @@ def smoke_artifacts(case: Case) -> Finding:
         raise Unproven(Status.MISSING, f"the script left no artifact directory ({found.error or 'not there'})")
     if found.refused:
         shown = "; ".join(f'"{item.path}": {item.reason}' for item in found.refused[:5])
-        raise Unproven(Status.INVALID, f"refused: {shown}")
+        raise Unproven(Status.INVALID, f"refused: {shown}", hint=UNUSABLE)
     files = [item for item in case.bundle.index.artifacts if item.file.startswith(f"{ARTIFACTS}/")]
     if not files:
         raise Unproven(Status.MISSING, "the artifact directory is empty")
@@ -50,7 +50,7 @@ def smoke_artifacts(case: Case) -> Finding:
     for item in files:
         content = case.file(item.file)
         if item.truncated or found.truncated:
-            raise Unproven(Status.INVALID, f"{item.file} was too large and was truncated", item.file)
+            raise Unproven(Status.INVALID, f"{item.file} was too large and was truncated", item.file, CUT)
         if not content.strip():
             empty.append(item.file)
     if len(empty) == len(files):
@@ -101,7 +101,7 @@ def schedulable_node(case: Case) -> Finding:
     reservations = case.command("reservations").succeeded("slurmctld")
     if not slurm_reservations.tells_reservations(reservations.whole):
         why = f"`{reservations.record.command}` does not list the reservations: {reason(reservations.text)}"
-        raise Unproven(Status.INVALID, why, reservations.record.file)
+        raise Unproven(Status.INVALID, why, reservations.record.file, "slurmctld")
     listing = slurm_reservations.with_reservations(listing, slurm_reservations.reservations(reservations.whole))
     partition = str(case.settings.get("gate_slurm_smoke_partition") or "")
     good = slurm.schedulable_nodes(listing, partition, power_saving=power_saving)

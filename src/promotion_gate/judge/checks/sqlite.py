@@ -18,7 +18,7 @@ from promotion_gate.base.model import Status, combined
 from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE
 from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
-from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Output, Unproven, check
+from promotion_gate.judge.checks.case import REPLACED, UNUSABLE, Case, Finding, Output, Unproven, check
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers.text import lines, reason, without_ignored_exceptions
 from promotion_gate.judge.ran import not_as_set
@@ -194,7 +194,7 @@ def smoke_p95(case: Case) -> Finding:
     max_percent = int(case.limit("max_regression_percent"))
     times = [run.record.duration_ns for run in _runs(case)]
     if min(times) <= 0:
-        raise Unproven(Status.INVALID, "a run has no wall time", INDEX_FILE)
+        raise Unproven(Status.INVALID, "a run has no wall time", INDEX_FILE, UNUSABLE)
     found, problem = comparable(case)
     if not found:
         raise Unproven(Status.MISSING, f"nothing to compare with: {problem}")

@@ -18,11 +18,37 @@ _STOPPED = re.compile(
 )
 
 
+# The last line: `= 3 passed, 1 warning in 0.52s =`, with -q without the signs, with -qq not there at all.
+_SUMMARY = re.compile(r"^(?:=+ )?((?:\d{1,9} [a-z ]+, )*\d{1,9} [a-z ]+) in \d[\d.]*s\b", re.MULTILINE)
+_PROGRESS = re.compile(r"^(?:\S+\.py )?[.FEsxX]+ +\[ *\d+%\]$", re.MULTILINE)
+_BAD = frozenset(("failed", "error", "errors", "skipped", "xfailed"))
+
+
+def doubt(text: str, passed: int) -> str:
+    """Why a report of `passed` tests, and no others, may not be the whole truth, as a phrase; empty if nothing says so.
+
+    A command may run pytest twice: the report is that of the last run, and so is the exit status.
+    """
+    text = plain(text)
+    found = _SUMMARY.findall(text)
+    if len(found) > 1:
+        return f"pytest printed {len(found)} summaries, and the report is that of the last run"
+    if not found:
+        return (
+            "pytest printed no summary (-qq hides it), so tests may have been left out"
+            if _PROGRESS.search(text)
+            else ""
+        )
+    counts = {word: int(count) for count, word in (part.split(" ", 1) for part in found[0].split(", "))}
+    listed = counts.get("passed", 0) + counts.get("xpassed", 0)
+    return f"pytest's summary says {found[0]}" if listed > passed or _BAD & counts.keys() else ""
+
+
 def not_run(text: str, cases: int) -> str:
     """Why not every test of a run counts, as a phrase; empty if there is no sign of that.
 
     `text` is the terminal's output, `cases` how many the JUnit file has. With -q there is no count of what was
-    collected, with -qq nothing at all.
+    collected, with -qq nothing at all (see doubt()).
     """
     text = plain(text)
     if found := _DESELECTED.search(text) or _LEFT_OUT.search(text):
