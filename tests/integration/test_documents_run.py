@@ -50,7 +50,7 @@ def nothing(_ground: Ground) -> None:
 # What is run, in this order: the beginning of a command, its exit status, and what has happened before.
 STEPS: list[tuple[str, int, Callable[[Ground], None]]] = [
     (r"ansible-playbook playbooks/record-baseline\.yml ", 0, slow),
-    (r"ansible-playbook promotion-gate\.yml -i inventory/vm$", 2, drain),
+    (r"ansible-playbook promotion-gate\.yml -i inventory/\w+$", 2, drain),
     (r"promotion-gate show ", 1, nothing),
     (r"ansible-playbook promotion-gate\.yml .* promotion_resume=latest$", 0, resume_node),
     (r"ansible-playbook promotion-gate\.yml .* promotion_gates=", 0, nothing),
@@ -60,7 +60,12 @@ STEPS: list[tuple[str, int, Callable[[Ground], None]]] = [
 ]
 # Not run here: what makes, installs or removes whole environments; its targets have to be there.
 MAKE = re.compile(r"make ([a-z-]+)")
-INSTALL = ("python3 -m venv .venv && . .venv/bin/activate", "pip install -e '.[ansible]'", "pip install .")
+INSTALL = (
+    "cp -r inventory/vm inventory/mine",
+    "python3 -m venv .venv && . .venv/bin/activate",
+    "pip install -e '.[ansible]'",
+    "pip install .",
+)
 
 
 def step_of(command: str) -> int | None:
@@ -85,7 +90,7 @@ def test_targets_of_make_are_there() -> None:
 def filled_in(command: str, ground: Ground) -> str:
     run, key = ground.bundles()[-1] if ground.bundles() else ground.evidence, ground.sshd.folder / "user_key"
     for placeholder, value in (
-        (r"-i inventory/vm\b", f"-i {ground.inventory()}"),
+        (r"-i inventory/(?:vm|mine)\b", f"-i {ground.inventory()}"),
         (r"\$RUN\b|\bBUNDLE\b", str(run)),
         (r"\bEVIDENCE_ROOT\b|\$ROOT\b", str(ground.evidence)),
         (r"\bpromotion_run_id=\S+", f"promotion_run_id={run.name}"),

@@ -143,6 +143,10 @@ ROWS: list[tuple[str, str, dict[str, Any], str, str, str]] = [
     ("contracts", "relay", {"output": "..                    [100%]\n"}, "contracts.relay", "FAIL", "pytest printed no summary"),
     ("contracts", "relay", {"output": "= 1 failed, 1 passed in 0.9s =\n= 2 passed in 0.1s =\n"}, "contracts.relay", "FAIL", "2 summaries"),
     ("contracts", "relay", {"output": "=== 3 passed in 62.11s (0:01:02) ===\n"}, "contracts.relay", "FAIL", "summary says 3 passed"),
+    ("contracts", "relay", {"output": "no tests ran in 0.01s\n2 passed in 0.01s\n"}, "contracts.relay", "FAIL", "2 summaries"),
+    ("contracts", "relay", {"output": ".\n"}, "contracts.relay", "FAIL", "pytest printed no summary"),
+    ("contracts", "relay", {"output": "R.   [100%]\n"}, "contracts.relay", "FAIL", "pytest printed no summary"),
+    ("contracts", "relay", {"output": "..   [2/2]\n"}, "contracts.relay", "FAIL", "pytest printed no summary"),
     ("contracts", "relay", {"output": "= 1 failed, 1 passed in 0.9s =\n"}, "contracts.relay", "FAIL", "summary says 1 failed"),
     ("contracts", "openapi", {"exit": 1, "output": "drift\n"}, "contracts.openapi", "FAIL", "drift"),
     ("contracts", "openapi", {"exit": 127, "output": "uv: not found\n"}, "contracts.openapi", "BLOCKED", "uv"),
@@ -222,6 +226,7 @@ def test_a_database_younger_than_its_daemon_is_a_warning(
         "= 2 passed in 62.11s (0:01:02) =",
         "1 passed, 5 subtests passed in 0.1s",
         "2 passed",  # of a wrapper around pytest
+        "3 events relayed in 0.02s\n2 passed in 0.01s",
     ],
 )
 def test_a_summary_that_agrees_with_the_report_passes(tmp_path: Path, line: str) -> None:
@@ -292,6 +297,7 @@ def test_a_relay_suite_that_was_stopped_in_a_test_holds(tmp_path: Path) -> None:
     ("gate", "command", "change", "check_id", "remedy"),
     [
         ("slurm_smoke", "sinfo", {"truncated": True}, "slurm_smoke.node", "print less"),
+        ("sqlite_smoke", "run_2", {"truncated": True}, "sqlite_smoke.runs", "print less"),
         ("slurm_smoke", "reservations", {"output": "slurm_load: error: Unable\n"}, "slurm_smoke.node", "slurmctld"),
         ("sqlite_smoke", "run_2", {"duration_ns": 0}, "sqlite_smoke.p95", "Re-run the gate; its evidence"),
     ],

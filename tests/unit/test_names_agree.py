@@ -24,9 +24,9 @@ from promotion_gate.base.policy_reading import load_policy
 from promotion_gate.bundle.baseline import write_baseline
 from promotion_gate.bundle.load import load_bundle
 from promotion_gate.judge import by_hand
-from promotion_gate.judge.checks.case import COMMON_HINTS, CUT, REPLACED, UNUSABLE
+from promotion_gate.judge.checks.case import COMMON_HINTS
+from promotion_gate.judge.checks.hints import REMEDIES
 from promotion_gate.judge.checks.registry import registered
-from promotion_gate.judge.masks import MASKED
 from promotion_gate.run.lock import LOCK_FILE
 from promotion_gate.run.roles import Role, find_role
 from promotion_gate.run.settings import VARIABLES
@@ -192,7 +192,7 @@ def test_every_file_that_the_checklist_or_a_check_names_is_written() -> None:
 
 
 def test_every_hint_is_given_by_a_check_and_has_a_sentence() -> None:
-    common = {*COMMON_HINTS, REPLACED, UNUSABLE, CUT, MASKED}
+    common = {*COMMON_HINTS, *REMEDIES}
     for name, known in registered().items():
         module = Path(known.function.__code__.co_filename)
         elsewhere = strings_in(PACKAGE / "judge" / "checks" / "case.py") | strings_in(

@@ -548,9 +548,11 @@ OWN_COMMANDS = """
       - {id: nobody, file: 06-nobody.log, run: [date]}
       - {id: piped, file: 06-piped.log, run: "burn-in | tee log"}
       - {id: fine, file: 06-fine.log, run: "burn-in && echo done"}
+      - {id: plain, file: 06-plain.log, run: "cd /x; cat marker"}
     checks:
       - {id: own.piped, check: command_succeeds, title: t, limits: {command: piped}, unblock: u}
       - {id: own.fine, check: command_succeeds, title: t, limits: {command: fine}, unblock: u}
+      - {id: own.plain, check: command_succeeds, title: t, limits: {command: plain}, unblock: u}
       - {id: own.free, check: command_succeeds, title: t, limits: {command: free}, unblock: u}
       - {id: own.slow, check: duration_within, title: t, limits: {command: slow, max_seconds: 30}, unblock: u}
       - {id: own.count, check: number_within, title: t, limits: {command: free, pattern: '(\\d+)%', min: 0}, unblock: u}

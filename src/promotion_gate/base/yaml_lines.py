@@ -108,7 +108,9 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, places)
         if node.tag.endswith((":int", ":float")) and _OTHER_BASE.match(node.value):
-            raise self.error(node.start_mark, f'"{node.value[:40]}" is not decimal; write the number itself.')
+            raise self.error(
+                node.start_mark, f'"{node.value[:40]}" is not decimal; write the number itself, or quote it.'
+            )
         try:
             value = self.construct_object(node)
             if isinstance(value, str):

@@ -15,7 +15,8 @@ from promotion_gate.bundle.index import Index
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import by_hand
 from promotion_gate.judge.causes import causes
-from promotion_gate.judge.checks.case import CUT, REPLACED, UNUSABLE, Case, Finding, Registered, SwitchedOff, Unproven
+from promotion_gate.judge.checks.case import Case, Finding, Registered, SwitchedOff, Unproven
+from promotion_gate.judge.checks.hints import FULL, REMEDIES, REPLACED, UNUSABLE
 from promotion_gate.judge.checks.not_run import HostTrouble, host_trouble
 from promotion_gate.judge.checks.registry import check_policy, registered
 from promotion_gate.judge.evidence import evidence_check
@@ -208,7 +209,7 @@ def _without_space(bundle: Bundle, gate: GatePolicy, finding: Finding) -> Findin
     observed = finding.observed if message in finding.observed else f"{finding.observed}; {message}"
     record_of = bundle.index.gates.get(gate.name)
     values = {**finding.values, "host": record_of.host if record_of else "the host"}
-    return replace(finding, observed=observed, hint="full", values=values)
+    return replace(finding, observed=observed, hint=FULL, values=values)
 
 
 class _Words(dict[str, Any]):
@@ -232,7 +233,7 @@ def _unblock(policy: CheckPolicy, finding: Finding, bundle: Bundle) -> str:
         return "Re-run the gate; it left no evidence."
     if finding.status is Status.STALE:
         return "Re-run the gate; the re-run command does it."
-    sentence = policy.unblock.get(finding.hint) or _SENTENCES.get(finding.hint) or policy.unblock["default"]
+    sentence = policy.unblock.get(finding.hint) or REMEDIES.get(finding.hint) or policy.unblock["default"]
     words = _words(bundle, finding.values)
     judged = _judged(bundle)
     if judged and judged.commit and _PLAIN_NAME.fullmatch(judged.commit):
@@ -262,7 +263,7 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
     if known:
         sentence = known.remedy
     elif no_space(trouble.message):
-        sentence = _SENTENCES["full"]
+        sentence = REMEDIES[FULL]
     elif trouble.unreachable:
         sentence = "Make {host} answer `ansible -i {inventory} {host} -m ansible.builtin.ping`, then re-run."
     else:
@@ -276,19 +277,6 @@ def _host_check(bundle: Bundle, gate: GatePolicy, trouble: HostTrouble) -> Check
         evidence=(),
         unblock=sentence.format_map(_words(bundle, {"host": trouble.host})),
     )
-
-
-# The remedy for any check, unless the policy has its own sentence.
-_SENTENCES = {
-    "full": "A file system of {host} is full. Find it there with `df -h`, free space, then re-run.",
-    UNUSABLE: "Re-run the gate; its evidence was changed or cannot be read.",
-    CUT: "Make the command print less, or the file smaller, then re-run.",
-    MASKED: (
-        "Keep the secret out of the output; if it is a word that tools print, change it where it is set and where it "
-        "is used. Then re-run."
-    ),
-    REPLACED: "Remove what replaces the command, from the inventory or from -e, then re-run.",
-}
 
 
 def _harmless(values: Mapping[str, str]) -> dict[str, str]:

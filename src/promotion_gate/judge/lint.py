@@ -12,7 +12,10 @@ from promotion_gate.base.policy import CheckPolicy, CommandPolicy, GatePolicy, P
 from promotion_gate.judge.checks.case import CHECKS
 
 # A shell line that exits 0 whatever its main command does: `x || true`, `x; exit 0`, `x | tee log`, `x; rm -f t`.
-_ALWAYS_0 = re.compile(r"(?:^|(?<!&)&|[;|\n])\s*(?:true|:|exit 0|(?:echo|tee|wc|tail|head|cat|sort|rm)\b[^;&|\n]*)\s*$")
+_ALWAYS_0 = re.compile(
+    r"(?:^|(?<!&)&|[;|\n])\s*(?:true|:|exit 0|echo\b[^;&|\n]*)\s*$"
+    r"|(?<!\|)\|\s*(?:tee|wc|tail|head|cat|sort)\b[^;&|\n]*$|[;\n]\s*rm -\w*f\b[^;&|\n]*$"
+)
 # A group of digits only: its number is never negative.
 _DIGITS = re.compile(r"\((\\d|\[0-9\])(\+|\{\d+(,\d*)?\})?\)")
 

@@ -20,7 +20,7 @@ from promotion_gate.judge.timing import in_fleet, timing_objections
 # A prefix (slurm-wlm) and a Debian revision after the version belong to the package, not to the version; what marks a
 # version before the final one does: 2.9.0.dev0, 18beta1, 24.11.0-0rc1 (Slurm), 4.1.0-rc.1 (RabbitMQ), 24.11.0~rc1.
 _VERSION = re.compile(
-    r"([0-9]{1,9}(?:\.[0-9]{1,9})*)(?:[.~-]?0?(alpha|beta|devel|dev|pre|rc|a|b)[.-]?([0-9]{0,9})(?![A-Za-z0-9]))?"
+    r"([0-9]{1,9}(?:\.[0-9]{1,9})*)(?:(?:[.~_-]|\+(?=alpha|beta|rc))?0?(alpha|beta|devel|dev|pre|rc|a|b)[.-]?([0-9]{0,9})(?![A-Za-z0-9]))?"
 )
 
 

@@ -210,7 +210,8 @@ def _age_problem(decision: Decision, age: timedelta | None, now: datetime) -> tu
 
 def _waiver_problem(decision: Decision, now: datetime) -> tuple[str, str]:
     """A PROMOTE counts no longer than the waivers that it rests on."""
-    for entry in expired((waiver for waiver in decision.waivers if waiver["state"] == "applied"), now):
+    applied = [waiver for waiver in decision.waivers if waiver["state"] == "applied"]
+    for entry in expired(applied, now) if decision.decision == "PROMOTE" else ():
         there = f"its waiver of {entry['check']} by {entry['owner']} expired on {entry['expires']}"
         return there, "fix the check or renew the waiver, and run the gate again"
     return "", ""

@@ -12,6 +12,7 @@ from promotion_gate.base.policy import CheckPolicy, GatePolicy
 from promotion_gate.bundle.index import ArtifactSet, Command, GateRecord
 from promotion_gate.bundle.load import Bundle
 from promotion_gate.judge import masks
+from promotion_gate.judge.checks.hints import CUT, UNUSABLE
 from promotion_gate.judge.checks.not_run import host_trouble, why_skipped
 from promotion_gate.judge.parsers.text import plain, reason
 from promotion_gate.judge.parsers.trouble import could_not_work
@@ -40,11 +41,6 @@ class Finding:
     replaced: tuple[Replaced, ...] = ()
     # The number that decided, with its limit, in a few words, short enough for a table of gates.
     figure: str = ""
-
-
-# The hints that any check may give: a command other than the checklist's; evidence that is not what was recorded, or
-# that was truncated.
-REPLACED, UNUSABLE, CUT = "another_command", "unusable", "cut"
 
 
 class Unproven(Exception):

@@ -11,7 +11,8 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.names import MAP_FILE
 from promotion_gate.base.policy import OWNERSHIP
 from promotion_gate.judge import masks
-from promotion_gate.judge.checks.case import CUT, Case, Finding, Unproven, check
+from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
+from promotion_gate.judge.checks.hints import CUT
 from promotion_gate.judge.checks.tracked import restored
 from promotion_gate.judge.ownership import Outcome, OwnershipMap, analyse, load_map
 from promotion_gate.judge.ownership.map import SHIPPED
@@ -101,7 +102,7 @@ def _same_content(case: Case) -> None:
     "relay_tests",
     "at least {min_passed} test passed; none failed, in error, skipped or deselected",
     whole("min_passed", 1, 100000, "larger"),
-    hints="tool",
+    hints="tool summary",
 )
 def relay_tests(case: Case) -> Finding:
     output = case.command("relay")
@@ -120,8 +121,8 @@ def relay_tests(case: Case) -> Finding:
     bad = found.failures or found.errors or found.skipped or found.passed < int(case.limit("min_passed"))
     if left := pytest_output.not_run(output.whole, found.cases):
         counts, bad = f"{counts}, {left}", True
-    if not bad and output.exit == 0 and (doubt := pytest_output.doubt(output.whole, found.passed)):
-        counts, bad = f"{counts}; {doubt}", True
+    if not bad and output.exit == 0 and (doubt := pytest_output.doubt(output.whole, found.cases)):
+        raise Unproven(Status.FAIL, f"{counts}; {doubt}", output.record.file, "summary")
     if bad or output.exit != 0:
         names = ", ".join(found.failing[:5])
         # Where no test is to blame, pytest's own last words say why it exited non-zero.

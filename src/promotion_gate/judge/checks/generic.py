@@ -19,16 +19,13 @@ from promotion_gate.base.model import Status
 from promotion_gate.base.patterns import captured, first_match, groups
 from promotion_gate.judge import masks
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
+from promotion_gate.judge.checks.hints import CUT, UNREAD, UNUSABLE
 from promotion_gate.judge.checks.sqlite import regressed
+from promotion_gate.judge.parsers.numbers import NUMBER, part_of
 
 COMMAND = Limit("command", "command")
 MOST = 10**15  # for example bytes
 MOST_SECONDS = 86400
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
-# What is beside a number that belongs to it: digits, a decimal point, thousands (1,200), a sign, an exponent.
-_GOES_ON_BEFORE = re.compile(r"[0-9.]$|[0-9][,']$|(?:^|\W)-$", re.ASCII)
-_GOES_ON_AFTER = re.compile(r"[0-9]|\.[0-9]|[,'][0-9]{3}(?![0-9])|[eE][+-]?[0-9]", re.ASCII)
-_LETTERS = re.compile(r"[A-Za-z%]+", re.ASCII)
 
 
 @check(
@@ -66,13 +63,17 @@ def output_lacks(case: Case) -> Finding:
     line = first_match([case.limit("pattern")], output.plain)
     if line is not None:
         raise Unproven(Status.FAIL, line, output.record.file)
-    _nothing_hidden(output)
+    _nothing_hidden(case, output)
     return Finding(Status.PASS, f"nothing in the output of `{output.record.command}` matches", (output.record.file,))
 
 
-def _nothing_hidden(output: Output) -> None:
-    """Only the checklist knows which words would matter, so what a mask hides may be one of them."""
-    if masks.hides(output.whole):
+def _nothing_hidden(case: Case, output: Output) -> None:
+    """Only the checklist knows which words would matter, so what a mask hides may be one of them.
+
+    Where nothing was masked, three asterisks are what the tool printed.
+    """
+    masked = any(item.file == output.record.file for item in case.bundle.index.masks)
+    if masked and masks.hides(output.whole):
         why = f"`{output.record.command}` printed masked text, which may be what is looked for"
         raise Unproven(Status.INVALID, why, output.record.file, masks.MASKED)
 
@@ -128,21 +129,14 @@ def _figure(shown: str, low: float | None, high: float | None, unit: str) -> str
 def _numbers_of_text(case: Case, output: Output) -> list[float]:
     found = []
     for before, text, after in captured(case.limit("pattern"), output.plain):
-        if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(number := float(text)):
-            raise Unproven(Status.INVALID, f'"{text[:60]}" is not a number', output.record.file)
-        if _GOES_ON_BEFORE.search(before) or _GOES_ON_AFTER.match(after) or _other_unit(case.limit("unit"), after):
-            whole = f"{before[-20:]}{text}{after[:20]}".strip()
-            why = f'{text} is only part of what is in "{whole}"; let the pattern match the whole number, and its unit'
-            raise Unproven(Status.INVALID, why, output.record.file)
+        if not NUMBER.fullmatch(text.strip()) or not math.isfinite(number := float(text)):
+            raise Unproven(Status.INVALID, f'"{text[:60]}" is not a number', output.record.file, UNREAD)
+        if whole := part_of(before, text, after, case.limit("unit")):
+            why = f'{text.strip()} is only part of what is in "{whole}"; let the pattern match all of it, with its unit'
+            raise Unproven(Status.INVALID, why, output.record.file, UNREAD)
         found.append(number)
-    _nothing_hidden(output)
+    _nothing_hidden(case, output)
     return found
-
-
-def _other_unit(unit: str | None, after: str) -> bool:
-    """Whether letters directly behind a number are another unit than that of the limit: 2T where it is in GB."""
-    found = _LETTERS.match(after)
-    return bool(unit and found and found[0] != unit)
 
 
 def _numbers_of_json(case: Case, output: Output) -> list[float]:
@@ -150,7 +144,8 @@ def _numbers_of_json(case: Case, output: Output) -> list[float]:
     values = value if isinstance(value, list) else [] if value is None else [value]
     for item in values:
         if isinstance(item, bool) or not isinstance(item, (int, float)) or not abs(item) <= MOST:  # NaN is not
-            raise Unproven(Status.INVALID, f"{_shown(item)} is not a number up to {MOST:g}", output.record.file)
+            why = f"{_shown(item)} is not a number up to {MOST:g}"
+            raise Unproven(Status.INVALID, why, output.record.file, UNREAD)
     return [float(item) for item in values]
 
 
@@ -172,11 +167,12 @@ def _picked(case: Case, output: Output) -> Any:
         data = parse_json(output.whole)
     except (ValueError, RecursionError) as error:
         why = f"`{output.record.command}` did not print JSON: {_no_json(output.whole, error)}"
-        raise Unproven(Status.INVALID, why, output.record.file) from None
+        raise Unproven(Status.INVALID, why, output.record.file, UNREAD) from None
+    _nothing_hidden(case, output)
     try:
         return search(case.limit("json"), data)
     except NoValue as error:
-        raise Unproven(Status.INVALID, f"{case.limit('json')}: {error}", output.record.file) from None
+        raise Unproven(Status.INVALID, f"{case.limit('json')}: {error}", output.record.file, UNREAD) from None
 
 
 def _no_json(text: str, error: Exception) -> str:
@@ -187,7 +183,8 @@ def _no_json(text: str, error: Exception) -> str:
         return str(error)
     if re.search(r"\\x[0-9a-f]{2}", text):
         return "it has bytes that are not UTF-8"
-    return f'it begins with "{text.strip()[:40].strip()}"' if text.strip() else "it is empty"
+    words = " ".join(text.split())
+    return f'it begins with "{words[:40]}"' if words else "it is empty"
 
 
 def _shown(value: object) -> str:
@@ -211,11 +208,11 @@ def artifact_present(case: Case) -> Finding:
     if not found:
         # Raises with the reason if the gate asked for nothing, or could not.
         if case.artifact_set(name.partition("/")[0]).truncated:
-            raise Unproven(Status.INVALID, f"{name} was not brought back, and not everything was")
+            raise Unproven(Status.INVALID, f"{name} was not brought back, and not everything was", hint=CUT)
         raise Unproven(Status.MISSING, f"{name} was not brought back")
     size = len(case.file(name))
     if size < wanted and any(item.truncated for item in found):
-        raise Unproven(Status.INVALID, f"{name} was too large and was truncated to {size} bytes", name)
+        raise Unproven(Status.INVALID, f"{name} was too large and was truncated to {size} bytes", name, CUT)
     expected = f"{name} with at least {wanted} bytes"
     status = Status.PASS if size >= wanted else Status.FAIL
     return Finding(status, f"{size} bytes", (name,), expected=expected)
@@ -246,7 +243,7 @@ def duration_within(case: Case) -> Finding:
     output = case.command(case.limit("command")).succeeded()
     taken, file = output.record.duration_ns, output.record.file
     if taken <= 0:
-        raise Unproven(Status.INVALID, f"`{output.record.command}` has no wall time", file)
+        raise Unproven(Status.INVALID, f"`{output.record.command}` has no wall time", file, UNUSABLE)
     percent = case.limit("max_regression_percent")
     known_good = round((case.limit("max_seconds") if percent is None else case.limit("baseline_seconds")) * 1e9)
     too_long = regressed(taken, known_good, percent or 0)

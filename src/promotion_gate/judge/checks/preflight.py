@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from promotion_gate.base.limits import Limit, word
 from promotion_gate.base.model import Status
-from promotion_gate.judge.checks.case import REPLACED, Case, Finding, Unproven, check
+from promotion_gate.judge.checks.case import Case, Finding, Unproven, check
+from promotion_gate.judge.checks.hints import REPLACED
 from promotion_gate.judge.identity import identity
 from promotion_gate.judge.parsers import git, tools
 from promotion_gate.judge.parsers.text import reason

@@ -8,7 +8,8 @@ from dataclasses import replace
 from promotion_gate.base.limits import Limit, flag, whole
 from promotion_gate.base.model import Status
 from promotion_gate.base.patterns import first_match
-from promotion_gate.judge.checks.case import CUT, UNUSABLE, Case, Finding, Output, SwitchedOff, Unproven, check
+from promotion_gate.judge.checks.case import Case, Finding, Output, SwitchedOff, Unproven, check
+from promotion_gate.judge.checks.hints import CUT, UNUSABLE
 from promotion_gate.judge.parsers import slurm, slurm_jobs, slurm_reservations, verdi
 from promotion_gate.judge.parsers.text import key_values, last_line, reason
 

@@ -19,13 +19,19 @@ _STOPPED = re.compile(
 
 
 # The last line: `= 3 passed, 1 warning in 0.52s =`, with -q without the signs, with -qq not there at all.
-_SUMMARY = re.compile(r"^(?:=+ )?((?:\d{1,9} [a-z ]+, )*\d{1,9} [a-z ]+) in \d[\d.]*s\b", re.MULTILINE)
-_PROGRESS = re.compile(r"^(?:\S+\.py )?[.FEsxX]+ +\[ *\d+%\]$", re.MULTILINE)
-_BAD = frozenset(("failed", "error", "errors", "skipped", "xfailed"))
+_COUNT = (
+    r"\d{1,9} (?:passed|failed|errors?|skipped|deselected|xfailed|xpassed|warnings?|reruns?|subtests \w+|"
+    r"tests? collected)"
+)
+_SUMMARY = re.compile(rf"^(?:=+ )?((?:{_COUNT}, )*{_COUNT}|no tests ran) in \d[\d.]*s\b", re.MULTILINE)
+# Of a plain wrapper, and what pytest prints for its tests as they end.
+_PASSED = re.compile(r"\b\d+ passed\b")
+_PROGRESS = re.compile(r"^(?:\S+\.py )?[.FEsxXRru,y-]*\.[.FEsxXRru,y-]*(?: +\[[^\]\n]*\])?$", re.MULTILINE)
+_BAD = frozenset(("failed", "error", "errors", "skipped", "xfailed", "deselected"))
 
 
-def doubt(text: str, passed: int) -> str:
-    """Why a report of `passed` tests, and no others, may not be the whole truth, as a phrase; empty if nothing says so.
+def doubt(text: str, cases: int) -> str:
+    """Why a report of `cases` tests that all passed may not be the whole truth, as a phrase; empty if nothing says so.
 
     A command may run pytest twice: the report is that of the last run, and so is the exit status.
     """
@@ -34,14 +40,12 @@ def doubt(text: str, passed: int) -> str:
     if len(found) > 1:
         return f"pytest printed {len(found)} summaries, and the report is that of the last run"
     if not found:
-        return (
-            "pytest printed no summary (-qq hides it), so tests may have been left out"
-            if _PROGRESS.search(text)
-            else ""
-        )
-    counts = {word: int(count) for count, word in (part.split(" ", 1) for part in found[0].split(", "))}
+        hidden = _PROGRESS.search(text) and not _PASSED.search(text)
+        return "pytest printed no summary (-qq hides it), so tests may have been left out" if hidden else ""
+    counts = {word: int(count) for count, word in re.findall(r"(\d+) ([a-z ]+)", found[0])}
     listed = counts.get("passed", 0) + counts.get("xpassed", 0)
-    return f"pytest's summary says {found[0]}" if listed > passed or _BAD & counts.keys() else ""
+    wrong = listed > cases or not listed or _BAD & counts.keys()
+    return f"pytest's summary says {found[0]}" if wrong else ""
 
 
 def not_run(text: str, cases: int) -> str:

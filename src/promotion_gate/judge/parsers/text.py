@@ -46,6 +46,8 @@ _SHELL_NOISE = re.compile(
 # At exit, and where the log itself is already closed; atexit had its own wording until Python 3.9.
 _IGNORED = re.compile(r"Exception ignored (?:in|on|while)\b.*|Error in atexit\._run_exitfuncs:|--- Logging error ---")
 _TRACEBACK = "Traceback (most recent call last):"
+# All lines of such a one are indented.
+_GROUP_TRACEBACK = "  + Exception Group Traceback (most recent call last):"
 # The exception at a traceback's end; "Critical: ..." and "Error: ..." are what verdi logs.
 _RAISED = re.compile(r"(?!(?:Critical|Error):)[^\W\d][\w.]*(?::.*)?")
 _CHAINED = (
@@ -76,7 +78,7 @@ def without_ignored_exceptions(rows: list[str]) -> list[str]:
 
 
 def _after_traceback(rows: list[str], position: int) -> int:
-    while position < len(rows) and rows[position] == _TRACEBACK:
+    while position < len(rows) and rows[position] in (_TRACEBACK, _GROUP_TRACEBACK):
         position += 1
         while position < len(rows) and (not rows[position] or rows[position][0].isspace()):
             position += 1
