@@ -28,9 +28,7 @@ def part_of(before: str, text: str, after: str, unit: str | None) -> str:
     dotted = _digits_at_end(before) + text + _digits_at_start(after)
     if _DOTTED.fullmatch(dotted.rstrip(".")) and not _GROUPED.fullmatch(dotted):
         return ""
-    left = not text[:1].isspace() and (
-        _BEFORE.search(before) or (len(text) == len("200") and _THOUSANDS_BEFORE.search(before))
-    )
+    left = not text[:1].isspace() and (_BEFORE.search(before) or (len(text) == 3 and _THOUSANDS_BEFORE.search(before)))
     other = unit and (found := _UNIT.match(after)) and _kind(found[1]) != _kind(unit) and _comparable(found[1], unit)
     return whole if left or _AFTER.match(after) or _THOUSANDS_AFTER.match(after) or other else ""
 
