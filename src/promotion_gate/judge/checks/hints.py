@@ -14,7 +14,7 @@ REMEDIES = {
     UNREAD: "Correct where the checklist looks for the value, or what the command prints, then re-run.",
     FULL: "A file system of {host} is full. Find it there with `df -h`, free space, then re-run.",
     MASKED: (
-        "Keep the secret out of the output; if it is a word that tools print, change it where it is set and where it "
-        "is used. Then re-run."
+        "The secret must not be printed; if it is a word that tools print, change it where it is set and where it is "
+        "used. Then re-run."
     ),
 }
