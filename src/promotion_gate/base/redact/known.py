@@ -49,6 +49,8 @@ _CODED = re.compile(
     r"|'\"'\"'|'\\''|\\[^\nux0-3]",
     re.I,
 )
+# A shell's quotes alone: between them a backslash is one.
+_QUOTED = re.compile(r"'\"'\"'|'\\''")
 _HEX_GAP = re.compile(r"(?<=[0-9a-f]{2})(?:[ :,-]|,? ?0x|\\x)(?=[0-9a-f]{2})", re.I)
 _BLANKS = re.compile(r"(?:" + ANSI + r"|[\s|│┃║>\\\x08" + _UNSEEN + "])+")
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
@@ -58,7 +60,7 @@ _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 def _replaced(found: re.Match[str]) -> str:
     """What replaces a match in the next view: the character that is encoded there, or nothing."""
     token = found.group()
-    if found.re is not _CODED:
+    if found.re is not _CODED and found.re is not _QUOTED:
         return ""
     if token[0] == "%" or token[:2] in ("\\x", "\\X"):
         return bytes.fromhex(re.sub(r"[%\\xX]", "", token)).decode("utf-8", "surrogateescape")
@@ -109,12 +111,16 @@ class _View:
 
 
 def _views(text: str) -> Iterator[_View]:
-    view = _View(text)
-    yield view
-    for pattern in (_ESCAPES, _WRAP, _CODED, _CODED):  # escapes first: a terminal's border has its own colour
-        view, before = view.then(pattern), view
-        if view is not before:
-            yield view
+    raw = _View(text)
+    shown = raw.then(_ESCAPES)  # first: a terminal's border has its own colour
+    whole = shown.then(_WRAP)
+    yield from [raw] + ([shown] if shown is not raw else []) + ([whole] if whole is not shown else [])
+    # What looks like the end of a line may be the value's own, and so may a backslash.
+    for view, pattern in [(whole, _CODED), *([(shown, _CODED)] if whole is not shown else []), (shown, _QUOTED)]:
+        for _ in ("once", "twice"):
+            view, before = view.then(pattern), view
+            if view is not before:
+                yield view
 
 
 def _folded(text: str) -> str:
