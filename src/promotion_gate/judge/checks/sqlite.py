@@ -19,7 +19,7 @@ from promotion_gate.base.names import BASELINE_FILE, INDEX_FILE
 from promotion_gate.base.patterns import first_match
 from promotion_gate.bundle.baseline import Baseline
 from promotion_gate.judge.checks.case import Case, Finding, Output, Unproven, check
-from promotion_gate.judge.checks.hints import CUT, REPLACED, UNUSABLE
+from promotion_gate.judge.checks.hints import REMEDIES, REPLACED, UNUSABLE
 from promotion_gate.judge.identity import Identity, identity
 from promotion_gate.judge.parsers.text import lines, reason, without_ignored_exceptions
 from promotion_gate.judge.ran import not_as_set
@@ -86,7 +86,7 @@ def smoke_runs(case: Case) -> Finding:
             times.append({"run": number, "duration_ns": run.record.duration_ns, "exit": run.exit, "problem": problem})
         except Unproven as unproven:
             statuses.append(unproven.finding.status)
-            hint = unproven.finding.hint if unproven.finding.hint in (REPLACED, CUT, UNUSABLE) else hint
+            hint = unproven.finding.hint if unproven.finding.hint in REMEDIES else hint
             problem = unproven.finding.observed
             files += unproven.finding.evidence
             times.append({"run": number, "duration_ns": None, "exit": None, "problem": problem})
